@@ -1,0 +1,81 @@
+# Weir: the control room of an SMTP relay. README.md has the two commands that matter: make demo, make test.
+#
+# Variants: make CC=clang, make SAN=1 (address, leak and undefined-behaviour sanitizers); each has its own
+# directory under build/. A source file belongs to a program by its directory; nothing is listed twice.
+
+CC      = gcc
+BUILD   = build/$(notdir $(CC))$(if $(SAN),-san)$(if $(TSAN),-tsan)
+VERSION = 0.1.0
+PREFIX  = /usr/local
+
+PKGS      = ncursesw libssh sqlite3 jansson libcrypto libssl libevent libevent_openssl libcares libconfuse gmime-3.0 libbsd
+PKGS_HAVE := $(shell pkg-config --exists $(PKGS) 2>/dev/null && echo yes)
+ifeq ($(PKGS_HAVE),yes)
+PKG_CFLAGS := $(patsubst -I%,-isystem %,$(shell pkg-config --cflags-only-I $(PKGS)))
+PKG_LIBS   := $(shell pkg-config --libs $(PKGS))
+endif
+
+WARN = -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -Wvla \
+       -Wformat=2 -Wundef -Wcast-qual -Wwrite-strings -Wpointer-arith -Wconversion -Wno-sign-conversion \
+       -Wswitch-enum -Wimplicit-fallthrough -Wnull-dereference -Wdouble-promotion -Werror
+WARN_gcc = -Wlogical-op -Wduplicated-cond -Wduplicated-branches
+SAN_FLAGS_1  = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+TSAN_FLAGS_1 = -fsanitize=thread
+SAN_FLAGS = $(SAN_FLAGS_$(SAN)) $(TSAN_FLAGS_$(TSAN))
+OPT     = -O2 -g
+CFLAGS  = -std=c11 -D_GNU_SOURCE $(OPT) $(WARN) $(WARN_$(notdir $(CC))) -fno-common -fstack-protector-strong -fPIE \
+          -pthread -DWEIR_VERSION='"$(VERSION)"' $(SAN_FLAGS) $(EXTRA_CFLAGS)
+CPPFLAGS = -Iinclude -Icore -Itui -Itests $(PKG_CFLAGS)
+LDFLAGS = -pie -pthread -Wl,--as-needed $(SAN_FLAGS)
+LDLIBS  = $(PKG_LIBS) -lm
+
+# Everything but main programs goes into one archive; the linker takes what a program needs.
+MAINS    = $(wildcard core/app/*.c tui/app/*.c)
+LIB_SRC  = $(filter-out $(MAINS),$(wildcard core/*/*.c tui/*/*.c))
+LIB_OBJ  = $(LIB_SRC:%.c=$(BUILD)/%.o)
+LIB      = $(BUILD)/libweir.a
+
+.PHONY: all
+all: $(BUILD)/weir-relayd $(BUILD)/weir $(BUILD)/weir-world links
+
+$(BUILD)/weir-relayd: $(patsubst %.c,$(BUILD)/%.o,$(wildcard core/app/*.c)) $(LIB)
+	@echo "  LD $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+$(BUILD)/weir: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tui/app/*.c)) $(LIB)
+	@echo "  LD $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+$(BUILD)/weir-world: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/world/*.c)) $(LIB)
+	@echo "  LD $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+$(LIB): $(LIB_OBJ)
+	@rm -f $@
+	@ar rcs $@ $^
+
+# The programs can be run as ./build/weir and ./build/weir-relayd, whichever variant was built last.
+.PHONY: links
+links: $(BUILD)/weir-relayd $(BUILD)/weir $(BUILD)/weir-world
+	@for p in weir weir-relayd weir-world; do ln -sfn $(notdir $(BUILD))/$$p build/$$p; done
+
+$(BUILD)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	@echo "  CC $<"
+	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# Unit, view and sim tests: one program a file, linked with cmocka and the archive.
+UNIT_SRC = $(wildcard tests/unit/*/test_*.c tests/view/test_*.c tests/sim/test_*.c)
+UNIT_BIN = $(UNIT_SRC:%.c=$(BUILD)/%)
+TEST_LIB_OBJ = $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/lib/*.c))
+
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_LIB_OBJ) $(LIB)
+	@echo "  LD $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka -lvterm -lutil
+
+.PHONY: check
+check: $(UNIT_BIN)
+	@tests/run-unit $(UNIT_BIN)
+
+.PHONY: clean
+clean:
+	rm -rf build
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
