@@ -35,8 +35,11 @@ LIB_SRC  = $(filter-out $(MAINS),$(wildcard core/*/*.c tui/*/*.c))
 LIB_OBJ  = $(LIB_SRC:%.c=$(BUILD)/%.o)
 LIB      = $(BUILD)/libweir.a
 
+PROGRAMS = $(if $(wildcard core/app/*.c),weir-relayd) $(if $(wildcard tui/app/*.c),weir) \
+           $(if $(wildcard tests/world/*.c),weir-world)
+
 .PHONY: all
-all: $(BUILD)/weir-relayd $(BUILD)/weir $(BUILD)/weir-world links
+all: $(LIB) links
 
 $(BUILD)/weir-relayd: $(patsubst %.c,$(BUILD)/%.o,$(wildcard core/app/*.c)) $(LIB)
 	@echo "  LD $@"
@@ -53,8 +56,8 @@ $(LIB): $(LIB_OBJ)
 
 # The programs can be run as ./build/weir and ./build/weir-relayd, whichever variant was built last.
 .PHONY: links
-links: $(BUILD)/weir-relayd $(BUILD)/weir $(BUILD)/weir-world
-	@for p in weir weir-relayd weir-world; do ln -sfn $(notdir $(BUILD))/$$p build/$$p; done
+links: $(PROGRAMS:%=$(BUILD)/%)
+	@for p in $(PROGRAMS); do ln -sfn $(notdir $(BUILD))/$$p build/$$p; done
 
 $(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
