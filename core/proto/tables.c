@@ -1,0 +1,106 @@
+#include <string.h>
+
+#include "base/mem.h"
+#include "proto/proto.h"
+
+const struct method_def method_defs[M__COUNT] = {
+#define METHOD(id, fn, ...) [M_##id] = { __VA_ARGS__ },
+#include "proto/methods.def"
+#undef METHOD
+};
+
+const struct field_def field_defs[] = {
+#define FIELD(entity, name, kind, title, width, priority, flags, help)                             \
+	{ entity, name, kind, title, width, priority, flags, help },
+#include "proto/fields.def"
+#undef FIELD
+};
+const size_t field_defs_n = ARRAY_LEN(field_defs);
+
+static const struct {
+	const char *name;
+	const char *help;
+} topics[TOPIC__COUNT] = {
+#define TOPIC(id, name, help) [TOPIC_##id] = { name, help },
+#include "proto/topics.def"
+#undef TOPIC
+};
+
+static const char *const role_names[ROLE__COUNT] = {
+	[ROLE_NONE] = "none",
+	[ROLE_VIEWER] = "viewer",
+	[ROLE_OPERATOR] = "operator",
+	[ROLE_ADMIN] = "admin",
+};
+
+/* Every change takes these two beside its own parameters. */
+static const struct param_def implied_params[] = {
+	{ .name = "reason",
+	  .type = T_STRING,
+	  .metavar = "TEXT",
+	  .help = "Why; kept in the journal." },
+	{ .name = "request",
+	  .option = "",
+	  .type = T_STRING,
+	  .help = "A client-made id; a repetition does not act again." },
+};
+
+const char *role_name(enum role r)
+{
+	return role_names[r];
+}
+
+enum role role_from_name(const char *name)
+{
+	for (int i = 1; i < ROLE__COUNT; i++)
+		if (strcmp(role_names[i], name) == 0)
+			return (enum role)i;
+	return ROLE_NONE;
+}
+
+const struct method_def *method_find(const char *name)
+{
+	for (size_t i = 0; i < M__COUNT; i++)
+		if (strcmp(method_defs[i].name, name) == 0)
+			return &method_defs[i];
+	return NULL;
+}
+
+const struct param_def *method_param(const struct method_def *m, const char *name)
+{
+	for (size_t i = 0; i < PROTO_PARAMS_MAX && m->params[i].name != NULL; i++)
+		if (strcmp(m->params[i].name, name) == 0)
+			return &m->params[i];
+	if ((m->flags & MF_MUTATES) != 0)
+		for (size_t i = 0; i < ARRAY_LEN(implied_params); i++)
+			if (strcmp(implied_params[i].name, name) == 0)
+				return &implied_params[i];
+	return NULL;
+}
+
+const struct field_def *field_find(const char *entity, const char *name)
+{
+	for (size_t i = 0; i < field_defs_n; i++)
+		if (strcmp(field_defs[i].entity, entity) == 0 &&
+		    strcmp(field_defs[i].name, name) == 0)
+			return &field_defs[i];
+	return NULL;
+}
+
+const char *topic_name(enum topic t)
+{
+	return topics[t].name;
+}
+
+const char *topic_help(enum topic t)
+{
+	return topics[t].help;
+}
+
+int topic_from_name(const char *name)
+{
+	for (int i = 0; i < TOPIC__COUNT; i++)
+		if (strcmp(topics[i].name, name) == 0)
+			return i;
+	return -1;
+}

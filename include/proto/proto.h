@@ -1,0 +1,182 @@
+/*
+ * proto - the control protocol: its table of methods, its fields, its frames.
+ *
+ * Model:   JSON-RPC 2.0, one object a line ('\n'), over a UNIX stream socket. The relay speaks
+ * first:
+ *            {"jsonrpc":"2.0","method":"hello","params":{"protocol":1,"relay":HOSTNAME,"version":V,
+ *             "role":"viewer|operator|admin","user":ACCOUNT,"features":[…],"now_at":TIME}}
+ *          Requests carry a number as id; responses may come out of order. The relay pushes
+ *            {"jsonrpc":"2.0","method":"push","params":{"sub":N,"topic":T,"seq":K,"data":…,"resync":BOOL}}
+ *          for subscriptions. `resync` true means that states were dropped for a slow reader: fetch
+ * again. Errors: {"code":N,"message":TEXT,"data":{"name":WIRE-NAME,"param":NAME,"column":N}}.
+ *
+ *          Lists answer {"rows":[…],"next":CURSOR|null,"prev":CURSOR|null,"total":N,"exact":BOOL}.
+ * A cursor is opaque, a keyset position, and stays usable after any number of changes. Changes
+ * (MF_MUTATES) take `request`, a client-made id; the relay remembers it with its answer for an
+ * hour, across restarts, and answers a repetition without acting again.
+ *
+ * Names:   one row of methods.def is one operation; dispatch, permissions, parameter checks, audit,
+ * the command line, forms, palette, completion, help and manual derive from it. fields.def does the
+ * same for what rows contain.
+ */
+#ifndef PROTO_PROTO_H
+#define PROTO_PROTO_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+#define PROTO_VERSION 1
+#define PROTO_REQUEST_MAX (256u * 1024)	      /* bytes of one request line */
+#define PROTO_RESPONSE_MAX (4u * 1024 * 1024) /* bytes of one line from the relay */
+#define PROTO_CALLS_MAX 64		      /* calls of one connection under way */
+#define PROTO_PAGE_MAX 1000		      /* rows of one page */
+
+enum role { ROLE_NONE, ROLE_VIEWER, ROLE_OPERATOR, ROLE_ADMIN, ROLE__COUNT };
+const char *role_name(enum role r);
+enum role role_from_name(const char *name); /* ROLE_NONE when unknown */
+
+enum param_type {
+	T_STRING,
+	T_BOOL,	  /* true/false; a bare --option on the command line */
+	T_INT,	  /* `min` to `max` */
+	T_AGE,	  /* seconds: a number, or "2h" */
+	T_TIME,	  /* RFC 3339 */
+	T_ENUM,	  /* one of `choices`, separated by '|' */
+	T_FILTER, /* DESIGN.md section 5 */
+	T_TARGET, /* domain:D, provider:P, stream:S, credential:C, sender:A, id:ID, all, or a filter
+		   */
+	T_MSGID,  /* a message id */
+	T_NETWORK, /* address or address/prefix, v4 or v6 */
+	T_ROUTE,   /* mx, smarthost:HOST[:PORT], hold, reject, discard */
+	T_CURSOR,
+	T_STRINGS, /* array of strings; on the command line a list with commas */
+	T_OBJECT,
+	T__COUNT
+};
+
+struct param_def {
+	const char *name; /* JSON name; the option is --name with '-' for '_' and without a unit
+			     ending */
+	const char *
+		option; /* option name on the command line, NULL: derived from the name, "": none */
+	enum param_type type;
+	bool required;
+	bool positional; /* stands without its option's name on the command line */
+	int64_t min;
+	int64_t max;
+	const char *choices;
+	const char *metavar; /* how help calls the value */
+	const char *help;
+};
+
+enum {
+	MF_MUTATES = 1u << 0,  /* changes something: takes `reason` and `request`, is audited */
+	MF_REASON = 1u << 1,   /* `reason` is demanded */
+	MF_PLAN = 1u << 2,     /* can be planned first with plan.make */
+	MF_CONFIRM = 1u << 3,  /* the command line wants --yes, --plan or a terminal to ask on */
+	MF_LIST = 1u << 4,     /* answers rows of `entity` */
+	MF_INTERNAL = 1u << 5, /* no verb of its own on the command line */
+};
+
+#define PROTO_PARAMS_MAX 12
+struct method_def {
+	const char *name;
+	enum role role;
+	unsigned flags;
+	const char *cli;    /* the verb, such as "hold" or "allow add"; NULL without one */
+	const char *alias;  /* a second spelling of the verb, or NULL */
+	const char *entity; /* what the answer's rows or object are, in fields.def */
+	const char *summary;
+	struct param_def params[PROTO_PARAMS_MAX]; /* ended by a NULL name */
+};
+
+enum method_id {
+#define METHOD(id, fn, ...) M_##id,
+#include "proto/methods.def"
+#undef METHOD
+	M__COUNT
+};
+extern const struct method_def method_defs[M__COUNT];
+const struct method_def *method_find(const char *name); /* NULL when unknown */
+/* The parameter of that name, also the implied `reason` and `request` of changes; NULL when there
+ * is none. */
+const struct param_def *method_param(const struct method_def *m, const char *name);
+
+/*
+ * Checks params (an object, or NULL for none) against the table: unknown names, missing ones,
+ * types, ranges, choices, a demanded reason. The message says what would be right and names the
+ * parameter.
+ */
+int method_check(const struct method_def *m, const json_t *params, struct err *err) MUST_CHECK;
+
+enum field_kind {
+	FK_TEXT,
+	FK_INT,
+	FK_COUNT,
+	FK_SIZE, /* bytes */
+	FK_AGE,	 /* seconds, name ends in _s */
+	FK_MS,	 /* milliseconds, name ends in _ms */
+	FK_TIME, /* RFC 3339, name ends in _at */
+	FK_BOOL,
+	FK_OBJECT, /* object or array; not a column */
+};
+
+enum {
+	FF_WIDE = 1u << 0, /* a column only in wide tables */
+	FF_SORT = 1u << 1, /* the relay can sort by it */
+	FF_HIDE = 1u << 2, /* never a column */
+};
+
+/* One field of one entity: what the relay sends, and how the console and the command line show it.
+ */
+struct field_def {
+	const char *entity;
+	const char *name;
+	enum field_kind kind;
+	const char *title;
+	int width;    /* columns wanted */
+	int priority; /* columns of higher numbers disappear first when room is short */
+	unsigned flags;
+	const char *help;
+};
+extern const struct field_def field_defs[];
+extern const size_t field_defs_n;
+const struct field_def *field_find(const char *entity, const char *name); /* NULL when unknown */
+
+/* Subscriptions. */
+enum topic {
+#define TOPIC(id, ...) TOPIC_##id,
+#include "proto/topics.def"
+#undef TOPIC
+	TOPIC__COUNT
+};
+const char *topic_name(enum topic t);
+const char *topic_help(enum topic t);
+int topic_from_name(const char *name); /* enum topic, or -1 */
+
+/* Messages. Each appends one line with its '\n'; false when the buffer's limit is reached. */
+bool proto_put_request(struct buf *b, uint64_t id, const char *method, const json_t *params);
+bool proto_put_result(struct buf *b, uint64_t id, const json_t *result);
+bool proto_put_error(struct buf *b, uint64_t id, const struct err *err);
+bool proto_put_notify(struct buf *b, const char *method, const json_t *params);
+
+/* One line from the other side, taken apart. */
+struct proto_msg {
+	json_t *root; /* owned; proto_msg_done() */
+	bool has_id;
+	uint64_t id;
+	const char *method;   /* borrowed from root; NULL in a response */
+	const json_t *params; /* borrowed; NULL when absent */
+	const json_t *result; /* borrowed; NULL unless a good response */
+	bool is_error;
+	struct err error; /* in an error response */
+};
+int proto_parse(struct str line, struct proto_msg *ret_msg, struct err *err) MUST_CHECK;
+void proto_msg_done(struct proto_msg *m);
+
+#endif
