@@ -112,7 +112,7 @@ int64_t loop_clock_us(void)
 	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
-static void refresh_clock(struct loop *l)
+void loop_clock_refresh(struct loop *l)
 {
 	if (l->fake)
 		return;
@@ -189,7 +189,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	while (read(fd, &count, sizeof(count)) < 0 && errno == EINTR)
 		;
-	refresh_clock(l);
+	loop_clock_refresh(l);
 	for (struct post *p = next_post(l); p != NULL; p = next_post(l)) {
 		int64_t since = l->now_ms;
 		p->fn(p->arg);
@@ -198,7 +198,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 			wake(l);
 			break;
 		}
-		refresh_clock(l);
+		loop_clock_refresh(l);
 		if (l->now_ms - since > LOOP_SLOW_MS)
 			note_slow(l, "posted call", since);
 	}
@@ -225,7 +225,7 @@ struct loop *loop_new(void)
 	l->wake = event_new(l->base, l->wake_fd, EV_READ | EV_PERSIST, on_wake, l);
 	if (l->wake == NULL || event_add(l->wake, NULL) != 0)
 		BUG("no event loop");
-	refresh_clock(l);
+	loop_clock_refresh(l);
 	return l;
 }
 
@@ -291,7 +291,7 @@ static void on_fd(evutil_socket_t fd, short what, void *arg)
 	unsigned got =
 		((what & EV_READ) != 0 ? LOOP_READ : 0) | ((what & EV_WRITE) != 0 ? LOOP_WRITE : 0);
 
-	refresh_clock(l);
+	loop_clock_refresh(l);
 	since = l->now_ms;
 	w->fn((int)fd, got, w->arg); /* may free w */
 	note_slow(l, name, since);
@@ -356,7 +356,7 @@ static void fire(struct loop_timer *t)
 	const char *name = t->name;
 	int64_t since;
 
-	refresh_clock(l);
+	loop_clock_refresh(l);
 	since = l->now_ms;
 	t->pending = false;
 	t->fn(t->arg); /* may free t */
@@ -474,7 +474,7 @@ static void on_signal(evutil_socket_t signo, short what, void *arg)
 
 	(void)signo;
 	(void)what;
-	refresh_clock(s->loop);
+	loop_clock_refresh(s->loop);
 	s->fn(s->arg);
 }
 

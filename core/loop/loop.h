@@ -28,8 +28,12 @@ struct loop *loop_new(void);
 void loop_free(struct loop **lp);
 void loop_run(struct loop *l);	/* until loop_stop() */
 void loop_stop(struct loop *l); /* after the current callback; only from the loop thread */
-/* For libraries that bring their own libevent binding (bufferevent, evhttp). Borrows. */
+/*
+ * For libraries that bring their own libevent binding (bufferevent, evhttp). Borrows. Their
+ * callbacks do not pass through here: one that asks for the time calls loop_clock_refresh() first.
+ */
 struct event_base *loop_base(struct loop *l);
+void loop_clock_refresh(struct loop *l);
 
 /* Monotonic milliseconds, cached per iteration. */
 int64_t loop_now_ms(const struct loop *l);
