@@ -77,6 +77,14 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_LIB_OBJ) $(LIB)
 check: $(UNIT_BIN)
 	@tests/run-unit $(UNIT_BIN)
 
+# Real programs on loopback against the demo world; each test has a directory and ports of its own.
+SYSTEM_TESTS   = tests/system
+SYSTEM_SECONDS = 900
+.PHONY: check-system
+check-system: all
+	@WEIR_BUILD=$(CURDIR)/$(BUILD) PYTHONDONTWRITEBYTECODE=1 timeout $(SYSTEM_SECONDS) \
+		/usr/bin/python3 -m pytest -q -p no:cacheprovider $(SYSTEM_TESTS)
+
 .PHONY: clean
 clean:
 	rm -rf build
