@@ -51,6 +51,7 @@ struct prompt {
 	const char *hint;  /* shown while the line is empty */
 	bool focused;
 	bool secret; /* shows dots; no history */
+	bool eager;  /* offers completions while typing, not only on Tab */
 	struct history *history;
 	prompt_complete_fn *complete;
 	void *complete_arg;
@@ -63,7 +64,7 @@ struct prompt {
 	int back;		/* place in the history, -1: the line being typed */
 	char draft[PROMPT_MAX]; /* the line being typed, while walking the history */
 	char cut[PROMPT_MAX];	/* what Ctrl-W, U, K cut last */
-	char error[256];
+	char error[sizeof(((struct err *)0)->msg)];
 	int error_column; /* 1-based code point, 0: none */
 	struct prompt_candidates *candidates;
 	int chosen; /* candidate shown, -1: none */
@@ -76,6 +77,8 @@ void prompt_set(struct prompt *p, struct str text);
 /* Shows err->msg below the line, with a ^ under err->column; cleared by the next key. */
 void prompt_error(struct prompt *p, const struct err *err);
 unsigned prompt_event(struct prompt *p, const struct event *ev);
+/* Lines it would like: the line, and what is below it now. */
+int prompt_height(const struct prompt *p);
 /* Draws the line, and below it the error or the candidates, as far as the canvas has lines. */
 void prompt_draw(struct prompt *p, const struct canvas *c);
 

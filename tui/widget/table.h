@@ -2,10 +2,10 @@
  * table - rows and columns over any number of rows, of which it holds none.
  *
  * Model: rows come from a row_source, which may fetch them; the table asks only for what is on the
- * screen. Cursor and scroll position are row ids: rows that come and go above move neither. When
- * the cursor's row is gone, a line says so in its place, and table_cursor() gives no id until the
- * cursor is moved, so that no action can hit the row that slid into its place. Marks are ids, or
- * everything the source matches but for some ids.
+ * screen. The cursor is a row id with its line on the screen: rows that come and go above move
+ * neither. When the cursor's row is gone, a line says so in its place, and table_cursor() gives no
+ * id until the cursor is moved, so that no action can hit the row that slid into its place. Marks
+ * are ids, or everything the source matches but for some ids.
  *
  * Owner: the caller embeds struct table (_init/_done); source and columns are borrowed for its
  * life.
@@ -84,7 +84,7 @@ struct table_column {
 
 enum table_sort { SORT_NONE, SORT_UP, SORT_DOWN };
 
-struct table_marks; /* opaque: a set of ids */
+struct table_marks; /* a set of ids */
 
 struct table {
 	struct row_source source;
@@ -100,8 +100,7 @@ struct table {
 	/* The rest belongs to the table. */
 	struct row_id cursor; /* {0}: wherever cursor_index says, as soon as that row is known */
 	int64_t cursor_index; /* where it was seen last */
-	struct row_id top;
-	int64_t top_index;
+	int line;	      /* its line on the screen, kept when rows come and go above */
 	struct row_id range_from; /* where marking a range began */
 	int64_t range_index;
 	bool range;
@@ -130,8 +129,10 @@ bool table_cursor_set(struct table *t, struct row_id id);
 
 /* Marks. */
 bool table_mark_toggle(struct table *t); /* the cursor's row, then one down; false at the limit */
-bool table_mark_range(struct table *t);	 /* first call begins, second marks; false at the limit */
-void table_mark_all(struct table *t);	 /* everything the source matches */
+/* The first call begins a range, the second marks it; false (and nothing marked) at the limit or
+ * when rows in between are not fetched yet. */
+bool table_mark_range(struct table *t);
+void table_mark_all(struct table *t); /* everything the source matches */
 void table_unmark_all(struct table *t);
 bool table_is_marked(const struct table *t, struct row_id id);
 /* Number of marked rows; *ret_exact false when all are marked and the count is an estimate. */

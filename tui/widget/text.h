@@ -50,6 +50,8 @@ void text_addf(struct text *t, enum role role, const char *fmt, ...)
 /* Appends "label   value" with the label in its own role and the value aligned at column `at`. */
 void text_add_field(struct text *t, int at, const char *label, enum role role, struct str value);
 void text_draw(struct text *t, const struct canvas *c);
+/* Screen lines the whole text takes at that width. */
+int text_rows(const struct text *t, int width);
 unsigned text_nav(struct text *t, enum nav nav);
 unsigned text_mouse(struct text *t, const struct event_mouse *m);
 /* Case-insensitive; goes to the first hit from the top on; false when there is none. "" ends it. */
