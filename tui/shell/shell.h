@@ -169,8 +169,9 @@ struct shell_prompt {
 	const char *hint;
 	const char *initial;
 	bool secret;
+	bool eager; /* offers completions while typing */
 	struct history *history;
-	prompt_complete_fn *complete;
+	prompt_complete_fn *complete; /* gets `arg` too */
 	int (*enter)(void *arg, struct str line, struct err *err);
 	void (*changed)(void *arg, struct str line);
 	void (*cancel)(void *arg);

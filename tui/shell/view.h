@@ -7,7 +7,8 @@
  *bound to nothing. All but name, title, draw may be NULL.
  *
  * Owner: the shell owns struct view and its state; open() fills the state, close() empties it (and
- * cancels the view's calls: nothing may reach a closed view).
+ * cancels the view's calls: nothing may reach a closed view); it is called after a failed open()
+ *too.
  *
  * Context: loop thread. draw() must not call the shell except the getters below.
  *
