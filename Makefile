@@ -85,6 +85,13 @@ check-system: all
 	@WEIR_BUILD=$(CURDIR)/$(BUILD) PYTHONDONTWRITEBYTECODE=1 timeout $(SYSTEM_SECONDS) \
 		/usr/bin/python3 -m pytest -q -p no:cacheprovider $(SYSTEM_TESTS)
 
+# kill -9 under load, again and again: prints how many acknowledged messages were lost (none may) or doubled.
+KILLS = 60
+.PHONY: soak-kill
+soak-kill: all
+	@WEIR_BUILD=$(CURDIR)/$(BUILD) WEIR_KILLS=$(KILLS) PYTHONDONTWRITEBYTECODE=1 timeout $(SYSTEM_SECONDS) \
+		/usr/bin/python3 -m pytest -q -s -p no:cacheprovider -m kill tests/system
+
 .PHONY: clean
 clean:
 	rm -rf build

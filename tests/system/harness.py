@@ -274,6 +274,30 @@ class Relay:
     def queued(self):
         return self.weir("status")["queued"]
 
+    def row(self, to):
+        """The one queued row of a recipient, or None."""
+        rows = self.recipients(f"to:{to}")
+        assert len(rows) <= 1, rows
+        return rows[0] if rows else None
+
+    def wait_state(self, to, state, timeout=15):
+        """Waits until a recipient is queued in this state, with an attempt behind it if deferred."""
+        def arrived():
+            row = self.row(to)
+            return row if row and row["state"] == state else None
+        return wait_until(arrived, timeout, f"{to} to be {state}")
+
+    def events(self, to, event=None):
+        rows = self.weir("events", "--where", f"to:{to}")
+        return [r for r in rows if event is None or r["event"] == event]
+
+    def wait_event(self, to, event, timeout=15):
+        return wait_until(lambda: self.events(to, event), timeout, f"{to} to be {event}")[-1]
+
+    def rss_kib(self):
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+)", status).group(1))
+
 
 def letter(sender, to, subject="A system test", tag=None, body="Hello.\r\n", headers=""):
     tag_field = f"X-Weir-Test: {tag}\r\n" if tag else ""
