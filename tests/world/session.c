@@ -12,6 +12,8 @@
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/event.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -550,7 +552,10 @@ struct session *session_new(struct world *w, enum site_id site, int fd, const ch
 	struct session *s = xcalloc(1, sizeof(*s));
 	struct timeval idle = { .tv_sec = IDLE_S };
 	struct site *row = &w->sites[site];
+	int on = 1;
 
+	/* Replies to pipelined commands must not wait for the client's delayed acknowledgement. */
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	s->magic = SESSION_MAGIC;
 	s->world = w;
 	s->site = site;

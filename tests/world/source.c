@@ -9,6 +9,8 @@
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/event.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -181,9 +183,13 @@ static void carrier_open(struct carrier *c)
 	bufferevent_setcb(c->bev, on_read, NULL, on_event, c);
 	bufferevent_set_timeouts(c->bev, &timeout, &timeout);
 	bufferevent_enable(c->bev, EV_READ | EV_WRITE);
+	int on = 1;
 	if (bufferevent_socket_connect(c->bev, (struct sockaddr *)(void *)&s->addr, s->addr_len) <
 	    0)
 		carrier_close(c);
+	else
+		(void)setsockopt(bufferevent_getfd(c->bev), IPPROTO_TCP, TCP_NODELAY, &on,
+				 sizeof(on));
 }
 
 /* Takes the next letter to send; bursts first. False when there is none. */
