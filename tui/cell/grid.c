@@ -119,6 +119,24 @@ void grid_set(struct grid *g, int row, int col, const struct cell *c)
 	*to = *c;
 }
 
+bool grid_row_same(const struct grid *a, const struct grid *b, int row)
+{
+	/* struct cell has no padding: memcmp() compares exactly what is drawn. */
+	_Static_assert(sizeof(struct cell) == CELL_CPS * sizeof(uint32_t) + 4, "padding in a cell");
+	ASSERT(a->cols == b->cols);
+	return memcmp(cell_at(a, row, 0), cell_at(b, row, 0),
+		      (size_t)a->cols * sizeof(struct cell)) == 0;
+}
+
+void grid_copy(struct grid *to, const struct grid *from)
+{
+	grid_resize(to, from->rows, from->cols);
+	memcpy(to->cells, from->cells,
+	       (size_t)from->rows * (size_t)from->cols * sizeof(struct cell));
+	to->cursor_row = from->cursor_row;
+	to->cursor_col = from->cursor_col;
+}
+
 void grid_cursor_set(struct grid *g, int row, int col)
 {
 	g->cursor_row = row < g->rows ? row : -1;

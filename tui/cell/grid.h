@@ -41,6 +41,10 @@ int grid_cols(const struct grid *g);
 const struct cell *grid_at(const struct grid *g, int row, int col);
 /* For canvas.c and tests; keeps the rule about wide characters by blanking what is left over. */
 void grid_set(struct grid *g, int row, int col, const struct cell *c);
+/* Whether a row of both, of the same size, looks the same. */
+bool grid_row_same(const struct grid *a, const struct grid *b, int row);
+/* Makes `to` the same as `from`, its size included. */
+void grid_copy(struct grid *to, const struct grid *from);
 /* The text cursor, for line editors; row -1 hides it. */
 void grid_cursor_set(struct grid *g, int row, int col);
 bool grid_cursor(const struct grid *g, int *ret_row, int *ret_col);

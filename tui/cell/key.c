@@ -115,7 +115,7 @@ static void spell(uint32_t key, bool label, bool ascii, char ret[static KEY_NAME
 	snprintf(ret + n, KEY_NAME_LEN - n, "%s", code_text(code, label, ascii, text));
 }
 
-void key_name(uint32_t key, char ret[static KEY_NAME_LEN])
+void key_spell(uint32_t key, char ret[static KEY_NAME_LEN])
 {
 	spell(key, false, false, ret);
 }

@@ -54,7 +54,7 @@ static inline uint32_t key_code(uint32_t key)
 uint32_t key_text(uint32_t key);
 /* "Ctrl-D" to a key; 0 when it is not one. */
 uint32_t key_parse(struct str name);
-void key_name(uint32_t key, char ret[static KEY_NAME_LEN]);
+void key_spell(uint32_t key, char ret[static KEY_NAME_LEN]);
 /* The same, short enough for the hint line: "^D", "PgDn", arrows as arrows unless ascii. */
 void key_label(uint32_t key, bool ascii, char ret[static KEY_NAME_LEN]);
 

@@ -65,7 +65,7 @@ static int bind(struct keymap *m, uint32_t key, enum action_id a, struct err *er
 {
 	char name[KEY_NAME_LEN];
 
-	key_name(key, name);
+	key_spell(key, name);
 	if (keymap_find(m, key) != A_NONE)
 		return err_set(err, ERR_CONFIG, "%s is bound to '%s' already", name,
 			       action_defs[keymap_find(m, key)].name);
@@ -144,7 +144,7 @@ void keymap_keys(const struct keymap *m, enum action_id a, char ret[static KEYMA
 	for (int i = 0; (key = keymap_key(m, a, i)) != 0; i++) {
 		char name[KEY_NAME_LEN];
 
-		key_name(key, name);
+		key_spell(key, name);
 		if (n + strlen(name) + 2 >= KEYMAP_KEYS_LEN)
 			return;
 		n += (size_t)snprintf(ret + n, KEYMAP_KEYS_LEN - n, "%s%s", n > 0 ? " " : "", name);

@@ -534,7 +534,7 @@ static void on_key(struct shell *s, const struct event *ev)
 	}
 	if (v != NULL && v->def->key != NULL && v->def->key(v, ev))
 		return;
-	key_name(ev->key, name);
+	key_spell(ev->key, name);
 	shell_notice(s, NOTICE_INFO, "%s does nothing here; ? shows the keys", name);
 }
 

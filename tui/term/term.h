@@ -41,6 +41,7 @@ struct term_options {
 	bool no_mouse;
 	bool no_colour; /* as well as when NO_COLOR is set */
 	term_event_fn *event;
+	void (*hangup)(void *arg); /* the terminal is gone */
 	void *arg;
 };
 

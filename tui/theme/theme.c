@@ -128,8 +128,12 @@ static int nearest(uint32_t rgb, int first, int end)
 
 int colour_down(int colour, enum depth depth)
 {
-	if (colour < 0 || depth == DEPTH_TRUE)
+	if (colour < 0)
 		return colour;
+	/* Direct-colour terminals take indexes below 8 only. */
+	if (depth == DEPTH_TRUE)
+		return colour & COLOUR_RGB || colour < 8 ? colour
+							 : COLOUR_RGB | (int)rgb_of_256(colour);
 	if (depth == DEPTH_MONO)
 		return COLOUR_DEFAULT;
 	if (depth == DEPTH_256)
@@ -580,7 +584,8 @@ struct style theme_style(const struct theme *t, enum depth depth, enum role role
 	u = look_style(&t->look[under], depth);
 	s.bg = u.bg;
 	s.attrs |= u.attrs;
-	/* With few colours a coloured text on a coloured row may vanish: the row's own colour wins. */
+	/* With few colours a coloured text on a coloured row may vanish: the row's own colour wins.
+	 */
 	if ((depth <= DEPTH_16 && u.bg != COLOUR_DEFAULT) ||
 	    s.fg == look_style(&t->look[ROLE_TEXT], depth).fg)
 		s.fg = u.fg;

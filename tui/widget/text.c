@@ -177,7 +177,8 @@ int text_rows(const struct text *t, int width)
 	int total = 0;
 
 	for (int i = 0; i < t->n_lines; i++)
-		total += count_rows(t, &t->lines[i], width - 1); /* a column is for the scroll bar */
+		total +=
+			count_rows(t, &t->lines[i], width - 1); /* a column is for the scroll bar */
 	return total;
 }
 
