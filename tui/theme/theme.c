@@ -70,12 +70,12 @@ static const struct {
 	{ "underline", STYLE_UNDERLINE }, { "reverse", STYLE_REVERSE },
 };
 
-const char *role_name(enum role r)
+const char *theme_role_name(enum role r)
 {
 	return roles[r].name;
 }
 
-const char *role_meaning(enum role r)
+const char *theme_role_meaning(enum role r)
 {
 	return roles[r].meaning;
 }

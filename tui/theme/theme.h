@@ -79,8 +79,8 @@ struct style theme_style(const struct theme *t, enum depth depth, enum role role
 /* True when the file set the role or one it falls back to, other than text. */
 bool theme_covers(const struct theme *t, enum role role);
 
-const char *role_name(enum role r);
-const char *role_meaning(enum role r);
+const char *theme_role_name(enum role r);
+const char *theme_role_meaning(enum role r);
 
 /* --- colours (tests) --- */
 int colour_down(int colour, enum depth depth);
