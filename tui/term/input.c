@@ -340,15 +340,11 @@ static size_t take_escape(struct input *in, const uint8_t *p, size_t n)
 		emit(in, letter_key((char)p[2]));
 		return 3;
 	case ']':
-	case 'P':
-	case '_':
-	case '^':
-	case 'X':
-		if (p[1] == 'P' || p[1] == 'X' || n > 2) {
-			in->skipping = true;
-			return 2;
-		}
-		return 0;
+	case 'P': /* strings: answers to questions nobody asked */
+		if (n < 3)
+			return 0;
+		in->skipping = true;
+		return 2;
 	case ESC:
 		emit(in, K_ESC);
 		return 1;

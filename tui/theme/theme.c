@@ -272,18 +272,16 @@ static int parse_line(struct theme *t, struct str line, struct err *err)
 		       (int)(name.n < WORD_MAX ? name.n : WORD_MAX), name.p);
 }
 
-/* Cuts a comment off: a # at the start or after a blank, unless it begins a colour. */
+/* Cuts a comment off: a # at the start of the line, or behind and before a blank. */
 static struct str without_comment(struct str line)
 {
+	line = str_trim(line);
 	for (size_t i = 0; i < line.n; i++) {
 		bool begins = i == 0 || line.p[i - 1] == ' ' || line.p[i - 1] == '\t';
-		int fill;
+		bool colour = i > 0 && i + 1 < line.n && line.p[i + 1] != ' ';
 
-		if (line.p[i] != '#' || !begins)
-			continue;
-		if (i > 0 && line.n - i >= 7 && parse_colour(str_from(line.p + i, 7), &fill))
-			continue;
-		line.n = i;
+		if (line.p[i] == '#' && begins && !colour)
+			line.n = i;
 	}
 	return str_trim(line);
 }

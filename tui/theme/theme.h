@@ -4,10 +4,9 @@
  * Model: a theme file has one line a role, `role = FG BG ATTRIBUTES`, after it, if wanted,
  * `| FG BG ATTRIBUTES` for 16 colours and `| ATTRIBUTES` for none. FG and BG are `default`, one of
  * the sixteen names (red, bright-red, …), #rrggbb, a number of the 256 colours, or `-` for the
- * fallback role's. Attributes: bold dim italic underline reverse. `#` begins a comment where a
- * colour cannot stand: at the beginning of a line or after a space, if no hexadecimal digits
- * follow. What a role does not set it takes from its fallback (theme/roles.def). Colours are
- * brought down to the terminal's depth by theme_style().
+ * fallback role's. Attributes: bold dim italic underline reverse. `#` begins a comment at the
+ * start of a line, or between two blanks. What a role does not set it takes from its fallback
+ * (theme/roles.def). Colours are brought down to the terminal's depth by theme_style().
  *
  * Owner: theme_free() frees; a theme does not change once it is made.
  *
