@@ -364,7 +364,7 @@ int term_start(struct term *t, struct err *err)
 		(void)err_sys(err, errno, "opening the terminal");
 		goto fail;
 	}
-	use_env(FALSE); /* LINES and COLUMNS may be old; the kernel knows */
+	use_tioctl(TRUE); /* LINES and COLUMNS may be old; the kernel knows */
 	t->screen = newterm(type, t->out, t->in);
 	if (t->screen == NULL) {
 		(void)err_set(err, ERR_CONFIG,
