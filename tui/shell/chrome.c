@@ -37,7 +37,7 @@ static void put_age(struct buf *b, const char *before, int64_t ms, const char *a
 	(void)buf_printf(b, "%s%s%s", before, age, after);
 }
 
-/* "LOST: connection closed; what is shown is 2m10s old; next attempt in 4s" */
+/* "LOST, data of 2m10s ago, retry in 4s: connection closed": what matters most first. */
 static void link_text(const struct shell *s, struct buf *b)
 {
 	static const char *const words[] = {
@@ -51,12 +51,13 @@ static void link_text(const struct shell *s, struct buf *b)
 
 	if (st->link == LINK_UP)
 		return;
-	(void)buf_printf(b, "%s%s%s", words[st->link], st->trouble[0] != '\0' ? ": " : "",
-			 st->trouble);
+	(void)buf_puts(b, words[st->link]);
 	if (st->data_wall_ms > 0)
-		put_age(b, "; shown as of ", now - st->data_wall_ms, " ago");
+		put_age(b, ", data of ", now - st->data_wall_ms, " ago");
 	if (st->retry_wall_ms > now)
-		put_age(b, "; next try in ", st->retry_wall_ms - now, "");
+		put_age(b, ", retry in ", st->retry_wall_ms - now, "");
+	if (st->trouble[0] != '\0')
+		(void)buf_printf(b, ": %s", st->trouble);
 }
 
 static void draw_top(const struct shell *s, const struct canvas *c)

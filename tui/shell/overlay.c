@@ -115,7 +115,8 @@ static struct canvas place_bottom(struct overlay *o, const struct canvas *c)
 
 	o->ops->size(o, &rows, &cols);
 	rows = at_most(rows, canvas_rows(c) / 2);
-	at = canvas_sub(c, canvas_rows(c) - rows - 1, 0, rows + 1, canvas_cols(c));
+	/* Above the hint line, which says what its keys are. */
+	at = canvas_sub(c, canvas_rows(c) - rows - 2, 0, rows + 1, canvas_cols(c));
 	at.under = ROLE_DIALOG;
 	canvas_clear(&at, ROLE_TEXT);
 	canvas_hline(&at, 0, 0, canvas_cols(&at),

@@ -14,7 +14,8 @@ static bool offered(struct shell *s, enum action_id a)
 
 	if (v != NULL && view_handles(v, a))
 		return true;
-	return !action_defs[a].hidden && action_defs[a].group == GROUP_SCREEN;
+	return !action_defs[a].hidden && action_defs[a].group == GROUP_SCREEN &&
+	       shell_refusal(s, a) == NULL;
 }
 
 static void offer_action(struct shell *s, enum action_id a, struct prompt_candidates *to)
@@ -70,9 +71,10 @@ static int enter(void *arg, struct str line, struct err *err)
 	}
 	if (s->o.command != NULL)
 		return s->o.command(s->o.app, line, err);
+	(void)err_set(err, ERR_UNKNOWN,
+		      "no action, screen or command has this name; Tab completes");
 	err->column = 1;
-	return err_set(err, ERR_UNKNOWN,
-		       "no action, screen or command has this name; Tab completes");
+	return -ERR_UNKNOWN;
 }
 
 void palette_open(struct shell *s)
