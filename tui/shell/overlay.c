@@ -599,26 +599,48 @@ static void page_draw(struct overlay *o, const struct canvas *c)
 	text_draw(t, c);
 }
 
-static void page_event(struct overlay *o, const struct event *ev)
+static int on_search(void *arg, struct str line, struct err *err)
 {
+	struct overlay *o = arg;
 	struct text *t = o->state;
-	enum action_id a;
-	enum nav nav;
 
-	if (ev->kind == EVENT_MOUSE) {
-		(void)text_mouse(t, &ev->mouse);
-		return;
-	}
-	if (ev->kind != EVENT_KEY)
-		return;
-	a = keymap_find(o->shell->keymap, ev->key);
-	nav = a != A_NONE ? action_defs[a].nav : NAV_NONE;
-	if (nav == NAV_BACK || nav == NAV_ENTER || a == A_CLOSE || a == A_HELP)
+	if (text_search(t, line))
+		return 0;
+	return err_set(err, ERR_UNKNOWN, "not found");
+}
+
+/* The prompt stands on top of the page and has all keys, so the page outlives it. */
+static void search_page(struct overlay *o)
+{
+	(void)shell_prompt(o->shell, &(struct shell_prompt){ .owner = o->owner,
+							     .label = "find",
+							     .enter = on_search,
+							     .arg = o });
+}
+
+static void page_key(struct overlay *o, enum action_id a)
+{
+	enum nav nav = a != A_NONE ? action_defs[a].nav : NAV_NONE;
+	struct text *t = o->state;
+
+	if (nav == NAV_BACK || nav == NAV_ENTER || a == A_CLOSE || a == A_HELP || a == A_QUIT)
 		overlay_close(o);
 	else if (nav != NAV_NONE)
 		(void)text_nav(t, nav);
+	else if (a == A_FILTER)
+		search_page(o);
 	else if (a == A_SEARCH_NEXT || a == A_SEARCH_PREV)
 		(void)text_search_next(t, a == A_SEARCH_PREV);
+}
+
+static void page_event(struct overlay *o, const struct event *ev)
+{
+	struct text *t = o->state;
+
+	if (ev->kind == EVENT_MOUSE)
+		(void)text_mouse(t, &ev->mouse);
+	else if (ev->kind == EVENT_KEY)
+		page_key(o, keymap_find(o->shell->keymap, ev->key));
 }
 
 static void page_free(struct overlay *o)
@@ -634,7 +656,7 @@ static const struct overlay_ops page_ops = {
 	.draw = page_draw,
 	.event = page_event,
 	.free = page_free,
-	.hint = "Up/Down PageUp/PageDown scroll  Esc close",
+	.hint = "Up/Down PageUp/PageDown scroll  / find  n N next, previous  Esc close",
 };
 
 struct overlay_id shell_page(struct shell *s, struct view *owner, const char *title)

@@ -27,6 +27,7 @@
 #include "base/str.h"
 #include "cell/event.h"
 #include "cell/grid.h"
+#include "cell/screen.h"
 #include "shell/action.h"
 #include "shell/view.h"
 #include "widget/form.h"
@@ -49,20 +50,9 @@ struct loop;
 /* --- wiring --------------------------------------------------------------------------------------
  */
 
-/* Where frames go; the terminal in the console, a grid in tests. */
-struct screen_ops {
-	void (*size)(void *screen, int *ret_rows, int *ret_cols);
-	bool (*ready)(void *screen); /* can take a frame without blocking */
-	void (*present)(void *screen, const struct grid *g);
-	void (*redraw)(void *screen);  /* forget what is on the terminal */
-	void (*suspend)(void *screen); /* back to the user's shell until it is continued */
-	int (*theme)(void *screen, const char *name, struct err *err);
-	void (*clipboard)(void *screen, struct str text);
-};
-
 struct shell_options {
 	struct loop *loop;
-	const struct screen_ops *screen_ops;
+	const struct screen_ops *screen_ops; /* term_screen in the console */
 	void *screen;
 	void *app;	       /* view_app() */
 	struct keymap *keymap; /* taken; NULL: the keys of the table */

@@ -604,3 +604,61 @@ void term_clipboard(struct term *t, struct str text)
 	if (t->started && !seq.full)
 		put_modern(t, buf_cstr(&seq));
 }
+
+/* --- as a screen
+ * ----------------------------------------------------------------------------------- */
+
+static struct term *term_of(void *screen)
+{
+	return OBJ(term, TERM_MAGIC, screen);
+}
+
+static void screen_size(void *screen, int *ret_rows, int *ret_cols)
+{
+	term_size(term_of(screen), ret_rows, ret_cols);
+}
+
+static bool screen_ready(void *screen)
+{
+	return term_ready(term_of(screen));
+}
+
+static void screen_present(void *screen, const struct grid *g)
+{
+	term_present(term_of(screen), g);
+}
+
+static void screen_redraw(void *screen)
+{
+	term_redraw(term_of(screen));
+}
+
+static void screen_suspend(void *screen)
+{
+	term_suspend(term_of(screen));
+}
+
+static int screen_theme(void *screen, const char *name, struct err *err)
+{
+	struct theme *theme = NULL;
+	int result = theme_find(name, &theme, err);
+
+	if (result >= 0)
+		term_theme_set(term_of(screen), &theme);
+	return result;
+}
+
+static void screen_clipboard(void *screen, struct str text)
+{
+	term_clipboard(term_of(screen), text);
+}
+
+const struct screen_ops term_screen = {
+	.size = screen_size,
+	.ready = screen_ready,
+	.present = screen_present,
+	.redraw = screen_redraw,
+	.suspend = screen_suspend,
+	.theme = screen_theme,
+	.clipboard = screen_clipboard,
+};

@@ -23,6 +23,7 @@
 #include "base/str.h"
 #include "cell/event.h"
 #include "cell/grid.h"
+#include "cell/screen.h"
 #include "theme/theme.h"
 
 #define TERM_PASTE_MAX 65536
@@ -62,5 +63,8 @@ void term_theme_set(struct term *t, struct theme **theme); /* takes it */
 enum depth term_depth(const struct term *t);
 /* Puts text on the clipboard of the user's terminal (OSC 52), cleaned of control characters. */
 void term_clipboard(struct term *t, struct str text);
+
+/* The functions above as a screen for the shell; its `screen` is the struct term. */
+extern const struct screen_ops term_screen;
 
 #endif

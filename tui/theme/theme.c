@@ -22,6 +22,7 @@
 #define THEME_MAX_NAMES 64
 #define THEME_SUFFIX ".theme"
 #define WORD_MAX 32
+#define LEAST_CONTRAST 3.0 /* as WCAG asks of large text */
 
 struct look {
 	int fg, bg;
@@ -572,6 +573,29 @@ static struct style look_style(const struct role_look *l, enum depth depth)
 	return s;
 }
 
+/* Relative luminance, roughly: 0 is black, 1 white. */
+static double luminance(int colour)
+{
+	uint32_t rgb = colour & COLOUR_RGB ? (uint32_t)colour & 0xffffff : rgb_of_256(colour);
+	double r = (double)(rgb >> 16 & 0xff) / 255;
+	double g = (double)(rgb >> 8 & 0xff) / 255;
+	double b = (double)(rgb & 0xff) / 255;
+
+	return 0.2126 * r * r + 0.7152 * g * g + 0.0722 * b * b;
+}
+
+/* Whether the two differ enough in brightness; the terminal's own colours are taken to. */
+static bool readable(int fg, int bg)
+{
+	double a, b;
+
+	if (fg < 0 || bg < 0)
+		return true;
+	a = luminance(fg) + 0.05;
+	b = luminance(bg) + 0.05;
+	return a / b >= LEAST_CONTRAST || b / a >= LEAST_CONTRAST;
+}
+
 struct style theme_style(const struct theme *t, enum depth depth, enum role role, enum role under)
 {
 	struct style s = look_style(&t->look[role], depth);
@@ -582,9 +606,11 @@ struct style theme_style(const struct theme *t, enum depth depth, enum role role
 	u = look_style(&t->look[under], depth);
 	s.bg = u.bg;
 	s.attrs |= u.attrs;
-	/* With few colours a coloured text on a coloured row may vanish: the row's own colour wins.
+	/*
+	 * The role keeps its colour on the row only where it can be read there; with few colours,
+	 * whose real values nobody knows, never.
 	 */
-	if ((depth <= DEPTH_16 && u.bg != COLOUR_DEFAULT) ||
+	if ((depth <= DEPTH_16 && u.bg != COLOUR_DEFAULT) || !readable(s.fg, u.bg) ||
 	    s.fg == look_style(&t->look[ROLE_TEXT], depth).fg)
 		s.fg = u.fg;
 	return s;

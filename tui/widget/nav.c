@@ -17,6 +17,7 @@ enum nav nav_of_key(uint32_t key)
 		{ K_HOME, NAV_FIRST },	    { K_END, NAV_LAST },
 		{ K_TAB, NAV_NEXT },	    { K_TAB | K_SHIFT, NAV_PREV },
 		{ K_ENTER, NAV_ENTER },	    { K_ESC, NAV_BACK },
+		{ K_CTRL | 'c', NAV_BACK },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++)

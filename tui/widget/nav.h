@@ -29,7 +29,7 @@ enum nav {
 	NAV__COUNT
 };
 
-/* Arrows, paging keys, Home, End, Tab, Enter, Esc; NAV_NONE for all others. */
+/* Arrows, paging keys, Home, End, Tab, Enter, Esc, Ctrl-C (as Esc); NAV_NONE for all others. */
 enum nav nav_of_key(uint32_t key);
 
 /* What a widget did with an event. */

@@ -129,7 +129,8 @@ static void test_fallbacks_and_depths(void **state)
 	(void)state;
 	assert_int_equal(theme_parse("x",
 				     STR("text = #ffffff #000000\nwarn = #ff0000 - bold\n"
-					 "cursor = - #0000ff | yellow blue | underline\n"),
+					 "cursor = - #000080 | yellow blue | underline\n"
+					 "bad = #200000\n"),
 				     &t, &err),
 			 0);
 	s = theme_style(t, DEPTH_TRUE, ROLE_NOTICE_WARN, ROLE_TEXT); /* falls back to warn */
@@ -142,7 +143,9 @@ static void test_fallbacks_and_depths(void **state)
 	assert_int_equal(s.fg, 1);
 	s = theme_style(t, DEPTH_256, ROLE_WARN, ROLE_CURSOR); /* keeps its colour on the cursor */
 	assert_int_equal(s.fg, 196);
-	assert_int_equal(s.bg, 21);
+	assert_int_equal(s.bg, 18);
+	s = theme_style(t, DEPTH_256, ROLE_BAD, ROLE_CURSOR); /* could not be read there */
+	assert_int_equal(s.fg, 231);
 	s = theme_style(t, DEPTH_16, ROLE_WARN,
 			ROLE_CURSOR); /* with few colours the cursor's wins */
 	assert_int_equal(s.fg, 3);
