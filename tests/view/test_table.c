@@ -380,7 +380,7 @@ static void test_position(void **state)
 	src.estimate = true;
 	assert_true(table_mark_toggle(&table));
 	table_position(&table, text);
-	assert_string_equal(text, "1 of ~100 marked");
+	assert_string_equal(text, "1 marked of ~100");
 }
 
 int main(void)

@@ -658,7 +658,7 @@ void table_position(const struct table *t, char ret[static TABLE_POSITION_LEN])
 	fmt_count((uint64_t)(s.count > 0 ? s.cursor + 1 : 0), at);
 	if (marked > 0) {
 		fmt_count((uint64_t)marked, at);
-		snprintf(ret, TABLE_POSITION_LEN, "%s%s of %s%s marked", exact ? "" : "~", at,
+		snprintf(ret, TABLE_POSITION_LEN, "%s%s marked of %s%s", exact ? "" : "~", at,
 			 s.exact ? "" : "~", count);
 	} else {
 		snprintf(ret, TABLE_POSITION_LEN, "%s of %s%s", at, s.exact ? "" : "~", count);

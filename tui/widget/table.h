@@ -143,7 +143,7 @@ void table_marks_each(const struct table *t, table_mark_fn *fn, void *arg);
 
 /* Direction after a click or 'o' on a column: up, down, up … */
 void table_sort_toggle(struct table *t, int column);
-/* "3 of 1 204", "3 of ~1.2M"; with marks "2 marked". For the pane's title. */
+/* "3 of 1 204", "3 of ~1.2M"; with marks "2 marked of 1 204". For the pane's title. */
 #define TABLE_POSITION_LEN 96
 void table_position(const struct table *t, char ret[static TABLE_POSITION_LEN]);
 

@@ -84,12 +84,20 @@ static size_t put_expanded(struct text *t, struct str s)
 	return t->bytes.n - before;
 }
 
+/* At the limit a last line says that there was more; text_clear() makes room again. */
 static void note_cut(struct text *t)
 {
-	if (t->bytes.full && !t->cut) {
-		t->cut = true;
-		t->lines[t->n_lines - 1].role = ROLE_WARN;
-	}
+	static const char note[] = "(cut here: too long to show)";
+	struct text_line *l;
+
+	if (!t->bytes.full || t->cut)
+		return;
+	t->cut = true;
+	l = add_line(t, ROLE_WARN);
+	t->bytes.full = false;
+	t->bytes.limit += sizeof(note);
+	l->n = buf_puts(&t->bytes, note) ? sizeof(note) - 1 : 0;
+	t->bytes.limit -= sizeof(note);
 }
 
 void text_add(struct text *t, enum role role, struct str s)

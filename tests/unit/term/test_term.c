@@ -8,10 +8,13 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <termios.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "base/obj.h"
 #include "cell/canvas.h"
 #include "lib/screen.h"
 #include "lib/vt.h"
@@ -273,6 +276,38 @@ static void test_gives_back(void **state)
 	assert_int_equal(after.c_oflag, before.c_oflag);
 }
 
+/* A bug while the console runs must not leave the user with a terminal that does not echo. */
+static void test_gives_back_after_a_bug(void **state)
+{
+	struct termios before, after;
+	pid_t child;
+	int status;
+
+	(void)state;
+	vt = vt_new(ROWS, COLS);
+	assert_int_equal(tcgetattr(vt_slave(vt), &before), 0);
+	vt_mark(vt);
+	child = fork();
+	if (child == 0) {
+		struct err err = ERR_INIT;
+
+		(void)close(STDERR_FILENO);
+		(void)signal(SIGABRT, SIG_DFL);
+		loop = loop_new();
+		term = term_new(&(struct term_options){
+			.loop = loop, .fd = vt_slave(vt), .type = "xterm", .event = on_event });
+		if (term_start(term, &err) < 0)
+			_exit(1);
+		BUG("on purpose");
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+	assert_true(vt_wrote(vt, "\033[?1006l"));
+	assert_true(vt_wrote(vt, "\033[?1049l"));
+	assert_int_equal(tcgetattr(vt_slave(vt), &after), 0);
+	assert_int_equal(after.c_lflag, before.c_lflag);
+}
+
 static void test_clipboard(void **state)
 {
 	(void)state;
@@ -306,6 +341,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_input, teardown),
 		cmocka_unit_test_teardown(test_resize, teardown),
 		cmocka_unit_test_teardown(test_gives_back, teardown),
+		cmocka_unit_test_teardown(test_gives_back_after_a_bug, teardown),
 		cmocka_unit_test_teardown(test_clipboard, teardown),
 		cmocka_unit_test_teardown(test_refusals, teardown),
 	};
