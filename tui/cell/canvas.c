@@ -15,8 +15,7 @@
 
 #define CANVAS_PRINTF_MAX 512 /* longer texts are cut */
 
-/* --- bytes to graphemes ------------------------------------------------------------------------
- */
+/* --- bytes to graphemes --- */
 
 struct grapheme {
 	uint32_t cp[CELL_CPS];
@@ -104,8 +103,7 @@ size_t text_next(struct str s)
 	return s.n > 0 ? scan(s).bytes : 0;
 }
 
-/* --- the canvas ---------------------------------------------------------------------------------
- */
+/* --- the canvas --- */
 
 struct canvas canvas_of(struct grid *g, struct hit_map *hits, bool ascii)
 {
@@ -251,8 +249,7 @@ void canvas_field_from(const struct canvas *c, int row, int col, int width, int 
 	canvas_field(c, row, col, width, ALIGN_LEFT, role, rest_of(s, bytes));
 }
 
-/* --- signs, lines and meters --------------------------------------------------------------------
- */
+/* --- signs, lines and meters --- */
 
 static const struct {
 	const char *unicode;

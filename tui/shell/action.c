@@ -151,8 +151,7 @@ void keymap_keys(const struct keymap *m, enum action_id a, char ret[static KEYMA
 	}
 }
 
-/* --- the keys file
- * --------------------------------------------------------------------------------- */
+/* --- the keys file --- */
 
 /* One line, or nothing when it is empty or a comment; `bind_now` false only takes the old keys
  * away. */

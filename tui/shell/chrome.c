@@ -26,8 +26,7 @@ void chrome_body(const struct shell *s, const struct canvas *c, struct canvas *r
 			       canvas_cols(c));
 }
 
-/* --- top bar
- * --------------------------------------------------------------------------------------- */
+/* --- top bar --- */
 
 static void put_age(struct buf *b, const char *before, int64_t ms, const char *after)
 {
@@ -100,8 +99,7 @@ static void draw_top(const struct shell *s, const struct canvas *c)
 	canvas_field(&bar, 0, at, right - at - 2, ALIGN_LEFT, role, buf_str(&text));
 }
 
-/* --- title line
- * ------------------------------------------------------------------------------------ */
+/* --- title line --- */
 
 static int tabs_width(const struct shell *s, bool names)
 {
@@ -159,8 +157,7 @@ static void draw_title(const struct shell *s, const struct canvas *c)
 	draw_tabs(s, c, 1, cols - tabs, names);
 }
 
-/* --- hint line
- * ------------------------------------------------------------------------------------- */
+/* --- hint line --- */
 
 static int hint_width(const struct shell *s, enum action_id a)
 {
@@ -240,8 +237,7 @@ void chrome_draw(struct shell *s, const struct canvas *c)
 	draw_notice(s, c);
 }
 
-/* --- help and menu
- * ---------------------------------------------------------------------------------- */
+/* --- help and menu --- */
 
 static bool in_help(const struct shell *s, enum action_id a)
 {

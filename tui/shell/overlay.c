@@ -16,8 +16,7 @@
 #define WIDE_COLS 100 /* texts are not made wider than this */
 #define FORM_COLS 76
 
-/* --- the stack
- * ------------------------------------------------------------------------------------- */
+/* --- the stack --- */
 
 struct overlay *overlay_push(struct shell *s, const struct overlay_ops *ops, struct view *owner,
 			     const char *title, void *state)
@@ -159,8 +158,7 @@ void overlays_draw(struct shell *s, const struct canvas *c)
 	}
 }
 
-/* --- a line at the bottom
- * -------------------------------------------------------------------------- */
+/* --- a line at the bottom --- */
 
 struct line_window {
 	struct shell_prompt call;
@@ -257,8 +255,7 @@ struct overlay_id shell_prompt(struct shell *s, const struct shell_prompt *p)
 	return (struct overlay_id){ overlay_push(s, &line_ops, p->owner, "", w)->id };
 }
 
-/* --- fields
- * ---------------------------------------------------------------------------------------- */
+/* --- fields --- */
 
 struct form_window {
 	struct shell_form call;
@@ -354,8 +351,7 @@ struct overlay_id shell_form(struct shell *s, const struct shell_form *f)
 	return (struct overlay_id){ o->id };
 }
 
-/* --- a choice
- * -------------------------------------------------------------------------------------- */
+/* --- a choice --- */
 
 struct menu_window {
 	struct shell_menu call;
@@ -445,8 +441,7 @@ struct overlay_id shell_menu(struct shell *s, const struct shell_menu *m)
 	return (struct overlay_id){ overlay_push(s, &menu_ops, m->owner, m->title, w)->id };
 }
 
-/* --- a plan, and yes or no
- * -------------------------------------------------------------------------- */
+/* --- a plan, and yes or no --- */
 
 struct plan_window {
 	struct plan plan;
@@ -581,8 +576,7 @@ struct overlay_id shell_ask(struct shell *s, const struct shell_ask *ask)
 	return (struct overlay_id){ o->id };
 }
 
-/* --- a text to read
- * --------------------------------------------------------------------------------- */
+/* --- a text to read --- */
 
 static void page_size(struct overlay *o, int *rows, int *cols)
 {

@@ -19,8 +19,7 @@
 #define NOT_READY_MS 50
 #define NOTICE_MS 6000
 
-/* --- rings
- * ----------------------------------------------------------------------------------------- */
+/* --- rings --- */
 
 void ring_add(struct ring *r, char *line)
 {
@@ -47,8 +46,7 @@ void ring_done(struct ring *r)
 	r->n = 0;
 }
 
-/* --- frames
- * ---------------------------------------------------------------------------------------- */
+/* --- frames --- */
 
 static void reap(struct shell *s)
 {
@@ -148,8 +146,7 @@ static void on_tick(void *arg)
 	shell_dirty(s, SHELL_REPAINT);
 }
 
-/* --- life
- * ------------------------------------------------------------------------------------------ */
+/* --- life --- */
 
 struct shell *shell_new(const struct shell_options *o)
 {
@@ -246,8 +243,7 @@ void shell_clipboard(struct shell *s, struct str text)
 		s->o.screen_ops->clipboard(s->o.screen, text);
 }
 
-/* --- notices and logs
- * ------------------------------------------------------------------------------ */
+/* --- notices and logs --- */
 
 static char *stamped(const struct shell *s, const char *text)
 {
@@ -321,8 +317,7 @@ static void show_log(struct shell *s)
 		text_add(body, ROLE_TEXT, str_of(ring_get(&s->notices, i)));
 }
 
-/* --- actions
- * --------------------------------------------------------------------------------------- */
+/* --- actions --- */
 
 static bool own_action(const struct shell *s, enum action_id a)
 {
@@ -517,8 +512,7 @@ void shell_run(struct shell *s, enum action_id a)
 		(void)shell_open(s, d->name, "");
 }
 
-/* --- events
- * ---------------------------------------------------------------------------------------- */
+/* --- events --- */
 
 static void on_key(struct shell *s, const struct event *ev)
 {

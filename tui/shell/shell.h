@@ -47,8 +47,7 @@
 
 struct loop;
 
-/* --- wiring --------------------------------------------------------------------------------------
- */
+/* --- wiring --- */
 
 struct shell_options {
 	struct loop *loop;
@@ -80,8 +79,7 @@ void shell_dirty(struct shell *s, unsigned bits);
 void shell_frame(struct shell *s);
 const struct grid *shell_grid(const struct shell *s);
 
-/* --- what is always on the screen
- * ------------------------------------------------------------------ */
+/* --- what is always on the screen --- */
 
 enum shell_link { LINK_CONNECTING, LINK_UP, LINK_LOST, LINK_REFUSED };
 
@@ -109,8 +107,7 @@ void shell_log_command(struct shell *s, const char *command, const char *result)
 /* For log_to_fn(): the console's own log, shown by A_LOG. `arg` is the shell. */
 void shell_log_line(enum log_level level, const char *line, void *arg);
 
-/* --- views
- * ----------------------------------------------------------------------------------------- */
+/* --- views --- */
 
 /* Opens a view by name; errors become notices. True when it is on the screen. */
 bool shell_open(struct shell *s, const char *view, const char *arg);
@@ -128,8 +125,7 @@ int64_t shell_wall_ms(const struct shell *s);
 const struct keymap *shell_keymap(const struct shell *s);
 void shell_clipboard(struct shell *s, struct str text);
 
-/* --- overlays
- * -------------------------------------------------------------------------------------- */
+/* --- overlays --- */
 
 struct overlay_id {
 	uint64_t v; /* 0: none */

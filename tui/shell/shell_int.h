@@ -12,8 +12,7 @@
 #define SHELL_MAGIC 0x7e110001u
 #define NOTICE_MAX 240
 
-/* --- rings of lines: command log, notices, the console's log
- * --------------------------------------- */
+/* --- rings of lines: command log, notices, the console's log --- */
 
 struct ring {
 	char *line[SHELL_RING];
@@ -25,8 +24,7 @@ void ring_add(struct ring *r, char *line); /* takes line; the oldest one goes wh
 const char *ring_get(const struct ring *r, int i);
 void ring_done(struct ring *r);
 
-/* --- views
- * ------------------------------------------------------------------------------------------ */
+/* --- views --- */
 
 struct view {
 	struct shell *shell;
@@ -45,8 +43,7 @@ struct place {
 	char *saved;
 };
 
-/* --- overlays
- * --------------------------------------------------------------------------------------- */
+/* --- overlays --- */
 
 struct overlay;
 
@@ -84,8 +81,7 @@ struct overlay *overlay_top(const struct shell *s);
 void overlays_draw(struct shell *s, const struct canvas *c);
 void overlays_close_of(struct shell *s, const struct view *owner);
 
-/* --- the shell
- * --------------------------------------------------------------------------------------- */
+/* --- the shell --- */
 
 struct shell {
 	uint32_t magic;

@@ -75,8 +75,7 @@ static void emit(struct input *in, uint32_t key)
 		in->fn(&ev, in->arg);
 }
 
-/* --- plain characters
- * ------------------------------------------------------------------------------ */
+/* --- plain characters --- */
 
 static uint32_t control_key(uint8_t c)
 {
@@ -125,8 +124,7 @@ decode:
 	return took;
 }
 
-/* --- sequences
- * ------------------------------------------------------------------------------------- */
+/* --- sequences --- */
 
 struct csi {
 	char mark; /* '<', '?', '>' or 0 */

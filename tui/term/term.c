@@ -95,8 +95,7 @@ static void put_modern(const struct term *t, const char *s)
 		put_bytes(t->fd, s, strlen(s));
 }
 
-/* --- crashes
- * --------------------------------------------------------------------------------------- */
+/* --- crashes --- */
 
 static void crash_restore(void)
 {
@@ -131,8 +130,7 @@ static void crash_arm(struct term *t)
 	}
 }
 
-/* --- input
- * ----------------------------------------------------------------------------------------- */
+/* --- input --- */
 
 static void note_double_click(struct term *t, struct event_mouse *m)
 {
@@ -231,8 +229,7 @@ static void define_keys(struct term *t)
 	}
 }
 
-/* --- life
- * ------------------------------------------------------------------------------------------ */
+/* --- life --- */
 
 bool term_locale(void)
 {
@@ -460,8 +457,7 @@ enum depth term_depth(const struct term *t)
 	return t->depth;
 }
 
-/* --- frames
- * ---------------------------------------------------------------------------------------- */
+/* --- frames --- */
 
 static attr_t attributes(unsigned attrs)
 {
@@ -562,8 +558,7 @@ void term_present(struct term *t, const struct grid *g)
 	grid_copy(t->last, g);
 }
 
-/* --- clipboard
- * ------------------------------------------------------------------------------------- */
+/* --- clipboard --- */
 
 static void put_base64(struct buf *b, struct str s)
 {
@@ -605,8 +600,7 @@ void term_clipboard(struct term *t, struct str text)
 		put_modern(t, buf_cstr(&seq));
 }
 
-/* --- as a screen
- * ----------------------------------------------------------------------------------- */
+/* --- as a screen --- */
 
 static struct term *term_of(void *screen)
 {

@@ -81,8 +81,7 @@ const char *theme_role_meaning(enum role r)
 	return roles[r].meaning;
 }
 
-/* --- colours ------------------------------------------------------------------------------------
- */
+/* --- colours --- */
 
 /* xterm's values of the first sixteen, to measure distances. */
 static const uint32_t palette16[16] = {
@@ -146,8 +145,7 @@ int colour_down(int colour, enum depth depth)
 	return depth == DEPTH_8 ? colour & 7 : colour;
 }
 
-/* --- the file -----------------------------------------------------------------------------------
- */
+/* --- the file --- */
 
 static bool parse_colour(struct str w, int *ret_colour)
 {
@@ -287,8 +285,7 @@ static struct str without_comment(struct str line)
 	return str_trim(line);
 }
 
-/* --- fallbacks ----------------------------------------------------------------------------------
- */
+/* --- fallbacks --- */
 
 static void inherit(struct look *to, const struct look *from)
 {
@@ -441,8 +438,7 @@ bool theme_covers(const struct theme *t, enum role role)
 	return role != ROLE_TEXT || t->look[ROLE_TEXT].set;
 }
 
-/* --- where theme files are -----------------------------------------------------------------------
- */
+/* --- where theme files are --- */
 
 typedef bool dir_fn(const char *dir, void *arg); /* true ends the search */
 
@@ -558,8 +554,7 @@ int theme_find(const char *name, struct theme **ret_theme, struct err *err)
 		       names.n > 0 ? buf_cstr(&names) : "none");
 }
 
-/* --- looks ---------------------------------------------------------------------------------------
- */
+/* --- looks --- */
 
 static struct style look_style(const struct role_look *l, enum depth depth)
 {

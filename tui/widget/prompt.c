@@ -15,8 +15,7 @@
 
 #define SHOWN_CANDIDATES 8
 
-/* --- history
- * --------------------------------------------------------------------------------------- */
+/* --- history --- */
 
 struct history {
 	char *line[HISTORY_MAX];
@@ -60,8 +59,7 @@ struct str history_get(const struct history *h, int back)
 	return back >= 0 && back < h->n ? str_of(h->line[h->n - 1 - back]) : STR("");
 }
 
-/* --- completion
- * ------------------------------------------------------------------------------------ */
+/* --- completion --- */
 
 struct candidate {
 	char text[PROMPT_CANDIDATE_MAX];
@@ -107,8 +105,7 @@ static bool find_candidates(struct prompt *p)
 	return p->candidates->n > 0;
 }
 
-/* --- editing
- * --------------------------------------------------------------------------------------- */
+/* --- editing --- */
 
 void prompt_init(struct prompt *p, const char *label)
 {
@@ -218,8 +215,7 @@ void prompt_error(struct prompt *p, const struct err *err)
 	drop_candidates(p);
 }
 
-/* --- keys
- * ------------------------------------------------------------------------------------------ */
+/* --- keys --- */
 
 static void replace_word(struct prompt *p, struct str with)
 {
@@ -447,8 +443,7 @@ unsigned prompt_event(struct prompt *p, const struct event *ev)
 	return result;
 }
 
-/* --- drawing
- * --------------------------------------------------------------------------------------- */
+/* --- drawing --- */
 
 static int shown_candidates(const struct prompt *p)
 {

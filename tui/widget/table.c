@@ -17,8 +17,7 @@
 #define GAP 1
 #define WHEEL_LINES 3
 
-/* --- marks ---------------------------------------------------------------------------------------
- */
+/* --- marks --- */
 
 struct mark {
 	struct row_id id;
@@ -75,8 +74,7 @@ static void marks_clear(struct table *t)
 		mark_remove(t, m);
 }
 
-/* --- life ----------------------------------------------------------------------------------------
- */
+/* --- life --- */
 
 void table_init(struct table *t, struct row_source source, const struct table_column *columns,
 		int n)
@@ -104,8 +102,7 @@ void table_reset(struct table *t)
 	t->line = 0;
 }
 
-/* --- where things are
- * ------------------------------------------------------------------------------ */
+/* --- where things are --- */
 
 struct span {
 	int64_t count;	/* rows of the source */
@@ -180,8 +177,7 @@ bool table_cursor_set(struct table *t, struct row_id id)
 	return true;
 }
 
-/* --- columns
- * --------------------------------------------------------------------------------------- */
+/* --- columns --- */
 
 struct layout {
 	int width[TABLE_MAX_COLUMNS]; /* 0: not shown */
@@ -247,8 +243,7 @@ static struct layout layout_of(const struct table *t, int room)
 	return l;
 }
 
-/* --- drawing
- * --------------------------------------------------------------------------------------- */
+/* --- drawing --- */
 
 static void draw_head(const struct table *t, const struct canvas *c, const struct layout *l)
 {
@@ -419,8 +414,7 @@ void table_draw(struct table *t, const struct canvas *c)
 	t->source.ops->want(t->source.src, index_of_line(&s, top), t->page);
 }
 
-/* --- moving
- * ---------------------------------------------------------------------------------------- */
+/* --- moving --- */
 
 static unsigned move_to(struct table *t, const struct span *s, int64_t line, int screen_line)
 {
@@ -548,8 +542,7 @@ void table_sort_toggle(struct table *t, int column)
 	t->sort_column = column;
 }
 
-/* --- marking
- * --------------------------------------------------------------------------------------- */
+/* --- marking --- */
 
 bool table_is_marked(const struct table *t, struct row_id id)
 {

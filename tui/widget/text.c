@@ -142,8 +142,7 @@ void text_add_field(struct text *t, int at, const char *label, enum role role, s
 	note_cut(t);
 }
 
-/* --- lines and screen lines
- * ------------------------------------------------------------------------ */
+/* --- lines and screen lines --- */
 
 static struct str line_body(const struct text *t, const struct text_line *l)
 {
@@ -212,8 +211,7 @@ static void scroll_to(struct text *t, int top)
 	t->top = top > max ? max : top < 0 ? 0 : top;
 }
 
-/* --- searching
- * ------------------------------------------------------------------------------------- */
+/* --- searching --- */
 
 static ptrdiff_t find(struct str s, const char *what)
 {
@@ -275,8 +273,7 @@ bool text_search_next(struct text *t, bool backward)
 	return go_to_match(t, here + 1, 1) || go_to_match(t, 0, 1);
 }
 
-/* --- drawing
- * --------------------------------------------------------------------------------------- */
+/* --- drawing --- */
 
 static void draw_matches(const struct text *t, const struct canvas *c, int row, int col,
 			 struct str s)
