@@ -78,6 +78,9 @@ struct overlay *overlay_push(struct shell *s, const struct overlay_ops *ops, str
 /* Takes it off the stack at once; its memory goes when the current event is over. */
 void overlay_close(struct overlay *o);
 struct overlay *overlay_top(const struct shell *s);
+/* With ops not NULL only one of that kind. */
+struct overlay *overlay_find(const struct shell *s, struct overlay_id id,
+			     const struct overlay_ops *ops);
 void overlays_draw(struct shell *s, const struct canvas *c);
 void overlays_close_of(struct shell *s, const struct view *owner);
 

@@ -7,10 +7,6 @@
  *
  * Frames: rows that are the same as in the frame before are not even handed to curses; a frame
  * without any change writes nothing at all.
- *
- * Crashes: crash_restore() gives the terminal back with write(2) and tcsetattr(3) alone, so that it
- * can run in a signal handler. That is what the two globals are for; there is one terminal in a
- * process.
  */
 #include "term/term.h"
 
@@ -25,7 +21,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <termios.h>
 #include <unistd.h>
 #include <wchar.h>
 
@@ -34,6 +29,7 @@
 #include "base/obj.h"
 #include "base/utf8.h"
 #include "loop/loop.h"
+#include "term/crash.h"
 #include "term/input.h"
 
 #define TERM_MAGIC 0x7e120001u
@@ -41,13 +37,6 @@
 #define PASTE_DELAY_MS 500 /* a paste whose end got lost ends after this */
 #define DOUBLE_CLICK_MS 400
 #define CLIPBOARD_MAX 65536
-
-#define MODES_ON "\033[?2004h\033[?1004h"
-#define MOUSE_ON "\033[?1000h\033[?1002h\033[?1006h"
-#define MOUSE_OFF "\033[?1006l\033[?1002l\033[?1000l"
-#define MODES_OFF MOUSE_OFF "\033[?1004l\033[?2004l"
-#define SYNC_BEGIN "\033[?2026h"
-#define SYNC_END "\033[?2026l"
 
 struct term {
 	uint32_t magic;
@@ -72,62 +61,10 @@ struct term {
 	int click_row, click_col;
 };
 
-static struct termios crash_modes;
-static volatile sig_atomic_t crash_fd = -1;
-
-static void put_bytes(int fd, const char *s, size_t n)
-{
-	while (n > 0) {
-		ssize_t wrote = write(fd, s, n);
-
-		if (wrote < 0 && errno == EINTR)
-			continue;
-		if (wrote <= 0)
-			return; /* the terminal is gone; reading will tell */
-		s += wrote;
-		n -= (size_t)wrote;
-	}
-}
-
 static void put_modern(const struct term *t, const char *s)
 {
 	if (t->modern)
-		put_bytes(t->fd, s, strlen(s));
-}
-
-/* --- crashes --- */
-
-static void crash_restore(void)
-{
-	static const char reset[] = MODES_OFF SYNC_END "\033[0m\033[?25h\033[?1049l\r\n";
-
-	if (crash_fd < 0)
-		return;
-	put_bytes(crash_fd, reset, sizeof(reset) - 1);
-	(void)tcsetattr(crash_fd, TCSANOW, &crash_modes);
-	crash_fd = -1;
-}
-
-static void on_fatal(int signo)
-{
-	crash_restore();
-	(void)raise(signo); /* SA_RESETHAND: this time it kills */
-}
-
-static void crash_arm(struct term *t)
-{
-	static const int fatal[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE };
-	struct sigaction sa = { .sa_handler = on_fatal, .sa_flags = SA_RESETHAND | SA_NODEFER };
-
-	crash_fd = t->fd;
-	bug_hook_set(crash_restore);
-	for (size_t i = 0; i < ARRAY_LEN(fatal); i++) {
-		struct sigaction old;
-
-		/* A sanitizer's or debugger's handler stays. */
-		if (sigaction(fatal[i], NULL, &old) == 0 && old.sa_handler == SIG_DFL)
-			(void)sigaction(fatal[i], &sa, NULL);
-	}
+		term_put_bytes(t->fd, s, strlen(s));
 }
 
 /* --- input --- */
@@ -317,6 +254,7 @@ static void modes_on(struct term *t)
 
 static void undo_start(struct term *t)
 {
+	crash_disarm();
 	loop_signal_free(&t->winch);
 	loop_signal_free(&t->tstp);
 	if (t->out != NULL)
@@ -340,7 +278,7 @@ static int open_terminal(struct term *t, struct err *err)
 			return err_sys(err, errno, "opening the terminal");
 		t->own_fd = true;
 	}
-	if (tcgetattr(t->fd, &crash_modes) < 0)
+	if (!isatty(t->fd))
 		return err_sys(err, errno, "this is not a terminal");
 	return 0;
 }
@@ -362,6 +300,7 @@ int term_start(struct term *t, struct err *err)
 		goto fail;
 	}
 	use_tioctl(TRUE); /* LINES and COLUMNS may be old; the kernel knows */
+	crash_arm(t->fd);
 	t->screen = newterm(type, t->out, t->in);
 	if (t->screen == NULL) {
 		(void)err_set(err, ERR_CONFIG,
@@ -373,7 +312,6 @@ int term_start(struct term *t, struct err *err)
 	start_curses(t);
 	define_keys(t);
 	modes_on(t);
-	crash_arm(t);
 	t->whole = true;
 	t->started = true;
 	t->escape = loop_timer_new(t->o.loop, "term.escape", on_escape, t);
@@ -389,8 +327,6 @@ void term_stop(struct term *t)
 	if (!t->started)
 		return;
 	t->started = false;
-	crash_fd = -1;
-	bug_hook_set(NULL);
 	loop_fd_free(&t->readable);
 	loop_timer_free(&t->escape);
 	put_modern(t, MODES_OFF);

@@ -22,6 +22,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "theme/colour.h"
 
 #define THEME_FILE_MAX 65536
 #define THEME_NAME_MAX 64
@@ -40,13 +41,6 @@ enum style_attr {
 	STYLE_UNDERLINE = 1u << 3,
 	STYLE_REVERSE = 1u << 4,
 };
-
-/* What the terminal can show. */
-enum depth { DEPTH_MONO, DEPTH_8, DEPTH_16, DEPTH_256, DEPTH_TRUE, DEPTH__COUNT };
-
-#define COLOUR_DEFAULT (-1)
-/* A colour is COLOUR_DEFAULT, an index into the depth's palette, or COLOUR_RGB | rrggbb. */
-#define COLOUR_RGB 0x1000000
 
 struct style {
 	int fg;
@@ -80,8 +74,5 @@ bool theme_covers(const struct theme *t, enum role role);
 
 const char *theme_role_name(enum role r);
 const char *theme_role_meaning(enum role r);
-
-/* --- colours (tests) --- */
-int colour_down(int colour, enum depth depth);
 
 #endif

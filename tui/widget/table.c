@@ -6,73 +6,16 @@
  */
 #include "widget/table.h"
 
-#include <bsd/sys/tree.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/fmt.h"
 #include "base/mem.h"
+#include "widget/id_set.h"
 
 #define GUTTER 2 /* cursor sign and mark */
 #define GAP 1
 #define WHEEL_LINES 3
-
-/* --- marks --- */
-
-struct mark {
-	struct row_id id;
-	RB_ENTRY(mark) entry;
-};
-
-static int mark_cmp(struct mark *a, struct mark *b)
-{
-	return a->id.v < b->id.v ? -1 : a->id.v > b->id.v;
-}
-
-RB_HEAD(mark_tree, mark);
-RB_GENERATE_INTERNAL(mark_tree, mark, entry, mark_cmp, __attribute__((unused)) static)
-
-struct table_marks {
-	struct mark_tree tree;
-	int n;
-};
-
-static struct mark *mark_find(const struct table *t, struct row_id id)
-{
-	struct mark key = { .id = id };
-
-	return RB_FIND(mark_tree, &t->marks->tree, &key);
-}
-
-static bool mark_add(struct table *t, struct row_id id)
-{
-	struct mark *m;
-
-	if (mark_find(t, id) != NULL)
-		return true;
-	if (t->marks->n == TABLE_MAX_MARKS)
-		return false;
-	m = xcalloc(1, sizeof(*m));
-	m->id = id;
-	RB_INSERT(mark_tree, &t->marks->tree, m);
-	t->marks->n++;
-	return true;
-}
-
-static void mark_remove(struct table *t, struct mark *m)
-{
-	RB_REMOVE(mark_tree, &t->marks->tree, m);
-	t->marks->n--;
-	free(m);
-}
-
-static void marks_clear(struct table *t)
-{
-	struct mark *m;
-
-	while ((m = RB_MIN(mark_tree, &t->marks->tree)) != NULL)
-		mark_remove(t, m);
-}
 
 /* --- life --- */
 
@@ -81,17 +24,12 @@ void table_init(struct table *t, struct row_source source, const struct table_co
 {
 	*t = (struct table){ .source = source, .columns = columns, .sort_column = -1 };
 	t->n_columns = n < TABLE_MAX_COLUMNS ? n : TABLE_MAX_COLUMNS;
-	t->marks = xcalloc(1, sizeof(*t->marks));
-	RB_INIT(&t->marks->tree);
+	t->marks = id_set_new(TABLE_MAX_MARKS);
 }
 
 void table_done(struct table *t)
 {
-	if (t->marks == NULL)
-		return;
-	marks_clear(t);
-	free(t->marks);
-	t->marks = NULL;
+	id_set_free(&t->marks);
 }
 
 void table_reset(struct table *t)
@@ -546,20 +484,16 @@ void table_sort_toggle(struct table *t, int column)
 
 bool table_is_marked(const struct table *t, struct row_id id)
 {
-	return (mark_find(t, id) != NULL) != t->all_marked;
+	return id_set_has(t->marks, id.v) != t->all_marked;
 }
 
 bool table_mark_toggle(struct table *t)
 {
 	struct row_id id = { 0 };
-	struct mark *m;
 
 	if (table_cursor(t, &id) < 0 || id.v == 0)
 		return true;
-	m = mark_find(t, id);
-	if (m != NULL)
-		mark_remove(t, m);
-	else if (!mark_add(t, id))
+	if (!id_set_remove(t->marks, id.v) && !id_set_add(t->marks, id.v))
 		return false;
 	(void)table_nav(t, NAV_DOWN);
 	return true;
@@ -567,19 +501,18 @@ bool table_mark_toggle(struct table *t)
 
 static bool mark_between(struct table *t, int64_t from, int64_t to)
 {
-	if (to - from >= TABLE_MAX_MARKS - t->marks->n)
+	if (to - from >= TABLE_MAX_MARKS - id_set_count(t->marks))
 		return false;
 	for (int64_t i = from; i <= to; i++)
 		if (t->source.ops->id(t->source.src, i).v == 0)
 			return false;
 	for (int64_t i = from; i <= to; i++) {
 		struct row_id id = t->source.ops->id(t->source.src, i);
-		struct mark *m = mark_find(t, id);
 
-		if (t->all_marked && m != NULL)
-			mark_remove(t, m);
-		else if (!t->all_marked)
-			(void)mark_add(t, id);
+		if (t->all_marked)
+			(void)id_set_remove(t->marks, id.v);
+		else
+			(void)id_set_add(t->marks, id.v);
 	}
 	return true;
 }
@@ -607,14 +540,14 @@ bool table_mark_range(struct table *t)
 
 void table_mark_all(struct table *t)
 {
-	marks_clear(t);
+	id_set_clear(t->marks);
 	t->all_marked = true;
 	t->range = false;
 }
 
 void table_unmark_all(struct table *t)
 {
-	marks_clear(t);
+	id_set_clear(t->marks);
 	t->all_marked = false;
 	t->range = false;
 }
@@ -622,7 +555,7 @@ void table_unmark_all(struct table *t)
 int64_t table_marked(const struct table *t, bool *ret_exact)
 {
 	bool exact = true;
-	int64_t n = t->marks->n;
+	int64_t n = id_set_count(t->marks);
 
 	if (t->all_marked)
 		n = t->source.ops->count(t->source.src, &exact) - n;
@@ -633,10 +566,10 @@ int64_t table_marked(const struct table *t, bool *ret_exact)
 
 void table_marks_each(const struct table *t, table_mark_fn *fn, void *arg)
 {
-	struct mark *m;
+	struct row_id id;
 
-	RB_FOREACH(m, mark_tree, &t->marks->tree)
-	fn(m->id, arg);
+	for (size_t i = 0; id_set_get(t->marks, i, &id.v); i++)
+		fn(id, arg);
 }
 
 void table_position(const struct table *t, char ret[static TABLE_POSITION_LEN])

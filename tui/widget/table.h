@@ -84,7 +84,7 @@ struct table_column {
 
 enum table_sort { SORT_NONE, SORT_UP, SORT_DOWN };
 
-struct table_marks; /* a set of ids */
+struct id_set;
 
 struct table {
 	struct row_source source;
@@ -107,7 +107,7 @@ struct table {
 	int page; /* rows drawn last time */
 	int skip; /* columns scrolled to the right */
 	bool all_marked;
-	struct table_marks *marks; /* single ids, or the exceptions to all_marked */
+	struct id_set *marks; /* single ids, or the exceptions to all_marked */
 };
 
 void table_init(struct table *t, struct row_source source, const struct table_column *columns,
