@@ -92,6 +92,18 @@ struct vt *vt_new(int rows, int cols)
 	return v;
 }
 
+void vt_hangup(struct vt *v)
+{
+	if (v->master < 0)
+		return;
+	pthread_mutex_lock(&v->lock);
+	v->stop = true;
+	pthread_mutex_unlock(&v->lock);
+	pthread_join(v->reader, NULL);
+	close(v->master);
+	v->master = -1;
+}
+
 void vt_free(struct vt **vp)
 {
 	struct vt *v;
@@ -99,13 +111,9 @@ void vt_free(struct vt **vp)
 	if (vp == NULL || *vp == NULL)
 		return;
 	v = *vp;
-	pthread_mutex_lock(&v->lock);
-	v->stop = true;
-	pthread_mutex_unlock(&v->lock);
-	pthread_join(v->reader, NULL);
+	vt_hangup(v);
 	vterm_free(v->vterm);
 	close(v->slave);
-	close(v->master);
 	buf_done(&v->log);
 	pthread_mutex_destroy(&v->lock);
 	pthread_cond_destroy(&v->seen_more);

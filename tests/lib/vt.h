@@ -26,6 +26,8 @@ struct vt_cell {
 struct vt *vt_new(int rows, int cols);
 void vt_free(struct vt **vp);
 int vt_slave(const struct vt *v);
+void vt_hangup(
+	struct vt *v); /* the terminal's window is closed; nothing but vt_free() after that */
 void vt_resize(struct vt *v, int rows, int cols); /* tells the kernel, not the process */
 void vt_type(struct vt *v, const char *bytes);
 void vt_sync(struct vt *v);

@@ -387,6 +387,100 @@ static void test_prompt(void **state)
 	assert_false(sees("filter wait"));
 }
 
+static uint64_t chosen;
+static int entered;
+
+static void on_chosen(void *arg, uint64_t id)
+{
+	(void)arg;
+	chosen = id;
+}
+
+static int on_form(void *arg, const struct form *f, struct err *err)
+{
+	(void)arg;
+	(void)err;
+	entered++;
+	assert_true(str_eq(form_value(f, "network"), STR("10.0.0.0/8")));
+	return SHELL_WAIT;
+}
+
+/* The relay checks what was entered: the form waits, shows the complaint at its field, and goes
+ * when told. */
+static void test_form_waits(void **state)
+{
+	static const struct form_field fields[] = {
+		{ .name = "network", .title = "Network", .required = true },
+		{ .name = "note", .title = "Note" },
+	};
+	struct err err = ERR_INIT;
+	struct overlay_id id;
+
+	(void)state;
+	id = shell_form(shell, &(struct shell_form){ .title = "Allow",
+						     .fields = fields,
+						     .n = ARRAY_LEN(fields),
+						     .enter = on_form });
+	shell_frame(shell);
+	type("10.0.0.0/8");
+	key(K_ENTER);
+	entered = 0;
+	key(K_ENTER);
+	assert_int_equal(entered, 1);
+	assert_true(shell_overlay_open(shell, id));
+	(void)err_param(&err, ERR_EXISTS, "network", "it is there already");
+	shell_overlay_error(shell, id, &err);
+	shell_frame(shell);
+	screen_golden(shell_grid(shell), "shell-form");
+	shell_overlay_done(shell, id);
+	assert_false(shell_overlay_open(shell, id));
+	shell_overlay_error(shell, id, &err); /* too late: becomes a notice */
+	shell_frame(shell);
+	assert_true(sees("it is there already"));
+}
+
+static void test_menu(void **state)
+{
+	char title[] = "Hold";
+	struct menu_item items[] = { { .id = 5, .key = 'H', .title = title },
+				     { .id = 6, .title = "No" } };
+
+	(void)state;
+	(void)shell_menu(
+		shell,
+		&(struct shell_menu){
+			.title = "Menu", .items = items, .n = 2, .current = 6, .done = on_chosen });
+	memset(title, 'x', 4); /* items were copied */
+	shell_frame(shell);
+	assert_true(sees("Hold"));
+	key(K_ENTER);
+	assert_int_equal(chosen, 6);
+	(void)shell_menu(
+		shell,
+		&(struct shell_menu){ .title = "Menu", .items = items, .n = 2, .done = on_chosen });
+	key(K_CTRL | 'c');
+	assert_int_equal(chosen, 0);
+	assert_false(quit);
+}
+
+/* A view that is closed takes its windows with it, without a word to whoever asked. */
+static void test_windows_of_a_closed_view(void **state)
+{
+	(void)state;
+	key(K_ENTER);
+	chosen = 99;
+	(void)shell_menu(shell,
+			 &(struct shell_menu){ .owner = shell_view(shell),
+					       .title = "Menu",
+					       .items = &(struct menu_item){ .title = "one" },
+					       .n = 1,
+					       .done = on_chosen });
+	shell_run(shell, A_CLOSE);
+	shell_frame(shell);
+	assert_false(sees("Menu"));
+	assert_int_equal(chosen, 99);
+}
+
 static void test_history(void **state)
 {
 	(void)state;
@@ -582,6 +676,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_plan, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_plan_enter_is_cancel, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_prompt, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_form_waits, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_menu, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_windows_of_a_closed_view, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_history, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_views_are_limited, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_closes_itself, setup, teardown),

@@ -34,3 +34,16 @@ void meter_draw(const struct canvas *c, int row, const struct meter *m, int labe
 			     m->n_history, 0);
 	}
 }
+
+void scroll_bar_draw(const struct canvas *c, int row, int rows, int64_t top, int64_t total)
+{
+	int col = canvas_cols(c) - 1;
+	int64_t size = rows * (int64_t)rows / total;
+	int64_t at;
+
+	size = size > 0 ? size : 1;
+	at = total > rows ? top * (rows - size) / (total - rows) : 0;
+	for (int i = 0; i < rows; i++)
+		canvas_glyph(c, row + i, col, ROLE_SCROLL,
+			     i >= at && i < at + size ? GLYPH_SCROLL : GLYPH_TRACK);
+}

@@ -1,8 +1,10 @@
 /*
- * meter - small things on one line: tabs, labelled values with sparkline or bar.
+ * meter - small things: tabs, labelled values with a sparkline, scroll bars.
  */
 #ifndef WIDGET_METER_H
 #define WIDGET_METER_H
+
+#include <stdint.h>
 
 #include "cell/canvas.h"
 #include "theme/theme.h"
@@ -24,5 +26,8 @@ struct meter {
  * value. */
 void meter_draw(const struct canvas *c, int row, const struct meter *m, int label_width,
 		int value_width);
+
+/* In the last column, `rows` high from `row` on: lines top to top + rows of total are shown. */
+void scroll_bar_draw(const struct canvas *c, int row, int rows, int64_t top, int64_t total);
 
 #endif

@@ -166,7 +166,8 @@ static int draw_input(struct plan *p, const struct canvas *c, int row, enum plan
 	struct prompt *in = which == PLAN_REASON ? &p->reason : &p->count;
 
 	in->focused = p->focus == which;
-	in->hint = which == PLAN_REASON && p->reason_needed ? "why? goes into the audit log" : NULL;
+	if (which == PLAN_REASON)
+		in->hint = p->reason_needed ? "why? goes into the audit log" : "why? (if you like)";
 	canvas_hit(&line, 0, 0, 1, canvas_cols(&line), (struct hit){ HIT_ITEM, p, which });
 	prompt_draw(in, &line);
 	return 1;

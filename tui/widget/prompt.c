@@ -513,6 +513,16 @@ static void draw_candidates(const struct prompt *p, const struct canvas *c, int 
 	}
 }
 
+/* A hint lies on the ground of the input, so that it is seen where to type. */
+static void draw_hint(const struct prompt *p, const struct canvas *line)
+{
+	struct canvas ground = *line;
+
+	ground.under = ROLE_INPUT;
+	canvas_field(&ground, 0, 0, canvas_cols(line), ALIGN_LEFT, ROLE_INPUT_HINT,
+		     str_of(p->hint));
+}
+
 static void draw_line(struct prompt *p, const struct canvas *line)
 {
 	int width = canvas_cols(line);
@@ -524,7 +534,7 @@ static void draw_line(struct prompt *p, const struct canvas *line)
 		p->scroll = cursor;
 	canvas_clear(line, ROLE_INPUT);
 	if (p->n == 0 && p->hint != NULL)
-		canvas_field(line, 0, 0, width, ALIGN_LEFT, ROLE_INPUT_HINT, str_of(p->hint));
+		draw_hint(p, line);
 	else if (p->secret)
 		for (int i = 0; i < text_width(prompt_text(p)); i++)
 			canvas_puts(line, 0, i - p->scroll, ROLE_INPUT, STR("*"));

@@ -12,6 +12,7 @@
 #include "base/fmt.h"
 #include "base/mem.h"
 #include "widget/id_set.h"
+#include "widget/meter.h"
 
 #define GUTTER 2 /* cursor sign and mark */
 #define GAP 1
@@ -283,22 +284,6 @@ static void draw_line(const struct table *t, const struct canvas *c, const struc
 	canvas_hit(&r, 0, 0, 1, canvas_cols(&r), (struct hit){ HIT_ROW, t, id.v });
 }
 
-static void draw_scroll(const struct canvas *c, int first_row, int rows, int64_t top, int64_t total)
-{
-	int col = canvas_cols(c) - 1;
-	int64_t size = rows * (int64_t)rows / total;
-	int64_t room;
-	int64_t at;
-
-	if (size < 1)
-		size = 1;
-	room = rows - size;
-	at = total > rows ? top * room / (total - rows) : 0;
-	for (int i = 0; i < rows; i++)
-		canvas_glyph(c, first_row + i, col, ROLE_SCROLL,
-			     i >= at && i < at + size ? GLYPH_SCROLL : GLYPH_TRACK);
-}
-
 static void draw_empty(const struct table *t, const struct canvas *c, int row, bool exact)
 {
 	const char *text = t->empty != NULL ? t->empty : "nothing here";
@@ -348,7 +333,7 @@ void table_draw(struct table *t, const struct canvas *c)
 	for (int row = 0; row < t->page && top + row < s.total; row++)
 		draw_line(t, &body, &s, &l, top + row, head + row);
 	if (scroll)
-		draw_scroll(c, head, t->page, top, s.total);
+		scroll_bar_draw(c, head, t->page, top, s.total);
 	t->source.ops->want(t->source.src, index_of_line(&s, top), t->page);
 }
 

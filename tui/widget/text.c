@@ -11,6 +11,7 @@
 #include <strings.h>
 
 #include "base/mem.h"
+#include "widget/meter.h"
 
 #define TAB_STOP 8
 #define WHEEL_LINES 3
@@ -320,19 +321,6 @@ static int draw_line(const struct text *t, const struct canvas *c, const struct 
 	return drawn;
 }
 
-static void draw_scroll(const struct text *t, const struct canvas *c)
-{
-	int col = canvas_cols(c) - 1;
-	int size = t->page * t->page / t->shown_rows;
-	int at;
-
-	size = size > 0 ? size : 1;
-	at = t->top * (t->page - size) / (t->shown_rows - t->page);
-	for (int i = 0; i < t->page; i++)
-		canvas_glyph(c, i, col, ROLE_SCROLL,
-			     i >= at && i < at + size ? GLYPH_SCROLL : GLYPH_TRACK);
-}
-
 void text_draw(struct text *t, const struct canvas *c)
 {
 	struct canvas body = canvas_sub(c, 0, 0, canvas_rows(c), canvas_cols(c) - 1);
@@ -349,7 +337,7 @@ void text_draw(struct text *t, const struct canvas *c)
 	for (; line < t->n_lines && row < t->page; line++, from = 0)
 		row += draw_line(t, &body, &t->lines[line], row, from, t->page - row);
 	if (t->shown_rows > t->page && t->page > 0)
-		draw_scroll(t, c);
+		scroll_bar_draw(c, 0, t->page, t->top, t->shown_rows);
 }
 
 unsigned text_nav(struct text *t, enum nav nav)

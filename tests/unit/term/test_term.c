@@ -308,6 +308,33 @@ static void test_gives_back_after_a_bug(void **state)
 	assert_int_equal(after.c_lflag, before.c_lflag);
 }
 
+static void on_hangup(void *arg)
+{
+	(void)arg;
+	loop_stop(loop);
+}
+
+/* The window is closed: the console hears of it, and neither spins nor hangs. */
+static void test_hangup(void **state)
+{
+	struct err err = ERR_INIT;
+
+	(void)state;
+	(void)signal(SIGHUP, SIG_IGN);
+	vt = vt_new(ROWS, COLS);
+	loop = loop_new();
+	grid = grid_new(ROWS, COLS);
+	term = term_new(&(struct term_options){ .loop = loop,
+						.fd = vt_slave(vt),
+						.type = "xterm",
+						.event = on_event,
+						.hangup = on_hangup });
+	assert_int_equal(term_start(term, &err), 0);
+	vt_hangup(vt);
+	loop_run(loop);
+	term_present(term, grid);
+}
+
 static void test_clipboard(void **state)
 {
 	(void)state;
@@ -342,6 +369,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_resize, teardown),
 		cmocka_unit_test_teardown(test_gives_back, teardown),
 		cmocka_unit_test_teardown(test_gives_back_after_a_bug, teardown),
+		cmocka_unit_test_teardown(test_hangup, teardown),
 		cmocka_unit_test_teardown(test_clipboard, teardown),
 		cmocka_unit_test_teardown(test_refusals, teardown),
 	};
