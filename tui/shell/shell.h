@@ -13,6 +13,16 @@
  * Context: loop thread. Results of overlays come through their `done` callback, exactly once,
  * unless the view that owns the overlay is closed before: then never.
  *
+ *	term = term_new(&(struct term_options){ .loop = loop, .fd = -1, .event = on_event });
+ *	if (term_start(term, &err) < 0)
+ *		…
+ *	shell = shell_new(&(struct shell_options){ .loop = loop, .screen_ops = &term_screen,
+ *						   .screen = term, .app = app, .quit = on_quit });
+ *	shell_register(shell, &view_overview);
+ *	shell_status_set(shell, &status);
+ *	shell_open(shell, "overview", "");
+ *	loop_run(loop);		(on_event() hands each event to shell_event())
+ *
  * Limits: SHELL_MAX_OVERLAYS; history of SHELL_HISTORY screens, of which SHELL_LIVE stay open;
  * notices, commands and log lines are rings of SHELL_RING lines.
  */

@@ -178,6 +178,42 @@ static void test_no_colour(void **state)
 	assert_true(cell.fg_default && cell.bg_default && cell.reverse && cell.bold);
 }
 
+/* Random frames, each on top of the one before: what curses sends leaves exactly what was drawn. */
+static void random_frames(unsigned seed)
+{
+	struct canvas c = canvas_of(grid, NULL, false);
+
+	for (int frame = 0; frame < 20; frame++) {
+		for (int i = 0; i < 60; i++) {
+			int row = rand_r(&seed) % ROWS;
+			int col = rand_r(&seed) % COLS;
+
+			c.under = rand_r(&seed) % 4 == 0 ? ROLE_CURSOR : ROLE_TEXT;
+			canvas_puts(&c, row, col, (unsigned)rand_r(&seed) % ROLE__COUNT,
+				    STR("some text \303\274ber alles, und \302\265 more"));
+		}
+		present();
+		for (int row = 0; row < ROWS; row++)
+			for (int col = 0; col < COLS; col++)
+				assert_int_equal(vt_cell(vt, row, col).cp[0] == 0
+							 ? ' '
+							 : vt_cell(vt, row, col).cp[0],
+						 grid_at(grid, row, col)->cp[0]);
+	}
+}
+
+static void test_many_terminals(void **state)
+{
+	static const char *const types[] = { "xterm-256color", "tmux-256color", "screen",
+					     "linux",	       "vt100",		"konsole-direct" };
+
+	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+		start(types[i], false, NULL);
+		random_frames((unsigned)i + 1);
+		(void)teardown(state);
+	}
+}
+
 static void test_frames_are_small(void **state)
 {
 	struct canvas c;
@@ -364,6 +400,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_direct_colour, teardown),
 		cmocka_unit_test_teardown(test_few_colours, teardown),
 		cmocka_unit_test_teardown(test_no_colour, teardown),
+		cmocka_unit_test_teardown(test_many_terminals, teardown),
 		cmocka_unit_test_teardown(test_frames_are_small, teardown),
 		cmocka_unit_test_teardown(test_input, teardown),
 		cmocka_unit_test_teardown(test_resize, teardown),
