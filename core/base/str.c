@@ -140,3 +140,30 @@ uint64_t str_hash_nocase(struct str s)
 		h = (h ^ (unsigned char)lower(s.p[i])) * 0x100000001b3u;
 	return mix(h);
 }
+
+unsigned str_distance(struct str a, struct str b)
+{
+	unsigned d[STR_DISTANCE_MAX + 1][STR_DISTANCE_MAX + 1];
+
+	if (a.n > STR_DISTANCE_MAX || b.n > STR_DISTANCE_MAX)
+		return STR_DISTANCE_MAX;
+	for (size_t i = 0; i <= a.n; i++)
+		d[i][0] = (unsigned)i;
+	for (size_t j = 0; j <= b.n; j++)
+		d[0][j] = (unsigned)j;
+	for (size_t i = 1; i <= a.n; i++) {
+		for (size_t j = 1; j <= b.n; j++) {
+			bool same = (a.p[i - 1] | 0x20) == (b.p[j - 1] | 0x20);
+			unsigned best = d[i - 1][j - 1] + !same;
+			if (d[i - 1][j] + 1 < best)
+				best = d[i - 1][j] + 1;
+			if (d[i][j - 1] + 1 < best)
+				best = d[i][j - 1] + 1;
+			if (i > 1 && j > 1 && a.p[i - 1] == b.p[j - 2] &&
+			    a.p[i - 2] == b.p[j - 1] && d[i - 2][j - 2] + 1 < best)
+				best = d[i - 2][j - 2] + 1;
+			d[i][j] = best;
+		}
+	}
+	return d[a.n][b.n];
+}

@@ -19,8 +19,7 @@
 #include "base/utf8.h"
 #include "filter/filter_int.h"
 
-#define NEAR_MAX 2	/* edits between a name and what was meant */
-#define NAME_MAX_LEN 16 /* longer than any field's name */
+#define NEAR_MAX 2 /* edits between a name and what was meant */
 
 struct parser {
 	struct str s;
@@ -138,41 +137,13 @@ static bool count_value(struct parser *p, size_t at)
 
 /* ---- names ---- */
 
-/* Edit distance between short names, in which two swapped letters are one edit. */
-static unsigned distance(struct str a, struct str b)
-{
-	unsigned d[NAME_MAX_LEN + 1][NAME_MAX_LEN + 1];
-
-	if (a.n > NAME_MAX_LEN || b.n > NAME_MAX_LEN)
-		return NAME_MAX_LEN;
-	for (size_t i = 0; i <= a.n; i++)
-		d[i][0] = (unsigned)i;
-	for (size_t j = 0; j <= b.n; j++)
-		d[0][j] = (unsigned)j;
-	for (size_t i = 1; i <= a.n; i++) {
-		for (size_t j = 1; j <= b.n; j++) {
-			bool same = (a.p[i - 1] | 0x20) == (b.p[j - 1] | 0x20);
-			unsigned best = d[i - 1][j - 1] + !same;
-			if (d[i - 1][j] + 1 < best)
-				best = d[i - 1][j] + 1;
-			if (d[i][j - 1] + 1 < best)
-				best = d[i][j - 1] + 1;
-			if (i > 1 && j > 1 && a.p[i - 1] == b.p[j - 2] &&
-			    a.p[i - 2] == b.p[j - 1] && d[i - 2][j - 2] + 1 < best)
-				best = d[i - 2][j - 2] + 1;
-			d[i][j] = best;
-		}
-	}
-	return d[a.n][b.n];
-}
-
 void filter_suggest_fields(struct str name, struct buf *out)
 {
 	unsigned found = 0;
 
 	for (int i = 0; i < FILTER__COUNT; i++) {
 		struct str field = str_of(filter_fields[i].name);
-		bool close = distance(name, field) <= (name.n > 3 ? NEAR_MAX : 1);
+		bool close = str_distance(name, field) <= (name.n > 3 ? NEAR_MAX : 1);
 		if (!close && !(name.n > 1 && str_starts_nocase(field, name)))
 			continue;
 		(void)buf_printf(out, "%s%s", found++ > 0 ? " or " : "did you mean ",

@@ -26,11 +26,11 @@ static const struct {
 #undef TOPIC
 };
 
-static const char *const role_names[ROLE__COUNT] = {
-	[ROLE_NONE] = "none",
-	[ROLE_VIEWER] = "viewer",
-	[ROLE_OPERATOR] = "operator",
-	[ROLE_ADMIN] = "admin",
+static const char *const access_names[ACCESS__COUNT] = {
+	[ACCESS_NONE] = "none",
+	[ACCESS_VIEWER] = "viewer",
+	[ACCESS_OPERATOR] = "operator",
+	[ACCESS_ADMIN] = "admin",
 };
 
 /* Every change takes these two beside its own parameters. */
@@ -45,17 +45,17 @@ static const struct param_def implied_params[] = {
 	  .help = "A client-made id; a repetition does not act again." },
 };
 
-const char *role_name(enum role r)
+const char *access_name(enum access r)
 {
-	return role_names[r];
+	return access_names[r];
 }
 
-enum role role_from_name(const char *name)
+enum access access_from_name(const char *name)
 {
-	for (int i = 1; i < ROLE__COUNT; i++)
-		if (strcmp(role_names[i], name) == 0)
-			return (enum role)i;
-	return ROLE_NONE;
+	for (int i = 1; i < ACCESS__COUNT; i++)
+		if (strcmp(access_names[i], name) == 0)
+			return (enum access)i;
+	return ACCESS_NONE;
 }
 
 const struct method_def *method_find(const char *name)

@@ -52,6 +52,10 @@ ptrdiff_t str_index(struct str s, char c);
 bool str_glob(struct str pattern, struct str s);
 /* Decimal without sign or space; false when empty, not a number or above max. */
 bool str_u64(struct str s, uint64_t max, uint64_t *ret_value);
+/* Edits between two names for "did you mean": two swapped letters are one, letter case is none.
+ * Names longer than STR_DISTANCE_MAX are that far from everything. */
+#define STR_DISTANCE_MAX 24
+unsigned str_distance(struct str a, struct str b);
 uint64_t str_hash(struct str s);	/* FNV-1a with a per-process seed */
 uint64_t str_hash_nocase(struct str s); /* the same over ASCII lower case */
 

@@ -36,9 +36,11 @@
 #define PROTO_CALLS_MAX 64		      /* calls of one connection under way */
 #define PROTO_PAGE_MAX 1000		      /* rows of one page */
 
-enum role { ROLE_NONE, ROLE_VIEWER, ROLE_OPERATOR, ROLE_ADMIN, ROLE__COUNT };
-const char *role_name(enum role r);
-enum role role_from_name(const char *name); /* ROLE_NONE when unknown */
+/* Roles, each with all the rights of those before it. The console calls cell styles roles, so the
+ * type is named after what a role gives. */
+enum access { ACCESS_NONE, ACCESS_VIEWER, ACCESS_OPERATOR, ACCESS_ADMIN, ACCESS__COUNT };
+const char *access_name(enum access r);
+enum access access_from_name(const char *name); /* ACCESS_NONE when unknown */
 
 enum param_type {
 	T_STRING,
@@ -86,7 +88,7 @@ enum {
 #define PROTO_PARAMS_MAX 12
 struct method_def {
 	const char *name;
-	enum role role;
+	enum access role;
 	unsigned flags;
 	const char *cli;    /* the verb, such as "hold" or "allow add"; NULL without one */
 	const char *alias;  /* a second spelling of the verb, or NULL */
