@@ -109,12 +109,23 @@ const struct method_def *method_find(const char *name); /* NULL when unknown */
  * is none. */
 const struct param_def *method_param(const struct method_def *m, const char *name);
 
+/* method_find() that says what was probably meant: ERR_METHOD. */
+int method_get(const char *name, const struct method_def **ret_m, struct err *err) MUST_CHECK;
+
+#define PROTO_STRING_MAX 8192  /* bytes of one string parameter */
+#define PROTO_STRINGS_MAX 1000 /* strings of one T_STRINGS */
+#define PROTO_REQUEST_ID_MAX 64
+#define PROTO_REASON_MAX 1000
+
 /*
  * Checks params (an object, or NULL for none) against the table: unknown names, missing ones,
  * types, ranges, choices, a demanded reason. The message says what would be right and names the
- * parameter.
+ * parameter. A null value counts as absent. What T_FILTER, T_TARGET, T_MSGID and T_CURSOR say is
+ * only checked to be text: their grammars live above this layer.
  */
 int method_check(const struct method_def *m, const json_t *params, struct err *err) MUST_CHECK;
+/* T_AGE in either of its forms; false when it is neither. */
+bool proto_age(const json_t *value, int64_t *ret_s);
 
 enum field_kind {
 	FK_TEXT,
@@ -161,7 +172,11 @@ const char *topic_name(enum topic t);
 const char *topic_help(enum topic t);
 int topic_from_name(const char *name); /* enum topic, or -1 */
 
-/* Messages. Each appends one line with its '\n'; false when the buffer's limit is reached. */
+/*
+ * Messages. Each appends one line with its '\n'; false (and nothing appended, b->full set) when the
+ * buffer's limit is reached. Ids are 1 and above; an error for id 0 answers a line whose id could
+ * not be read, and carries null.
+ */
 bool proto_put_request(struct buf *b, uint64_t id, const char *method, const json_t *params);
 bool proto_put_result(struct buf *b, uint64_t id, const json_t *result);
 bool proto_put_error(struct buf *b, uint64_t id, const struct err *err);
@@ -173,11 +188,16 @@ struct proto_msg {
 	bool has_id;
 	uint64_t id;
 	const char *method;   /* borrowed from root; NULL in a response */
-	const json_t *params; /* borrowed; NULL when absent */
+	const json_t *params; /* borrowed; NULL when absent, else an object */
 	const json_t *result; /* borrowed; NULL unless a good response */
 	bool is_error;
 	struct err error; /* in an error response */
 };
+/*
+ * ERR_PARSE with the column when the line is not JSON, ERR_FRAME when it is not a message. Nothing
+ * is owned after a failure, but has_id and id are set when they could be read, so that the
+ * refusal can be addressed.
+ */
 int proto_parse(struct str line, struct proto_msg *ret_msg, struct err *err) MUST_CHECK;
 void proto_msg_done(struct proto_msg *m);
 
