@@ -1,0 +1,135 @@
+/*
+ * smtpin - the server's side of SMTP: listeners and sessions.
+ *
+ * Model:   a session speaks RFC 5321 with one client; what it may do and what becomes of a message
+ *          is asked of the wiring through struct smtpin_ops. A complete message is handed to
+ *          accept() with a token, and the client gets its 250 only when smtpin_accepted() says that
+ *          the message is on disk. Each accept() is answered by exactly one smtpin_accepted(), at
+ *          once or later, also when the client has gone in the meantime.
+ * Owner:   the caller owns the server and frees it when no accept() is outstanding any more.
+ *          Message bytes belong to whoever takes them out of struct smtpin_message.
+ * Context: loop thread. The ops are called from the loop and must not block.
+ * Errors:  smtpin_listen() fails with ERR_CONFIG; what goes wrong in a session ends there.
+ * Limits:  all of struct smtpin_config; 0 takes the default named there.
+ */
+#ifndef SMTPIN_SMTPIN_H
+#define SMTPIN_SMTPIN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/ipnet.h"
+#include "base/str.h"
+#include "loop/loop.h"
+#include "mail/address.h"
+#include "mail/header.h"
+#include "mail/msgid.h"
+#include "mail/smtp_cmd.h"
+#include "net/netaddr.h"
+
+#define SMTPIN_HELO_MAX 255
+#define SMTPIN_CONNECTIONS_TOP 60000 /* what connections_max may be at most */
+
+struct smtpin;
+
+struct smtpin_config {
+	const char *hostname; /* copied */
+	size_t size_max;      /* of a message: 25 MiB */
+	size_t memory_max;    /* of messages coming in, and handed over but not on disk: 256 MiB */
+	unsigned rcpts_max;   /* of a message: 1000 */
+	unsigned connections_max; /* 2000 */
+	unsigned per_client_max;  /* connections of one address: 500 */
+	unsigned hops_max;	  /* Received fields: 100 */
+	unsigned errors_max;	  /* refused commands of a session: 20 */
+	int64_t command_ms;	  /* to send a command, and between two bytes of DATA: 5 min */
+	int64_t data_ms;	  /* to send a message: 1 h */
+};
+
+/* The answer to on_connect(). */
+struct smtpin_client_facts {
+	bool may_relay;
+	bool refused; /* no service at all: `refusal` (421 or 554) is the greeting */
+	struct smtp_answer refusal;
+};
+
+/* What is known of a transaction so far; borrows from the session. */
+struct smtpin_envelope {
+	struct ipaddr client;
+	struct str helo; /* as the client said it */
+	bool esmtp;
+	bool may_relay;
+	const struct address *from;
+	const struct address *rcpts; /* accepted so far */
+	size_t n_rcpts;
+	uint64_t declared_size; /* 0: not said */
+	enum smtp_body body;
+};
+
+struct smtpin_message {
+	struct smtpin_envelope envelope; /* borrows, for the time of the call */
+	struct msgid id;
+	char *data; /* malloc'ed and terminated; who sets it to NULL has taken it and frees it */
+	size_t size;
+	size_t body_at;			      /* where the body begins, behind the empty line */
+	bool eight_bit;			      /* bytes above 127 anywhere */
+	struct str message_id;		      /* with its angle brackets; borrows from data */
+	char subject[HEADER_SUBJECT_MAX + 1]; /* decoded, clean UTF-8 */
+	int64_t received_ms;		      /* wall clock */
+};
+
+struct smtpin_token {
+	uint64_t v;
+};
+
+struct smtpin_ops {
+	void (*on_connect)(void *arg, const struct ipaddr *client, struct smtpin_client_facts *ret);
+	/* May be NULL. False refuses with *ret_refusal: 452 4.3.1 while the disk is full. */
+	bool (*on_mail)(void *arg, const struct smtpin_envelope *e,
+			struct smtp_answer *ret_refusal);
+	/* Only called for clients that may relay. */
+	bool (*on_rcpt)(void *arg, const struct smtpin_envelope *e, const struct address *rcpt,
+			struct smtp_answer *ret_refusal);
+	struct msgid (*new_id)(void *arg);
+	void (*accept)(void *arg, struct smtpin_message *take, struct smtpin_token token);
+	/* May be NULL: the last session is over after smtpin_drain(). */
+	void (*on_drained)(void *arg);
+};
+
+struct smtpin_stats {
+	uint64_t connections;
+	uint64_t connections_refused;
+	uint64_t accepted; /* messages */
+	uint64_t accepted_bytes;
+	uint64_t refused_rcpts;
+	uint64_t refused_messages;
+	uint64_t memory; /* bytes held now */
+};
+
+struct smtpin *smtpin_new(struct loop *l, const struct smtpin_config *conf,
+			  const struct smtpin_ops *ops, void *arg);
+void smtpin_free(struct smtpin **sp);
+
+/* May be called for several addresses. *ret_bound (may be NULL) has the port that was bound. */
+int smtpin_listen(struct smtpin *s, const struct netaddr *at, struct netaddr *ret_bound,
+		  struct err *err) MUST_CHECK;
+/* Serves a connected descriptor, which it takes. */
+void smtpin_serve(struct smtpin *s, int fd, const struct ipaddr *client);
+
+/* The result of accept(): NULL when the message is on disk, else the reply to give. */
+void smtpin_accepted(struct smtpin *s, struct smtpin_token token,
+		     const struct smtp_answer *refusal);
+
+/* Who may relay has changed: every session asks on_connect() again before its next message. */
+void smtpin_recheck(struct smtpin *s);
+/*
+ * Listens no more, ends idle sessions with 421 at once, those in DATA after their message, and
+ * whatever is left after grace_ms.
+ */
+void smtpin_drain(struct smtpin *s, int64_t grace_ms);
+
+unsigned smtpin_connections(const struct smtpin *s); /* open now */
+const struct smtpin_stats *smtpin_stats(const struct smtpin *s);
+
+#endif

@@ -1,0 +1,80 @@
+/*
+ * smtpin_int - what the server, its sessions and the message they read share.
+ */
+#ifndef SMTPIN_SMTPIN_INT_H
+#define SMTPIN_SMTPIN_INT_H
+
+#include <sys/queue.h>
+
+#include "base/buf.h"
+#include "mail/dotstuff.h"
+#include "net/stream.h"
+#include "smtpin/smtpin.h"
+
+#define SMTPIN_MAGIC 0x5a7b1001u
+#define SMTPIN_SESSION_MAGIC 0x5a7b1002u
+#define SMTPIN_LISTENERS_MAX 32
+
+struct listener;
+struct smtpin_session;
+
+/* A message on its way in: its own field Received, then what DATA brings. */
+struct smtpin_body {
+	struct buf bytes;
+	size_t prefix; /* the length of our Received field */
+	struct dot_decoder dot;
+	size_t charged; /* to the server's memory */
+	bool starved;	/* the memory was used up: swallow the rest */
+	struct msgid id;
+	int64_t received_ms;
+};
+
+TAILQ_HEAD(smtpin_sessions, smtpin_session);
+
+struct smtpin {
+	uint32_t magic;
+	struct loop *loop;
+	struct smtpin_config conf;
+	char *hostname;
+	const struct smtpin_ops *ops;
+	void *arg;
+	struct listener *listeners[SMTPIN_LISTENERS_MAX];
+	size_t n_listeners;
+	struct smtpin_sessions sessions;
+	struct smtpin_session **slots; /* by the low bits of a token */
+	unsigned *free_slots;
+	unsigned n_free;
+	unsigned open;	   /* sessions with a connection */
+	uint64_t serial;   /* of the last token */
+	unsigned relaying; /* generation of who may relay */
+	bool draining;
+	struct loop_timer *drain_end;
+	struct smtpin_stats stats;
+};
+
+/* smtpin.c */
+bool smtpin_slot_take(struct smtpin *in, struct smtpin_session *s, unsigned *ret);
+void smtpin_slot_give(struct smtpin *in, unsigned slot);
+void smtpin_session_gone(struct smtpin *in); /* a connection was closed */
+
+/* smtpin_session.c */
+void session_start(struct smtpin *in, int fd, const struct ipaddr *client);
+void session_free(struct smtpin_session **sp);
+void session_result(struct smtpin_session *s, uint64_t token, const struct smtp_answer *refusal);
+void session_drain(struct smtpin_session *s, bool now);
+const struct ipaddr *session_client(const struct smtpin_session *s);
+struct smtpin_session *session_next(const struct smtpin_session *s);
+
+/* smtpin_body.c */
+void body_begin(struct smtpin *in, struct smtpin_body *b, const struct smtpin_envelope *e);
+size_t body_take(struct smtpin *in, struct smtpin_body *b, struct str bytes);
+/* Fills in what the bytes say; false when the message is refused. Leaves the bytes in b. */
+bool body_end(struct smtpin *in, struct smtpin_body *b, struct smtpin_message *ret,
+	      struct smtp_answer *ret_refusal);
+void body_drop(struct smtpin *in, struct smtpin_body *b);
+/* The bytes were given away; the memory stays charged until body_drop(). */
+void body_given(struct smtpin_body *b);
+bool PRINTF_LIKE(4, 5)
+	smtpin_refuse(struct smtp_answer *a, int code, const char *enhanced, const char *fmt, ...);
+
+#endif
