@@ -1,0 +1,37 @@
+/*
+ * act - changing the relay: plan, reason, commit, notice; and forms made from the method table.
+ *
+ * Model:   act_plan() opens the plan dialog at once and fills it when the relay has made the plan;
+ *          committing commits that plan and nothing else. What a plan cannot be made for is asked
+ *          in a form (act_form()) and sent when it is complete. Whatever was done goes to the
+ *          command log with the command line that does the same.
+ * Owner:   the app's struct acts owns what is under way; acts_free() cancels it.
+ * Limits:  ACT_ROWS_MAX rows of a plan are listed; the dialog says how to see more.
+ */
+#ifndef VIEW_ACT_H
+#define VIEW_ACT_H
+
+#include <jansson.h>
+
+#include "proto/proto.h"
+#include "view/app.h"
+
+#define ACT_ROWS_MAX 5000
+#define ACT_TYPE_COUNT 1000 /* above this many recipients the count is typed */
+
+struct acts *acts_new(struct app *app);
+void acts_free(struct acts **ap);
+/* Takes params. */
+void act_plan(struct acts *a, enum method_id method, json_t *params);
+/* Asks for the method's parameters; `given` (taken, may be NULL) are filled in already. */
+void act_form(struct acts *a, enum method_id method, json_t *given);
+/* Does it without a plan; takes params. */
+void act_call(struct acts *a, enum method_id method, json_t *params);
+/* Takes an action back, after asking. */
+void act_undo(struct acts *a, const char *action, const char *what);
+/* Answers in a window: the one thing that binds the target now. */
+void act_why(struct acts *a, const char *target);
+/* A line of the palette, as on the command line: "hold domain:gmail.com --for 2h". */
+int act_command(struct acts *a, struct str line, struct err *err) MUST_CHECK;
+
+#endif

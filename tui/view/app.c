@@ -1,0 +1,16 @@
+/* app - the screens in the order of their digits. */
+#include "view/app.h"
+
+#include "base/mem.h"
+#include "shell/shell.h"
+
+void app_register(struct shell *s)
+{
+	static const struct view_def *const all[] = {
+		&view_overview, &view_queues,  &view_messages, &view_causes, &view_holds,
+		&view_events,	&view_journal, &view_allow,    &view_routes, &view_message,
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		shell_register(s, all[i]);
+}

@@ -1,0 +1,33 @@
+/*
+ * app - what every screen gets from the wiring (view_app()), and the screens there are.
+ *
+ * Owner:   the wiring owns all of it and outlives the shell.
+ */
+#ifndef VIEW_APP_H
+#define VIEW_APP_H
+
+#include "model/relay.h"
+#include "model/rpc.h"
+#include "shell/view.h"
+
+struct acts;
+struct history;
+struct loop;
+
+struct app {
+	struct loop *loop;
+	struct shell *shell;
+	struct rpc rpc;
+	struct relay *relay;
+	struct history *filters; /* filters typed lately, for all screens */
+	struct acts *acts;	 /* plans and forms under way */
+	bool readonly;
+};
+
+extern const struct view_def view_overview, view_queues, view_messages, view_message, view_causes,
+	view_holds, view_events, view_journal, view_allow, view_routes;
+
+/* Registers all screens. */
+void app_register(struct shell *s);
+
+#endif

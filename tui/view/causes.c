@@ -1,0 +1,61 @@
+/* causes - thousands of deferrals as a handful of causes. */
+#include "shell/shell.h"
+#include "view/cells.h"
+#include "view/listing.h"
+
+struct causes {
+	struct listing list;
+};
+
+static bool causes_where(const struct listing *l, const json_t *row, struct buf *out)
+{
+	(void)l;
+	(void)buf_puts(out, js(row, "where"));
+	return out->n > 0;
+}
+
+static void causes_enter(struct listing *l, const json_t *row)
+{
+	AUTO_BUF where = BUF_INIT(VIEW_ARG_MAX);
+
+	filter_and(&where, js(row, "where"), l->filter);
+	(void)shell_open(view_shell(l->view), "messages", buf_cstr(&where));
+}
+
+static const struct listing_def def = {
+	.method = "cause.list",
+	.entity = "cause",
+	.key = "where",
+	.empty = "nothing is stuck",
+	.moved = RELAY_QUEUE,
+	.filter = true,
+	.where = causes_where,
+	.enter = causes_enter,
+};
+
+static int causes_open(struct view *v, const char *arg, struct err *err)
+{
+	struct causes *c = view_state(v);
+
+	(void)err;
+	listing_open(&c->list, v, &def, arg);
+	return 0;
+}
+
+static const enum action_id actions[] = {
+	A_HOLD,	   A_RETRY, A_FILTER, A_CLEAR,	A_WIDE,	   A_COPY, A_DESCRIBE,
+	A_RELATED, A_TAIL,  A_BOUNCE, A_DELETE, A_REFRESH, A_NONE,
+};
+
+const struct view_def view_causes = {
+	.name = "causes",
+	.title = "Causes",
+	.help = "What is stuck, grouped by the reply: class, code and text without names and "
+		"numbers.",
+	.slot = 3,
+	.size = sizeof(struct causes),
+	.actions = actions,
+	.open = causes_open,
+	.action = listing_on_action,
+	LISTING_VIEW,
+};

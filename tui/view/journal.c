@@ -1,0 +1,78 @@
+/* journal - what operators did, and taking it back. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "shell/shell.h"
+#include "view/act.h"
+#include "view/listing.h"
+
+struct journal {
+	struct listing list;
+};
+
+static void journal_enter(struct listing *l, const json_t *row)
+{
+	AUTO_FREE char *what = NULL;
+
+	if (strcmp(js(row, "state"), "undoable") != 0) {
+		shell_notice(view_shell(l->view), NOTICE_WARN, "%s cannot be taken back: it is %s",
+			     js(row, "action"), js(row, "state"));
+		return;
+	}
+	if (shell_refusal(view_shell(l->view), A_ADD) != NULL &&
+	    (listing_app(l)->readonly ||
+	     shell_status(view_shell(l->view))->perm < ACTION_OPERATE)) {
+		shell_notice(view_shell(l->view), NOTICE_WARN,
+			     "taking back needs the role operator");
+		return;
+	}
+	what = xasprintf("%s %s by %s: %lld recipients. %s", js(row, "method"), js(row, "target"),
+			 js(row, "who"), (long long)ji(row, "recipients"), js(row, "reason"));
+	act_undo(listing_app(l)->acts, js(row, "action"), what);
+}
+
+static const struct listing_def def = {
+	.method = "action.list",
+	.entity = "journal",
+	.key = "action",
+	.empty = "nothing was done yet",
+	.moved = RELAY_ACTIONS,
+	.enter = journal_enter,
+};
+
+static int journal_open(struct view *v, const char *arg, struct err *err)
+{
+	struct journal *j = view_state(v);
+
+	(void)arg;
+	(void)err;
+	listing_open(&j->list, v, &def, "");
+	return 0;
+}
+
+static void journal_action(struct view *v, enum action_id a)
+{
+	struct journal *j = view_state(v);
+
+	if (a == A_UNDO && listing_row(&j->list) != NULL)
+		journal_enter(&j->list, listing_row(&j->list));
+	else
+		(void)listing_action(&j->list, a);
+}
+
+static const enum action_id actions[] = {
+	A_UNDO, A_DESCRIBE, A_WIDE, A_COPY, A_REFRESH, A_NONE,
+};
+
+const struct view_def view_journal = {
+	.name = "undo",
+	.title = "Undo",
+	.help = "What was done lately, by whom and why; Enter or z takes the row back.",
+	.slot = 6,
+	.size = sizeof(struct journal),
+	.actions = actions,
+	.open = journal_open,
+	.action = journal_action,
+	LISTING_VIEW,
+};
