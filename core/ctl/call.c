@@ -1,0 +1,391 @@
+/*
+ * From a line to its handler and back. What the table says is checked here, once: permission,
+ * parameters, and the grammars that proto does not know (filters, targets, message ids). Changes
+ * that come a second time, because the first answer got lost with its connection, are answered from
+ * the journal; when the first is still under way they wait for its answer.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fmt.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/obj.h"
+#include "ctl/ctl_int.h"
+
+#define LINGER_MS 500
+
+static const json_t *param(const struct ctl_call *call, const char *name)
+{
+	const json_t *v = json_object_get(call->msg.params, name);
+
+	return json_is_null(v) ? NULL : v;
+}
+
+const json_t *ctl_json(const struct ctl_call *call, const char *name)
+{
+	return param(call, name);
+}
+
+const char *ctl_str(const struct ctl_call *call, const char *name)
+{
+	return json_string_value(param(call, name));
+}
+
+int64_t ctl_int(const struct ctl_call *call, const char *name, int64_t otherwise)
+{
+	const json_t *v = param(call, name);
+
+	return v != NULL ? json_integer_value(v) : otherwise;
+}
+
+bool ctl_bool(const struct ctl_call *call, const char *name)
+{
+	return json_is_true(param(call, name));
+}
+
+int64_t ctl_age(const struct ctl_call *call, const char *name)
+{
+	int64_t s = 0;
+
+	return proto_age(param(call, name), &s) ? s : 0;
+}
+
+const struct filter *ctl_filter(const struct ctl_call *call)
+{
+	return call->filter;
+}
+
+const struct target *ctl_target(const struct ctl_call *call)
+{
+	return call->target.filter != NULL ? &call->target : NULL;
+}
+
+struct msgid ctl_msgid(const struct ctl_call *call)
+{
+	return call->msgid;
+}
+
+void *ctl_env(const struct ctl_call *call)
+{
+	return call->ctl->env;
+}
+
+struct ctl *ctl_of(const struct ctl_call *call)
+{
+	return call->ctl;
+}
+
+const struct ctl_caller *ctl_who(const struct ctl_call *call)
+{
+	return &call->who;
+}
+
+const struct method_def *ctl_method(const struct ctl_call *call)
+{
+	return call->method;
+}
+
+json_t *ctl_params(const struct ctl_call *call)
+{
+	json_t *copy = json_object();
+
+	if (call->msg.params != NULL)
+		(void)json_object_update(copy, (json_t *)(uintptr_t)call->msg.params);
+	(void)json_object_del(copy, "reason");
+	(void)json_object_del(copy, "request");
+	return copy;
+}
+
+/* ---- answering ---- */
+
+void ctl_call_free(struct ctl_call **cp)
+{
+	struct ctl_call *call = *cp;
+
+	*cp = NULL;
+	LIST_REMOVE(call, link);
+	proto_msg_done(&call->msg);
+	filter_free(&call->filter);
+	target_done(&call->target);
+	call->magic = 0;
+	free(call);
+}
+
+static void finish(struct ctl_call *call, struct str line)
+{
+	struct ctl_conn *conn = ctl_conn_find(call->ctl, call->conn);
+
+	if (conn != NULL) {
+		conn->calls--;
+		ctl_send(conn, line);
+		if (conn->ended && conn->calls == 0)
+			stream_close(conn->stream, 0);
+	}
+	ctl_call_free(&call);
+}
+
+static void log_change(const struct ctl_call *call, const struct err *err)
+{
+	const char *reason = ctl_str(call, "reason");
+
+	if ((call->method->flags & MF_MUTATES) == 0)
+		return;
+	log_info(call->who.user, "ctl.change", F_STR("method", call->method->name),
+		 F_STR("target", call->target.canonical != NULL ? call->target.canonical : ""),
+		 F_STR("reason", reason != NULL ? reason : ""),
+		 F_STR("error", err != NULL ? err->msg : ""));
+}
+
+static void answer(struct ctl_call *call, const json_t *result, const struct err *err)
+{
+	AUTO_BUF b = BUF_INIT(PROTO_RESPONSE_MAX);
+	struct err too_large = ERR_INIT;
+
+	if (err == NULL && !proto_put_result(&b, call->id, result)) {
+		buf_reset(&b);
+		(void)err_set(&too_large, ERR_LIMIT,
+			      "the answer is larger than %u bytes; ask for fewer rows",
+			      PROTO_RESPONSE_MAX);
+		err = &too_large;
+	}
+	if (err != NULL)
+		(void)proto_put_error(&b, call->id, err);
+	finish(call, buf_str(&b));
+}
+
+static struct ctl_call *follower(const struct ctl_call *leader)
+{
+	struct ctl_call *call;
+
+	LIST_FOREACH (call, &leader->ctl->calls, link)
+		if (call->leader == leader)
+			return call;
+	return NULL;
+}
+
+static void answer_all(struct ctl_call *call, const json_t *result, const struct err *err)
+{
+	struct ctl_call *second;
+
+	log_change(call, err);
+	while ((second = follower(call)) != NULL)
+		answer(second, result, err);
+	answer(call, result, err);
+}
+
+void ctl_reply(struct ctl_call *call, json_t *result_take)
+{
+	struct ctl_call *live = OBJ(ctl_call, CTL_CALL_MAGIC, call);
+
+	answer_all(live, result_take, NULL);
+	json_decref(result_take);
+}
+
+void ctl_fail(struct ctl_call *call, const struct err *err)
+{
+	answer_all(OBJ(ctl_call, CTL_CALL_MAGIC, call), NULL, err);
+}
+
+/* ---- checking ---- */
+
+static int parse_filter(struct ctl_call *call, struct str text, struct err *err)
+{
+	filter_free(&call->filter);
+	call->filter = filter_parse(text, err);
+	return call->filter != NULL ? 0 : -err->code;
+}
+
+/* Questions may name a message by its id alone; what acts on mail says id:ID. */
+static int parse_target(struct ctl_call *call, struct str text, struct err *err)
+{
+	AUTO_FREE char *with_field = NULL;
+	struct msgid id;
+	unsigned n;
+
+	if ((call->method->flags & MF_MUTATES) == 0 && msgid_parse_rcpt(str_trim(text), &id, &n)) {
+		with_field = xasprintf("id:%.*s", STR_ARG(str_trim(text)));
+		text = str_of(with_field);
+	}
+	target_done(&call->target);
+	return target_parse(text, &call->target, err);
+}
+
+static int parse_id(struct ctl_call *call, struct str text, struct err *err)
+{
+	unsigned n;
+
+	if (msgid_parse_rcpt(str_trim(text), &call->msgid, &n))
+		return 0;
+	return err_set(err, ERR_INVALID,
+		       "a message id has ten letters and digits, such as 0N4XK2M8QF");
+}
+
+static int parse_values(struct ctl_call *call, struct err *err)
+{
+	for (size_t i = 0; i < PROTO_PARAMS_MAX && call->method->params[i].name != NULL; i++) {
+		const struct param_def *p = &call->method->params[i];
+		const char *text = ctl_str(call, p->name);
+		int rc = 0;
+
+		if (text == NULL)
+			continue;
+		if (p->type == T_FILTER)
+			rc = parse_filter(call, str_of(text), err);
+		else if (p->type == T_TARGET)
+			rc = parse_target(call, str_of(text), err);
+		else if (p->type == T_MSGID)
+			rc = parse_id(call, str_of(text), err);
+		if (rc < 0) {
+			(void)snprintf(err->param, sizeof(err->param), "%s", p->name);
+			return rc;
+		}
+	}
+	return 0;
+}
+
+static int count_calls(const struct ctl_conn *conn, struct err *err)
+{
+	const struct ctl_call *call;
+	unsigned same = 0;
+
+	if (conn->calls >= PROTO_CALLS_MAX)
+		return err_set(err, ERR_LIMIT, "%d calls are under way on this connection already",
+			       PROTO_CALLS_MAX);
+	LIST_FOREACH (call, &conn->ctl->calls, link)
+		same += call->who.uid == conn->who.uid;
+	if (same >= CTL_CALLS_UID)
+		return err_set(err, ERR_LIMIT, "%d calls of this account are under way already",
+			       CTL_CALLS_UID);
+	return 0;
+}
+
+static int check(struct ctl_conn *conn, struct ctl_call *call, struct err *err)
+{
+	const struct method_def *m;
+	int rc = method_get(call->msg.method, &call->method, err);
+
+	if (rc < 0)
+		return rc;
+	m = call->method;
+	if (conn->who.role < m->role)
+		return err_set(err, ERR_DENIED, "%s needs the role %s; %s is %s", m->name,
+			       access_name(m->role), conn->who.user, access_name(conn->who.role));
+	rc = method_check(m, call->msg.params, err);
+	return rc < 0 ? rc : parse_values(call, err);
+}
+
+/* ---- dispatch ---- */
+
+static struct ctl_call *same_request(const struct ctl_call *call)
+{
+	struct ctl_call *other;
+
+	LIST_FOREACH (other, &call->ctl->calls, link)
+		if (other != call && other->request != NULL && other->leader == NULL &&
+		    other->who.uid == call->who.uid && strcmp(other->request, call->request) == 0)
+			return other;
+	return NULL;
+}
+
+/* True when the change was answered from what is known of its request id, or waits for it. */
+static bool answered_before(struct ctl_call *call)
+{
+	json_t *result = NULL;
+
+	if ((call->method->flags & MF_MUTATES) == 0)
+		return false;
+	call->request = ctl_str(call, "request");
+	if (call->request == NULL)
+		return false;
+	call->leader = same_request(call);
+	if (call->leader != NULL)
+		return true;
+	if (call->ctl->services->replay != NULL)
+		result = call->ctl->services->replay(call->ctl->env, &call->who, call->request);
+	if (result == NULL)
+		return false;
+	answer(call, result, NULL);
+	json_decref(result);
+	return true;
+}
+
+static void dispatch(struct ctl_conn *conn, struct proto_msg *msg)
+{
+	struct ctl_call *call = xcalloc(1, sizeof(*call));
+	struct err err = ERR_INIT;
+	int rc = count_calls(conn, &err);
+
+	call->magic = CTL_CALL_MAGIC;
+	call->ctl = conn->ctl;
+	call->conn = conn->id;
+	call->id = msg->id;
+	call->msg = *msg;
+	call->who = conn->who;
+	call->target = TARGET_INIT;
+	LIST_INSERT_HEAD(&conn->ctl->calls, call, link);
+	conn->calls++;
+	if (rc >= 0)
+		rc = check(conn, call, &err);
+	if (rc < 0) {
+		answer(call, NULL, &err);
+		return;
+	}
+	if (!answered_before(call))
+		conn->ctl->services->handlers[call->method - method_defs](call);
+}
+
+static void garbage(struct ctl_conn *conn, uint64_t id, const struct err *err)
+{
+	struct err last = ERR_INIT;
+
+	ctl_send_error(conn, id, err);
+	if (++conn->garbage < CTL_GARBAGE_MAX)
+		return;
+	(void)err_set(&last, ERR_FRAME, "%d lines were not requests; goodbye", CTL_GARBAGE_MAX);
+	ctl_send_error(conn, 0, &last);
+	stream_close(conn->stream, LINGER_MS);
+}
+
+void ctl_take_line(struct ctl_conn *conn, struct str line)
+{
+	struct proto_msg msg;
+	struct err err = ERR_INIT;
+
+	if (proto_parse(line, &msg, &err) < 0) {
+		garbage(conn, msg.id, &err);
+		return;
+	}
+	if (msg.method == NULL || !msg.has_id) {
+		(void)err_set(&err, ERR_FRAME, "a request has a method and a number as id");
+		garbage(conn, msg.id, &err);
+		proto_msg_done(&msg);
+		return;
+	}
+	dispatch(conn, &msg);
+}
+
+/* ---- the server's own methods ---- */
+
+void ctl_ping(struct ctl_call *call)
+{
+	char now[FMT_TIME_LEN];
+
+	fmt_time(loop_wall_ms(call->ctl->loop), now);
+	ctl_reply(call, json_pack("{s:s}", "now_at", now));
+}
+
+void ctl_method_list(struct ctl_call *call)
+{
+	json_t *rows = json_array();
+
+	for (size_t i = 0; i < M__COUNT; i++)
+		if (method_defs[i].role <= call->who.role)
+			(void)json_array_append_new(
+				rows, json_pack("{s:s, s:s, s:s}", "name", method_defs[i].name,
+						"role", access_name(method_defs[i].role), "summary",
+						method_defs[i].summary));
+	ctl_reply(call, json_pack("{s:o, s:n, s:n, s:I, s:b}", "rows", rows, "next", "prev",
+				  "total", (json_int_t)json_array_size(rows), "exact", 1));
+}
