@@ -360,6 +360,8 @@ static void settle(struct stream *s)
 	if (live(s)) {
 		set_wants(s);
 		arm(s);
+		if (s->again && s->in.n > 0 && !s->paused)
+			kick(s);
 	}
 }
 

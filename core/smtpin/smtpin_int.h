@@ -55,7 +55,6 @@ struct smtpin {
 /* smtpin.c */
 bool smtpin_slot_take(struct smtpin *in, struct smtpin_session *s, unsigned *ret);
 void smtpin_slot_give(struct smtpin *in, unsigned slot);
-void smtpin_session_gone(struct smtpin *in); /* a connection was closed */
 
 /* smtpin_session.c */
 void session_start(struct smtpin *in, int fd, const struct ipaddr *client);
@@ -72,8 +71,6 @@ size_t body_take(struct smtpin *in, struct smtpin_body *b, struct str bytes);
 bool body_end(struct smtpin *in, struct smtpin_body *b, struct smtpin_message *ret,
 	      struct smtp_answer *ret_refusal);
 void body_drop(struct smtpin *in, struct smtpin_body *b);
-/* The bytes were given away; the memory stays charged until body_drop(). */
-void body_given(struct smtpin_body *b);
 bool PRINTF_LIKE(4, 5)
 	smtpin_refuse(struct smtp_answer *a, int code, const char *enhanced, const char *fmt, ...);
 

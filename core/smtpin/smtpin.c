@@ -1,0 +1,218 @@
+/*
+ * The server keeps its sessions in a list, and those that may wait for a result in slots, whose
+ * number is the low part of a token. A session whose client went while it waits keeps its slot, and
+ * counts against the cap, until the result is there.
+ */
+#include "smtpin/smtpin.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/obj.h"
+#include "net/listener.h"
+#include "smtpin/smtpin_int.h"
+
+#define MIB ((size_t)1024 * 1024)
+#define SLOT_BITS 16
+
+static void on_drain_timer(void *arg);
+
+static void set_defaults(struct smtpin_config *c)
+{
+#define DEFAULT(field, value) c->field = c->field != 0 ? c->field : (value)
+	DEFAULT(size_max, 25 * MIB);
+	DEFAULT(memory_max, 256 * MIB);
+	DEFAULT(rcpts_max, 1000);
+	DEFAULT(connections_max, 2000);
+	DEFAULT(per_client_max, 500);
+	DEFAULT(hops_max, 100);
+	DEFAULT(errors_max, 20);
+	DEFAULT(command_ms, 300000);
+	DEFAULT(data_ms, 3600000);
+#undef DEFAULT
+	ASSERT(c->connections_max <= SMTPIN_CONNECTIONS_TOP);
+}
+
+struct smtpin *smtpin_new(struct loop *l, const struct smtpin_config *conf,
+			  const struct smtpin_ops *ops, void *arg)
+{
+	struct smtpin *in = xcalloc(1, sizeof(*in));
+
+	in->magic = SMTPIN_MAGIC;
+	in->loop = l;
+	in->conf = *conf;
+	set_defaults(&in->conf);
+	in->hostname = xstrdup(conf->hostname);
+	in->conf.hostname = in->hostname;
+	in->ops = ops;
+	in->arg = arg;
+	TAILQ_INIT(&in->sessions);
+	in->n_free = in->conf.connections_max;
+	in->slots = xcalloc(in->n_free, sizeof(struct smtpin_session *));
+	in->free_slots = xcalloc(in->n_free, sizeof(*in->free_slots));
+	for (unsigned i = 0; i < in->n_free; i++)
+		in->free_slots[i] = in->n_free - 1 - i;
+	in->drain_end = loop_timer_new(l, "smtpin.drain", on_drain_timer, in);
+	return in;
+}
+
+static void stop_listening(struct smtpin *in)
+{
+	while (in->n_listeners > 0)
+		listener_free(&in->listeners[--in->n_listeners]);
+}
+
+void smtpin_free(struct smtpin **sp)
+{
+	struct smtpin *in = sp != NULL ? *sp : NULL;
+	struct smtpin_session *s;
+
+	if (in == NULL)
+		return;
+	*sp = NULL;
+	stop_listening(in);
+	while ((s = TAILQ_FIRST(&in->sessions)) != NULL)
+		session_free(&s);
+	loop_timer_free(&in->drain_end);
+	free(in->slots);
+	free(in->free_slots);
+	free(in->hostname);
+	in->magic = 0;
+	free(in);
+}
+
+bool smtpin_slot_take(struct smtpin *in, struct smtpin_session *s, unsigned *ret)
+{
+	if (in->n_free == 0)
+		return false;
+	*ret = in->free_slots[--in->n_free];
+	in->slots[*ret] = s;
+	return true;
+}
+
+void smtpin_slot_give(struct smtpin *in, unsigned slot)
+{
+	in->slots[slot] = NULL;
+	in->free_slots[in->n_free++] = slot;
+	if (in->draining && in->n_free == in->conf.connections_max)
+		loop_timer_set(in->drain_end, 0);
+}
+
+/* Without a session: one line, if the client reads it. */
+static void turn_away(struct smtpin *in, int fd, const struct ipaddr *client, const char *text)
+{
+	char line[256];
+	char ip[IPADDR_TEXT_LEN];
+	int n = snprintf(line, sizeof(line), "421 %s\r\n", text);
+
+	in->stats.connections_refused++;
+	if (log_limited("smtpin.turned_away")) {
+		ipaddr_text(client, ip);
+		log_info(NULL, "smtpin.turned_away", F_STR("client", ip), F_STR("reason", text));
+	}
+	(void)send(fd, line, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
+	(void)close(fd);
+}
+
+static unsigned connections_of(const struct smtpin *in, const struct ipaddr *client)
+{
+	const struct smtpin_session *s;
+	unsigned n = 0;
+
+	for (s = TAILQ_FIRST(&in->sessions); s != NULL; s = session_next(s))
+		n += ipaddr_eq(session_client(s), client);
+	return n;
+}
+
+void smtpin_serve(struct smtpin *in, int fd, const struct ipaddr *client)
+{
+	if (in->draining)
+		turn_away(in, fd, client, "4.3.2 Service is shutting down");
+	else if (in->n_free == 0)
+		turn_away(in, fd, client, "4.3.2 Too many connections, try again later");
+	else if (connections_of(in, client) >= in->conf.per_client_max)
+		turn_away(in, fd, client, "4.7.0 Too many connections from your address");
+	else
+		session_start(in, fd, client);
+}
+
+static bool on_accept(int fd, const struct netaddr *peer, void *arg)
+{
+	smtpin_serve(OBJ(smtpin, SMTPIN_MAGIC, arg), fd, &peer->ip);
+	return true;
+}
+
+int smtpin_listen(struct smtpin *in, const struct netaddr *at, struct netaddr *ret_bound,
+		  struct err *err)
+{
+	int rc;
+
+	if (in->n_listeners == SMTPIN_LISTENERS_MAX)
+		return err_set(err, ERR_CONFIG, "no more than %d addresses to listen on",
+			       SMTPIN_LISTENERS_MAX);
+	rc = listener_new(in->loop, at, on_accept, in, &in->listeners[in->n_listeners], err);
+	if (rc < 0)
+		return rc;
+	if (ret_bound != NULL)
+		*ret_bound = listener_address(in->listeners[in->n_listeners]);
+	in->n_listeners++;
+	return 0;
+}
+
+void smtpin_accepted(struct smtpin *in, struct smtpin_token token,
+		     const struct smtp_answer *refusal)
+{
+	unsigned slot = token.v & ((1u << SLOT_BITS) - 1);
+
+	if (slot < in->conf.connections_max && in->slots[slot] != NULL)
+		session_result(in->slots[slot], token.v, refusal);
+}
+
+void smtpin_recheck(struct smtpin *in)
+{
+	in->relaying++;
+}
+
+static void drain_sessions(struct smtpin *in, bool now)
+{
+	struct smtpin_session *s = TAILQ_FIRST(&in->sessions);
+
+	while (s != NULL) {
+		struct smtpin_session *next = session_next(s);
+		session_drain(s, now);
+		s = next;
+	}
+}
+
+/* The last session has gone, or the grace is over. */
+static void on_drain_timer(void *arg)
+{
+	struct smtpin *in = OBJ(smtpin, SMTPIN_MAGIC, arg);
+
+	if (!TAILQ_EMPTY(&in->sessions))
+		drain_sessions(in, true);
+	else if (in->ops->on_drained != NULL)
+		in->ops->on_drained(in->arg);
+}
+
+void smtpin_drain(struct smtpin *in, int64_t grace_ms)
+{
+	in->draining = true;
+	stop_listening(in);
+	loop_timer_set(in->drain_end, TAILQ_EMPTY(&in->sessions) ? 0 : grace_ms);
+	drain_sessions(in, false);
+}
+
+unsigned smtpin_connections(const struct smtpin *in)
+{
+	return in->open;
+}
+
+const struct smtpin_stats *smtpin_stats(const struct smtpin *in)
+{
+	return &in->stats;
+}
