@@ -22,7 +22,25 @@ static void causes_enter(struct listing *l, const json_t *row)
 	(void)shell_open(view_shell(l->view), "messages", buf_cstr(&where));
 }
 
+static void causes_foot(const struct listing *l, const json_t *row, struct buf *out)
+{
+	(void)l;
+	(void)buf_printf(out, "%s", js(row, "text"));
+	if (*js(row, "meaning") != '\0')
+		(void)buf_printf(out, ". %s", js(row, "meaning"));
+	if (*js(row, "advice") != '\0')
+		(void)buf_printf(out, ". %s", js(row, "advice"));
+}
+
+static const struct cell_measure measures[] = {
+	{ "class", 13, 20, 0 },	  { "count", 7, 0, 0 }, { "domains", 7, 0, 3 },
+	{ "since_at", 17, 0, 2 }, { "kind", 4, 0, 4 },	{ "text", 20, 200, 0 },
+	{ "code", 4, 0, 1 },	  { .name = NULL },
+};
+
 static const struct listing_def def = {
+	.foot = causes_foot,
+	.measures = measures,
 	.method = "cause.list",
 	.entity = "cause",
 	.key = "where",

@@ -222,6 +222,7 @@ struct table_column cell_column(const struct field_def *f)
 		.name = f->name,
 		.title = f->title,
 		.width = f->kind == FK_OBJECT ? 10
+			 : f->kind == FK_TIME ? 17
 			 : f->width >= 40     ? 20
 					      : f->width,
 		.max = !text		? 0
@@ -236,6 +237,42 @@ struct table_column cell_column(const struct field_def *f)
 	};
 }
 
+void cell_measure(struct table_column *columns, int n, const struct cell_measure *measures)
+{
+	for (; measures != NULL && measures->name != NULL; measures++) {
+		for (int i = 0; i < n; i++) {
+			if (strcmp(columns[i].name, measures->name) != 0)
+				continue;
+			columns[i].width = measures->width;
+			columns[i].max = measures->max;
+			columns[i].priority = measures->priority;
+		}
+	}
+}
+
+int cell_wrap(const struct canvas *c, int row, int col, int rows, enum role role, struct str s)
+{
+	int width = canvas_cols(c) - col, line = 0, cols;
+
+	for (s = str_trim(s); s.n > 0 && line < rows && width > 0; line++) {
+		size_t n = text_fit(s, width, &cols);
+
+		if (n < s.n && line + 1 < rows) {
+			size_t blank = n;
+
+			while (blank > 0 && s.p[blank] != ' ')
+				blank--;
+			n = blank > 0 ? blank : n;
+			(void)canvas_puts(c, row + line, col, role, str_from(s.p, n));
+		} else {
+			canvas_field(c, row + line, col, width, ALIGN_LEFT, role, s);
+			n = s.n;
+		}
+		s = str_trim(str_from(s.p + n, s.n - n));
+	}
+	return line;
+}
+
 void cell_describe(struct text *t, const char *entity, const json_t *row, int64_t now_ms,
 		   bool ascii)
 {
@@ -245,7 +282,9 @@ void cell_describe(struct text *t, const char *entity, const json_t *row, int64_
 		AUTO_BUF when = BUF_INIT(TABLE_CELL_MAX);
 
 		if (strcmp(f->entity, entity) != 0 || !js_has(row, f->name) ||
-		    strcmp(f->name, "row") == 0 || strcmp(f->name, "base64") == 0)
+		    strcmp(f->name, "row") == 0 ||
+		    (f->kind == FK_OBJECT && strcmp(f->name, "ages") != 0) ||
+		    strcmp(f->name, "base64") == 0)
 			continue;
 		cell_fill(f, f->name, row, now_ms, ascii, &cell);
 		if (f->kind == FK_TIME) {

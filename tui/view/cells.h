@@ -16,6 +16,16 @@ void cell_fill(const struct field_def *f, const char *name, const json_t *row, i
 	       bool ascii, struct table_cell *out);
 /* The column of a field; its name is the field's. */
 struct table_column cell_column(const struct field_def *f);
+/* What a screen wants of a column, where the table's own measures do not fit 80 columns. */
+struct cell_measure {
+	const char *name; /* ends a list when NULL */
+	int width;
+	int max;
+	int priority;
+};
+void cell_measure(struct table_column *columns, int n, const struct cell_measure *measures);
+/* Draws s in at most `rows` lines, broken at blanks; returns the lines it took. */
+int cell_wrap(const struct canvas *c, int row, int col, int rows, enum role role, struct str s);
 /* The role a state, an outcome or a kind of event has. */
 enum role cell_state_role(const char *state);
 enum role cell_code_role(int64_t code);

@@ -115,6 +115,11 @@ static void restart(struct events *e)
 	shell_dirty(view_shell(e->view), SHELL_RECALC | SHELL_REPAINT);
 }
 
+static const struct cell_measure measures[] = {
+	{ "at", 9, 0, 0 },	 { "id", 10, 0, 3 },	{ "to", 20, 50, 0 }, { "code", 4, 0, 1 },
+	{ "reply", 20, 200, 1 }, { "from", 16, 40, 5 }, { .name = NULL },
+};
+
 static int events_open(struct view *v, const char *arg, struct err *err)
 {
 	struct events *e = view_state(v);
@@ -134,12 +139,12 @@ static int events_open(struct view *v, const char *arg, struct err *err)
 		e->fields[n] = &field_defs[i];
 		e->columns[n] = cell_column(&field_defs[i]);
 		e->columns[n].sortable = false;
-		if (field_defs[i].kind == FK_TIME)
-			e->columns[n].width = 9;
+
 		if ((field_defs[i].flags & FF_WIDE) != 0)
 			e->columns[n].priority += 10;
 		e->table.n_columns++;
 	}
+	cell_measure(e->columns, e->table.n_columns, measures);
 	restart(e);
 	return 0;
 }

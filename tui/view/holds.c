@@ -25,7 +25,21 @@ static void holds_enter(struct listing *l, const json_t *row)
 	(void)shell_open(view_shell(l->view), "messages", buf_cstr(&where));
 }
 
+static void holds_foot(const struct listing *l, const json_t *row, struct buf *out)
+{
+	(void)l;
+	(void)buf_printf(out, "%s held by %s: %s", js(row, "target"), js(row, "by"),
+			 js(row, "reason"));
+}
+
+static const struct cell_measure measures[] = {
+	{ "target", 20, 60, 0 },    { "reason", 14, 80, 3 },	{ "by", 8, 16, 4 },
+	{ "created_at", 17, 0, 5 }, { "expires_at", 17, 0, 2 }, { .name = NULL },
+};
+
 static const struct listing_def def = {
+	.foot = holds_foot,
+	.measures = measures,
 	.method = "hold.list",
 	.entity = "hold",
 	.key = "id",

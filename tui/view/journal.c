@@ -32,7 +32,23 @@ static void journal_enter(struct listing *l, const json_t *row)
 	act_undo(listing_app(l)->acts, js(row, "action"), what);
 }
 
+static void journal_foot(const struct listing *l, const json_t *row, struct buf *out)
+{
+	(void)l;
+	(void)buf_printf(out, "%s %s %s: %s", js(row, "who"), js(row, "method"), js(row, "target"),
+			 js(row, "reason"));
+}
+
+static const struct cell_measure measures[] = {
+	{ "action", 8, 12, 5 },	 { "at", 17, 0, 1 },	  { "who", 8, 16, 1 },
+	{ "method", 13, 16, 2 }, { "target", 16, 60, 0 }, { "recipients", 7, 0, 3 },
+	{ "reason", 14, 80, 4 }, { "state", 9, 0, 0 },	  { "undo_until_at", 17, 0, 6 },
+	{ .name = NULL },
+};
+
 static const struct listing_def def = {
+	.foot = journal_foot,
+	.measures = measures,
 	.method = "action.list",
 	.entity = "journal",
 	.key = "action",

@@ -19,6 +19,7 @@
 #include "view/act.h"
 #include "view/cells.h"
 
+#define FOOT_ROWS 2
 #define LISTING_MAGIC 0x4c697374u
 
 struct app *listing_app(const struct listing *l)
@@ -215,6 +216,7 @@ static void make_columns(struct listing *l)
 		n++;
 	}
 	l->table.n_columns = n;
+	cell_measure(l->columns, n, l->def->measures);
 }
 
 void listing_open(struct listing *l, struct view *v, const struct listing_def *def,
@@ -268,11 +270,24 @@ void listing_close(struct view *v)
 
 /* --- drawing --- */
 
+static void draw_foot(const struct listing *l, const struct canvas *c, int top)
+{
+	const json_t *row = listing_row(l);
+	AUTO_BUF text = BUF_INIT(4096);
+
+	canvas_hline(c, top, 0, canvas_cols(c), ROLE_BORDER);
+	if (row != NULL)
+		l->def->foot(l, row, &text);
+	(void)cell_wrap(c, top + 1, 1, FOOT_ROWS, ROLE_QUOTE, buf_str(&text));
+}
+
 void listing_draw(struct view *v, const struct canvas *c)
 {
 	struct listing *l = view_state(v);
 	const struct err *err = rows_error(l->rows);
-	struct canvas body = canvas_sub(c, 0, 0, canvas_rows(c) - (err != NULL), canvas_cols(c));
+	int foot = l->def->foot != NULL && canvas_rows(c) >= 12 ? 1 + FOOT_ROWS : 0;
+	struct canvas body =
+		canvas_sub(c, 0, 0, canvas_rows(c) - foot - (err != NULL), canvas_cols(c));
 
 	if (rows_loading(l->rows))
 		l->table.empty = "asking the relay";
@@ -283,6 +298,8 @@ void listing_draw(struct view *v, const struct canvas *c)
 	table_draw(&l->table, &body);
 	if (err != NULL)
 		(void)canvas_printf(c, canvas_rows(c) - 1, 1, ROLE_BAD, "%s", err->msg);
+	if (foot > 0)
+		draw_foot(l, c, canvas_rows(c) - foot - (err != NULL));
 }
 
 void listing_subtitle(struct view *v, struct buf *out)

@@ -15,6 +15,7 @@
 #include "model/rows.h"
 #include "proto/proto.h"
 #include "view/app.h"
+#include "view/cells.h"
 #include "widget/table.h"
 
 #define LISTING_REFRESH_MS 1000
@@ -40,6 +41,9 @@ struct listing_def {
 	/* What marked rows are in a filter: "id" with keys "a,b,c"; NULL: rows cannot be joined. */
 	const char *(*field)(const struct listing *l);
 	void (*enter)(struct listing *l, const json_t *row);
+	const struct cell_measure *measures; /* NULL: those of fields.def */
+	/* What is told of the cursor's row below the table; NULL: nothing. */
+	void (*foot)(const struct listing *l, const json_t *row, struct buf *out);
 	/* Other names for columns, and parameters besides filter and sort. */
 	void (*params)(const struct listing *l, json_t *params);
 };

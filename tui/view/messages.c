@@ -27,7 +27,29 @@ static void messages_enter(struct listing *l, const json_t *row)
 	(void)shell_open(view_shell(l->view), "message", js(row, "id"));
 }
 
+static void messages_foot(const struct listing *l, const json_t *row, struct buf *out)
+{
+	(void)l;
+	(void)buf_printf(out, "%s > %s, %lld tries",
+			 *js(row, "from") != '\0' ? js(row, "from") : "<>", js(row, "to"),
+			 (long long)ji(row, "attempts"));
+	if (*js(row, "hold") != '\0')
+		(void)buf_printf(out, ", held by %s", js(row, "hold"));
+	if (*js(row, "last_reply") != '\0')
+		(void)buf_printf(out, ": %s", js(row, "last_reply"));
+}
+
+static const struct cell_measure measures[] = {
+	{ "to", 20, 50, 0 },	      { "from", 16, 40, 5 },
+	{ "age_s", 6, 0, 1 },	      { "next_attempt_s", 6, 0, 3 },
+	{ "last_reply", 14, 200, 3 }, { "last_code", 4, 0, 2 },
+	{ "attempts", 3, 0, 4 },      { "size", 5, 0, 6 },
+	{ "class", 12, 0, 7 },	      { .name = NULL },
+};
+
 static const struct listing_def def = {
+	.foot = messages_foot,
+	.measures = measures,
 	.method = "message.list",
 	.entity = "message",
 	.key = "row",

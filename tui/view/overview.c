@@ -20,6 +20,7 @@
 
 #define OVERVIEW_MAGIC 0x4f766572u
 #define HOLDS_SHOWN 5
+#define FOCUS_ROWS 4
 #define RATES 4
 #define HISTORY 60
 
@@ -51,7 +52,11 @@ static const struct table_column columns[] = {
 			 .width = 6,
 			 .align = ALIGN_RIGHT,
 			 .priority = 4 },
-	[COL_SINCE] = { .name = "since_at", .title = "since", .width = 12, .priority = 1 },
+	[COL_SINCE] = { .name = "since_at",
+			.title = "since",
+			.width = 12,
+			.max = 18,
+			.priority = 1 },
 	[COL_CAUSE] = { .name = "cause", .title = "reply", .width = 20, .max = 200 },
 };
 
@@ -374,7 +379,7 @@ static void draw_focus(const struct overview *o, const struct canvas *c, int row
 		(void)buf_printf(&line, ", slowed down: %s", js(at, "backoff"));
 	canvas_hline(c, row, 0, canvas_cols(c), ROLE_BORDER);
 	(void)canvas_puts(c, row + 1, 1, ROLE_STRONG, buf_str(&line));
-	(void)canvas_puts(c, row + 2, 1, ROLE_QUOTE, str_of(cause_text(at)));
+	(void)cell_wrap(c, row + 2, 1, FOCUS_ROWS - 2, ROLE_QUOTE, str_of(cause_text(at)));
 }
 
 static void overview_draw(struct view *v, const struct canvas *c)
@@ -398,10 +403,10 @@ static void overview_draw(struct view *v, const struct canvas *c)
 	(void)canvas_puts(c, top, 1, ROLE_TITLE,
 			  json_array_size(attention(o)) > 0 ? STR("Needs attention")
 							    : STR("Nothing needs attention"));
-	body = canvas_sub(c, top + 1, 0, rows - top - 1 - holds - 4, cols);
+	body = canvas_sub(c, top + 1, 0, rows - top - 1 - holds - FOCUS_ROWS, cols);
 	o->table.empty = "";
 	table_draw(&o->table, &body);
-	draw_focus(o, c, rows - holds - 4);
+	draw_focus(o, c, rows - holds - FOCUS_ROWS);
 	draw_holds(o, c, rows - holds, holds);
 }
 

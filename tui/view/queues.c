@@ -51,7 +51,30 @@ static void queues_params(const struct listing *l, json_t *params)
 	(void)json_object_set_new(params, "by", json_string(l->key));
 }
 
+static void queues_foot(const struct listing *l, const json_t *row, struct buf *out)
+{
+	(void)buf_printf(out, "%s: %s", js(row, l->key),
+			 *js(row, "last_reply") != '\0' ? js(row, "last_reply")
+							: "nothing was refused lately");
+	if (*js(row, "hold") != '\0')
+		(void)buf_printf(out, ". Held by %s", js(row, "hold"));
+	if (*js(row, "backoff") != '\0')
+		(void)buf_printf(out, ". Slowed down: %s", js(row, "backoff"));
+}
+
+static const struct cell_measure measures[] = {
+	{ "domain", 18, 60, 0 },     { "total", 7, 0, 0 },
+	{ "ready", 7, 0, 6 },	     { "active", 6, 0, 7 },
+	{ "deferred", 7, 0, 1 },     { "held", 6, 0, 2 },
+	{ "oldest_age_s", 6, 0, 1 }, { "next_attempt_s", 6, 0, 5 },
+	{ "hold", 5, 0, 3 },	     { "last_reply", 14, 200, 3 },
+	{ "class", 13, 0, 4 },	     { "backoff", 12, 24, 6 },
+	{ "ages", 10, 0, 6 },	     { .name = NULL },
+};
+
 static const struct listing_def def = {
+	.foot = queues_foot,
+	.measures = measures,
 	.method = "queue.list",
 	.entity = "queue",
 	.key = "domain",

@@ -1,0 +1,502 @@
+/* The console's screens on a fake relay, at 80x24 and 200x50, and what their keys do. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "lib/fake_rpc.h"
+#include "lib/screen.h"
+#include "loop/loop.h"
+#include "shell/shell.h"
+#include "view/act.h"
+#include "view/app.h"
+
+#define WALL_MS INT64_C(1795494727000) /* 2026-11-24T04:32:07Z */
+
+static struct app app;
+static int screen_rows, screen_cols;
+
+static void fake_size(void *screen, int *ret_rows, int *ret_cols)
+{
+	(void)screen;
+	*ret_rows = screen_rows;
+	*ret_cols = screen_cols;
+}
+
+static bool fake_ready(void *screen)
+{
+	(void)screen;
+	return true;
+}
+
+static void fake_present(void *screen, const struct grid *g)
+{
+	(void)screen;
+	(void)g;
+}
+
+static const struct screen_ops screen_ops = { .size = fake_size,
+					      .ready = fake_ready,
+					      .present = fake_present };
+
+#define REPLY_SLOW                                                                                 \
+	"421-4.7.28 Our system has detected an unusual rate of unsolicited mail originating from " \
+	"your IP address. To protect our users, mail has been temporarily rate limited."
+#define STATUS                                                                                     \
+	"{'relay':'mx1.example.net','queued':{'messages':12431,'recipients':13020,'ready':12,"     \
+	"'active':3,'deferred':12405,'held':600,'trash':0},'oldest_age_s':11700,"                  \
+	"'rates':{'accepted_per_s':12.25,'delivered_per_s':9.5,'deferred_per_s':3.1,"              \
+	"'failed_per_s':0},'rate_history':{'accepted':[1,2,3,5,8,8,7,6,9,12],"                     \
+	"'delivered':[1,2,3,4,4,4,4,3,2,1],'deferred':[0,0,0,1,2,4,8,8,8,9],'failed':[0,0,0]},"    \
+	"'holds':1,'alerts':0,'attention':["                                                       \
+	"{'domain':'gmail.example','total':11804,'ready':0,'active':2,'deferred':11802,'held':0,"  \
+	"'oldest_age_s':11700,'since_at':'2026-11-24T01:17:00.000Z','stream':'marketing',"         \
+	"'hold':null,'backoff':'rate limited','class':'rate-limited','cause':{'class':"            \
+	"'rate-limited','text':'" REPLY_SLOW "'}},"                                                \
+	"{'domain':'down.example','total':601,'ready':0,'active':1,'deferred':0,'held':600,"       \
+	"'oldest_age_s':4000,'since_at':'2026-11-24T03:25:00.000Z','hold':'h3','class':'network'," \
+	"'last_reply':'connect to mx.down.example: connection refused'}]}"
+
+static json_t *no_more(const char *rows)
+{
+	json_t *answer;
+	char *text = xasprintf("{'rows':%s,'next':null,'prev':null,'exact':true}", rows);
+
+	for (char *c = text; *c != '\0'; c++)
+		*c = *c == '\'' ? '"' : *c;
+	answer = json_loads(text, 0, NULL);
+	assert_non_null(answer);
+	free(text);
+	return answer;
+}
+
+static json_t *serve_queue(const json_t *params)
+{
+	if (strcmp(js(params, "by"), "stream") == 0)
+		return no_more("[{'stream':'marketing','total':12000,'deferred':11900,'ready':100,"
+			       "'active':0,'held':0,'oldest_age_s':11700}]");
+	return no_more(
+		"[{'domain':'gmail.example','total':11804,'ready':0,'active':2,'deferred':11802,"
+		"'held':0,'oldest_age_s':11700,'next_attempt_s':95,'hold':null,"
+		"'backoff':'rate limited','class':'rate-limited','last_reply':'421 4.7.28 Our "
+		"system has detected an unusual rate','ages':[100,200,400,800,1600,3000,5000,704,0,"
+		"0]},{'domain':'down.example','total':601,'ready':0,'active':1,'deferred':0,"
+		"'held':600,'oldest_age_s':4000,'hold':'h3','class':'network','last_reply':"
+		"'connection refused','ages':[0,0,600,0,0,0,0,0,0,1]},{'domain':'fast.example',"
+		"'total':12,'ready':12,'active':0,'deferred':0,'held':0,'oldest_age_s':2,"
+		"'ages':[12,0,0,0,0,0,0,0,0,0]}]");
+}
+
+static json_t *serve_messages(const json_t *params)
+{
+	(void)params;
+	return no_more(
+		"[{'row':'0N4XK2M8QF/1','id':'0N4XK2M8QF','state':'deferred','from':"
+		"'news@shop.example','to':'anna@gmail.example','domain':'gmail.example','stream':"
+		"'marketing','size':48211,'age_s':11700,'attempts':7,'next_attempt_s':95,"
+		"'last_code':421,'last_enhanced':'4.7.28','class':'rate-limited','last_reply':"
+		"'Our system has detected','subject':'Week 48'},{'row':'0N4XK2M8QG/1','id':"
+		"'0N4XK2M8QG','state':'held','from':'','to':'bob@down.example','domain':"
+		"'down.example','stream':'default','size':912,'age_s':4000,'attempts':0,"
+		"'next_attempt_s':null,'last_code':0,'class':null,'last_reply':null,'subject':"
+		"'Undelivered','hold':'h3'}]");
+}
+
+static json_t *serve_holds(const json_t *params)
+{
+	(void)params;
+	return no_more("[{'id':'h3','target':'domain:down.example','reason':'their site is down',"
+		       "'by':'eva','created_at':'2026-11-24T04:02:00.000Z','expires_at':"
+		       "'2026-11-24T06:02:00.000Z','messages':600,'recipients':600}]");
+}
+
+static json_t *serve_journal(const json_t *params)
+{
+	(void)params;
+	return no_more("[{'action':'a7','at':'2026-11-24T04:02:00.000Z','who':'eva','method':"
+		       "'queue.hold','target':'domain:down.example','recipients':600,'reason':"
+		       "'their site is down','state':'undoable','undo_until_at':"
+		       "'2026-11-24T04:36:00.000Z'}]");
+}
+
+static json_t *serve_rows(const json_t *params)
+{
+	(void)params;
+	return serve_messages(params);
+}
+
+static json_t *serve_content(const json_t *params)
+{
+	(void)params;
+	/* "Subject: =?utf-8?q?gr=C3=BCn?=\r\n\r\nhello\r\n" */
+	return json_pack("{s:s, s:i, s:i}", "base64",
+			 "U3ViamVjdDogPT91dGYtOD9xP2dyPUMzPUJDbj89DQoNCmhlbGxvDQo=", "total", 41,
+			 "offset", 0);
+}
+
+static void fake_relay(void)
+{
+	fake_rpc_reset();
+	fake_rpc_answer("status.get", STATUS);
+	fake_rpc_answer_fn("queue.list", serve_queue);
+	fake_rpc_answer_fn("message.list", serve_messages);
+	fake_rpc_answer_fn("hold.list", serve_holds);
+	fake_rpc_answer_fn("action.list", serve_journal);
+	fake_rpc_answer_fn("plan.rows", serve_rows);
+	fake_rpc_answer_fn("message.content", serve_content);
+	fake_rpc_answer("plan.drop", "{}");
+	fake_rpc_answer(
+		"plan.make",
+		"{'plan':'p9','method':'queue.hold','target':'domain:gmail.example',"
+		"'messages':790,'recipients':804,'in_delivery':2,'by_state':{'deferred':802,"
+		"'ready':2},'by_domain':{'gmail.example':804},'by_stream':{'marketing':804},"
+		"'oldest_age_s':11700,'newest_age_s':3,'undo_window_s':600,"
+		"'command':'weir hold domain:gmail.example'}");
+	fake_rpc_answer("plan.commit", "{'action':'a8','messages':790,'recipients':803,'skipped':1,"
+				       "'undo_until_at':'2026-11-24T04:42:07.000Z'}");
+	fake_rpc_answer("action.undo", "{'action':'a9','messages':600,'recipients':600}");
+	fake_rpc_answer(
+		"message.get",
+		"{'id':'0N4XK2M8QF','from':'news@shop.example','received_at':"
+		"'2026-11-24T01:17:07.000Z','size':48211,'stream':'marketing','client':"
+		"'10.0.0.7','msgid':'<1@shop.example>','subject':'Week 48','content':'stored',"
+		"'recipients':[{'to':'anna@gmail.example','state':'deferred','attempts':7,"
+		"'next_attempt_s':95,'last_reply':'421 4.7.28 Our system has detected'}],"
+		"'attempts':[{'at':'2026-11-24T04:20:07.000Z','to':'anna@gmail.example',"
+		"'outcome':'deferred','code':421,'class':'rate-limited','reply':'421 4.7.28 Our "
+		"system has detected','host':'mx.gmail.example','ip':'192.0.2.7','source':"
+		"'10.0.0.1','tls':'none','duration_ms':230}]}");
+	fake_rpc_answer(
+		"event.list",
+		"{'rows':[{'seq':41,'at':'2026-11-24T04:31:58.120Z','event':'delivered','id':"
+		"'0N4XK2M8QA','from':'a@shop.example','to':'c@fast.example','code':250,'reply':"
+		"'250 2.0.0 queued'},{'seq':42,'at':'2026-11-24T04:32:01.000Z','event':"
+		"'deferred','id':'0N4XK2M8QF','from':'news@shop.example','to':"
+		"'anna@gmail.example','code':421,'class':'rate-limited','reply':'421 4.7.28'}],"
+		"'next':null}");
+	fake_rpc_answer("why.get", "{'binding':'backoff','text':'gmail.example asked to slow down',"
+				   "'since_at':'2026-11-24T01:17:00.000Z'}");
+}
+
+static void frame(void)
+{
+	fake_rpc_run();
+	loop_advance(app.loop, 50);
+	fake_rpc_run();
+	shell_dirty(app.shell, SHELL_RELAYOUT | SHELL_RECALC | SHELL_REPAINT);
+	shell_frame(app.shell);
+	fake_rpc_run();
+	shell_dirty(app.shell, SHELL_RECALC | SHELL_REPAINT);
+	shell_frame(app.shell);
+}
+
+static void start(int rows, int cols)
+{
+	struct shell_status status = { .relay = "mx1.example.net",
+				       .role = "operator",
+				       .link = LINK_UP,
+				       .perm = ACTION_OPERATE };
+
+	screen_rows = rows;
+	screen_cols = cols;
+	fake_relay();
+	app.loop = loop_new();
+	loop_fake_clock(app.loop, WALL_MS);
+	app.rpc = fake_rpc();
+	app.relay = relay_new(app.rpc);
+	app.filters = history_new();
+	app.acts = acts_new(&app);
+	app.shell = shell_new(&(struct shell_options){
+		.loop = app.loop, .screen_ops = &screen_ops, .app = &app });
+	app_register(app.shell);
+	shell_status_set(app.shell, &status);
+	fake_rpc_push("status", STATUS, false);
+	(void)shell_open(app.shell, "overview", "");
+	frame();
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	start(24, 80);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	shell_free(&app.shell);
+	acts_free(&app.acts);
+	history_free(&app.filters);
+	relay_free(&app.relay);
+	assert_int_equal(fake_rpc_subs(), 0);
+	loop_free(&app.loop);
+	fake_rpc_reset();
+	return 0;
+}
+
+static void key(uint32_t k)
+{
+	shell_event(app.shell, &EVENT_OF_KEY(k));
+	frame();
+}
+
+static void type(const char *text)
+{
+	for (; *text != '\0'; text++)
+		key((uint32_t)*text);
+}
+
+static bool shows(const char *text)
+{
+	return screen_has(shell_grid(app.shell), text);
+}
+
+/* --- how screens look --- */
+
+static void look(const char *view, const char *arg, const char *name)
+{
+	char golden[64];
+
+	(void)shell_open(app.shell, view, arg);
+	frame();
+	(void)snprintf(golden, sizeof(golden), "view-%s-%d", name, screen_cols);
+	screen_golden(shell_grid(app.shell), golden);
+}
+
+static void test_screens(void **state)
+{
+	static const int sizes[][2] = { { 24, 80 }, { 50, 200 } };
+
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		start(sizes[i][0], sizes[i][1]);
+		look("overview", "", "overview");
+		look("queues", "", "queues");
+		look("messages", "domain:gmail.example", "messages");
+		look("message", "0N4XK2M8QF", "message");
+		look("message", "0N4XK2M8QF attempts", "attempts");
+		look("holds", "", "holds");
+		look("events", "", "events");
+		look("undo", "", "undo");
+		key('0');
+		key('H');
+		screen_golden(shell_grid(app.shell), i == 0 ? "view-plan-80" : "view-plan-200");
+		(void)teardown(state);
+	}
+}
+
+/* --- what keys do --- */
+
+static void test_hold_in_three_keys(void **state)
+{
+	(void)state;
+	key('H');
+	assert_non_null(
+		strstr(fake_rpc_params("plan.make"), "\"target\":\"domain:gmail.example\""));
+	assert_non_null(strstr(fake_rpc_params("plan.make"), "\"method\":\"queue.hold\""));
+	assert_true(shows("804 recipients of 790 messages"));
+	key(K_TAB);
+	type("rate limited");
+	key(K_TAB);
+	key(K_ENTER);
+	if (fake_rpc_calls("plan.commit") == 0)
+		key(K_ENTER);
+	assert_string_equal(fake_rpc_params("plan.commit"),
+			    "{\"plan\":\"p9\",\"reason\":\"rate limited\"}");
+	assert_int_equal(fake_rpc_calls("plan.drop"), 0);
+	assert_true(shows("803 recipients, 1 skipped"));
+}
+
+static void test_leaving_a_plan_drops_it(void **state)
+{
+	(void)state;
+	key('H');
+	key(K_ESC);
+	assert_int_equal(fake_rpc_calls("plan.drop"), 1);
+	assert_int_equal(fake_rpc_calls("plan.commit"), 0);
+}
+
+static void test_refused_plan_says_why(void **state)
+{
+	(void)state;
+	fake_rpc_fail("plan.make", ERR_CONFLICT, "bob has a plan for gmail.example open");
+	key('H');
+	assert_true(shows("bob has a plan"));
+	assert_false(shows("Cancel"));
+}
+
+static void test_enter_goes_to_the_messages(void **state)
+{
+	(void)state;
+	key(K_ENTER);
+	assert_string_equal(view_def_of(shell_view(app.shell))->name, "messages");
+	assert_non_null(strstr(fake_rpc_params("message.list"), "domain:gmail.example"));
+	key(K_ENTER);
+	assert_string_equal(fake_rpc_params("message.get"), "{\"id\":\"0N4XK2M8QF\"}");
+}
+
+static void test_marks_become_one_target(void **state)
+{
+	(void)state;
+	key('2');
+	key(' ');
+	key(' ');
+	key('D');
+	assert_non_null(
+		strstr(fake_rpc_params("plan.make"), "0N4XK2M8QF/1,0N4XK2M8QG/1") != NULL
+			? strstr(fake_rpc_params("plan.make"), "id:")
+			: strstr(fake_rpc_params("plan.make"), "id:0N4XK2M8QG/1,0N4XK2M8QF/1"));
+}
+
+static void test_all_marked_is_the_filter(void **state)
+{
+	(void)state;
+	(void)shell_open(app.shell, "messages", "domain:gmail.example");
+	frame();
+	key('*');
+	key(' ');
+	key('R');
+	assert_non_null(
+		strstr(fake_rpc_params("plan.make"), "domain:gmail.example -id:0N4XK2M8QF/1"));
+}
+
+static void test_filter_is_live_and_esc_takes_it_back(void **state)
+{
+	(void)state;
+	key('2');
+	key('/');
+	type("state:held");
+	assert_non_null(strstr(fake_rpc_params("message.list"), "\"where\":\"state:held\""));
+	key(K_ESC);
+	assert_null(strstr(fake_rpc_params("message.list"), "where"));
+}
+
+static void test_queues_group_and_release_by_hold(void **state)
+{
+	(void)state;
+	key('1');
+	key('j');
+	key('L');
+	assert_non_null(strstr(fake_rpc_params("plan.make"), "\"hold\":\"h3\""));
+	key(K_ESC);
+	key('b');
+	key('s');
+	assert_true(shows("marketing"));
+	assert_non_null(strstr(fake_rpc_params("queue.list"), "\"by\":\"stream\""));
+	key('H');
+	assert_non_null(strstr(fake_rpc_params("plan.make"), "\"target\":\"stream:marketing\""));
+}
+
+static void test_undo_asks_first(void **state)
+{
+	(void)state;
+	key('z');
+	assert_true(shows("queue.hold"));
+	key('z');
+	assert_int_equal(fake_rpc_calls("action.undo"), 0);
+	key(K_RIGHT);
+	key(K_ENTER);
+	assert_string_equal(fake_rpc_params("action.undo"), "{\"action\":\"a7\"}");
+}
+
+static void test_changes_refetch_without_moving_the_cursor(void **state)
+{
+	int calls;
+
+	(void)state;
+	key('2');
+	key('j');
+	loop_advance(app.loop, 2000);
+	calls = fake_rpc_calls("message.list");
+	fake_rpc_push("changes", "{'queue':5}", false);
+	frame();
+	assert_int_equal(fake_rpc_calls("message.list"), calls + 1);
+	fake_rpc_push("changes", "{'queue':5}", false);
+	frame();
+	assert_int_equal(fake_rpc_calls("message.list"), calls + 1);
+	key('R');
+	assert_non_null(strstr(fake_rpc_params("plan.make"), "0N4XK2M8QG/1"));
+}
+
+static void test_events_follow(void **state)
+{
+	(void)state;
+	key('5');
+	assert_true(shows("following"));
+	key('k');
+	assert_true(shows("stopped"));
+	fake_rpc_push("events",
+		      "[{'seq':43,'at':'2026-11-24T04:32:02.000Z','event':'failed','id':'X','to':"
+		      "'zed@fast.example'}]",
+		      false);
+	frame();
+	assert_true(shows("zed@fast.example"));
+	key('G');
+	assert_true(shows("following"));
+}
+
+static void test_body_is_decoded(void **state)
+{
+	(void)state;
+	(void)shell_open(app.shell, "message", "0N4XK2M8QF");
+	frame();
+	key(K_TAB);
+	key(K_TAB);
+	assert_true(shows("Subject: gr\u00fcn"));
+	key(K_TAB);
+	assert_true(shows("hello"));
+}
+
+static void test_why(void **state)
+{
+	(void)state;
+	key('w');
+	assert_true(shows("gmail.example asked to slow down"));
+}
+
+static void test_palette_commands(void **state)
+{
+	struct err err = ERR_INIT;
+
+	(void)state;
+	assert_int_equal(act_command(app.acts, STR("hold domain:a.example --for 2h"), &err), 0);
+	assert_non_null(strstr(fake_rpc_params("plan.make"), "\"for_s\":7200"));
+	assert_true(act_command(app.acts, STR("hold domain:a --nonsense 1"), &err) < 0);
+	assert_true(act_command(app.acts, STR("allow add 10.0.0.0/8"), &err) < 0);
+	assert_int_equal(err.code, ERR_DENIED);
+	app.readonly = true;
+	assert_true(act_command(app.acts, STR("retry all"), &err) < 0);
+	app.readonly = false;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_screens),
+		cmocka_unit_test_setup_teardown(test_hold_in_three_keys, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_leaving_a_plan_drops_it, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_refused_plan_says_why, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_enter_goes_to_the_messages, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_marks_become_one_target, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_all_marked_is_the_filter, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_filter_is_live_and_esc_takes_it_back, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_queues_group_and_release_by_hold, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_undo_asks_first, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_changes_refetch_without_moving_the_cursor,
+						setup, teardown),
+		cmocka_unit_test_setup_teardown(test_events_follow, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_body_is_decoded, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_why, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_palette_commands, setup, teardown),
+	};
+
+	screen_locale();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
