@@ -627,6 +627,19 @@ static void finish_connect(struct stream *s)
 		s->ops->on_open(s->arg);
 }
 
+static void readable(struct stream *s)
+{
+	/* what is kept comes first: behind it may be the end */
+	if (s->again)
+		show_kept(s);
+	if (!live(s))
+		return;
+	if (s->paused && s->state == OPEN)
+		s->unread = true; /* only now: most pauses end before more comes */
+	else if (s->state != CLOSING)
+		take_input(s);
+}
+
 static void on_fd(int fd, unsigned what, void *arg)
 {
 	struct stream *s = OBJ(stream, STREAM_MAGIC, arg);
@@ -635,10 +648,8 @@ static void on_fd(int fd, unsigned what, void *arg)
 	enter(s);
 	if (s->state == CONNECTING)
 		finish_connect(s);
-	else if ((what & LOOP_READ) != 0 && s->paused && s->state == OPEN)
-		s->unread = true; /* only now: most pauses end before more comes */
 	else if ((what & LOOP_READ) != 0)
-		take_input(s);
+		readable(s);
 	leave(s);
 }
 

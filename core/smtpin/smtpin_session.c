@@ -469,7 +469,7 @@ static void say_queued(struct smtpin_session *s)
 
 void session_result(struct smtpin_session *s, uint64_t token, const struct smtp_answer *refusal)
 {
-	if (s->token != token)
+	if (s->token == 0 || s->token != token)
 		return;
 	s->token = 0;
 	body_drop(s->in, &s->body);

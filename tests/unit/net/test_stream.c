@@ -422,6 +422,27 @@ static void the_end_of_the_peer(void **state)
 	close_side(&t);
 }
 
+/* What was kept while paused comes before the end that follows it. */
+static void the_end_waits_for_what_was_kept(void **state)
+{
+	struct side t;
+
+	(void)state;
+	open_side(&t, &full);
+	t.pause_at_data = true;
+	t.take = 2;
+	send_text(&t, "abcd");
+	(void)shutdown(t.peer, SHUT_WR);
+	loop_advance(t.loop, 0);
+	assert_int_equal(t.ends, 0);
+	t.pause_at_data = false;
+	stream_pause(t.stream, false);
+	loop_advance(t.loop, 0);
+	assert_string_equal(buf_cstr(&t.got), "abcd");
+	assert_int_equal(t.ends, 1);
+	close_side(&t);
+}
+
 static void half_close(void **state)
 {
 	struct side t;
@@ -662,6 +683,7 @@ int main(void)
 		cmocka_unit_test(idle_time_counts_from_the_last_byte),
 		cmocka_unit_test(a_deadline_can_be_moved_both_ways),
 		cmocka_unit_test(the_end_of_the_peer),
+		cmocka_unit_test(the_end_waits_for_what_was_kept),
 		cmocka_unit_test(half_close),
 		cmocka_unit_test(a_broken_write_is_told_by_the_loop),
 		cmocka_unit_test(freeing_in_a_callback),
