@@ -30,12 +30,12 @@ LDFLAGS = -pie -pthread -Wl,--as-needed $(SAN_FLAGS)
 LDLIBS  = $(PKG_LIBS) -lm
 
 # Everything but main programs goes into one archive; the linker takes what a program needs.
-MAINS    = $(wildcard core/app/*.c tui/app/*.c)
+MAINS    = $(wildcard core/app/main.c tui/app/main.c)
 LIB_SRC  = $(filter-out $(MAINS),$(wildcard core/*/*.c tui/*/*.c))
 LIB_OBJ  = $(LIB_SRC:%.c=$(BUILD)/%.o)
 LIB      = $(BUILD)/libweir.a
 
-PROGRAMS = $(if $(wildcard core/app/*.c),weir-relayd) $(if $(wildcard tui/app/*.c),weir) \
+PROGRAMS = $(if $(wildcard core/app/main.c),weir-relayd) $(if $(wildcard tui/app/main.c),weir) \
            $(if $(wildcard tests/world/*.c),weir-world)
 
 .PHONY: all

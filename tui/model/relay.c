@@ -90,6 +90,7 @@ struct relay *relay_new(struct rpc rpc)
 	r->generations = json_object();
 	r->sub_status = rpc_sub(rpc, "status", NULL, on_status, r);
 	r->sub_changes = rpc_sub(rpc, "changes", NULL, on_changes, r);
+	r->call = rpc_call(rpc, "status.get", NULL, on_answer, r);
 	return r;
 }
 

@@ -353,7 +353,8 @@ static void fetch_next(struct rows *r)
 {
 	int64_t end = stretch_end(r), first = r->want_first - ROWS_MARGIN;
 	int64_t last = r->want_first + r->want_n + ROWS_MARGIN;
-	const struct page *head = &r->pages[0], *tail = &r->pages[r->n_pages - 1];
+	const struct page *head = &r->pages[0];
+	const struct page *tail = &r->pages[r->n_pages > 0 ? r->n_pages - 1 : 0];
 
 	if (r->call != 0)
 		return;

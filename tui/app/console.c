@@ -1,0 +1,202 @@
+/*
+ * console - wiring: the terminal's events go to the shell, the relay's state to its top bar.
+ *
+ * Changing to another relay tears everything but the terminal down and builds it again.
+ */
+#include "app/console.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/link.h"
+#include "base/fmt.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/obj.h"
+#include "loop/loop.h"
+#include "proto/proto.h"
+#include "term/term.h"
+#include "view/act.h"
+#include "view/app.h"
+#include "widget/prompt.h"
+
+#define CONSOLE_MAGIC 0x436f6e73u
+
+struct console {
+	uint32_t magic;
+	struct app app; /* what screens see; must stay where it is */
+	struct console_options o;
+	struct loop *loop;
+	struct term *term;
+	struct link *link;
+	struct loop_signal *ends[3];
+};
+
+static const int end_signals[] = { SIGTERM, SIGHUP, SIGINT };
+
+static void on_event(const struct event *ev, void *arg)
+{
+	struct console *c = OBJ(console, CONSOLE_MAGIC, arg);
+
+	if (c->app.shell != NULL)
+		shell_event(c->app.shell, ev);
+}
+
+static void on_end(void *arg)
+{
+	loop_stop(OBJ(console, CONSOLE_MAGIC, arg)->loop);
+}
+
+static void on_quit(void *app)
+{
+	struct console *c = (struct console *)((char *)app - offsetof(struct console, app));
+
+	on_end(c);
+}
+
+/* "12 431 queued, oldest 3h15m" for the top bar. */
+static void summarise(const json_t *status, struct shell_status *out)
+{
+	const json_t *queued = json_object_get(status, "queued");
+	char count[FMT_TIME_LEN], age[FMT_SHORT_LEN];
+
+	if (queued == NULL)
+		return;
+	fmt_count((uint64_t)ji(queued, "messages"), count);
+	fmt_age(ji(status, "oldest_age_s"), age);
+	if (js_has(status, "oldest_age_s"))
+		(void)snprintf(out->summary, sizeof(out->summary), "%s queued, oldest %s", count,
+			       age);
+	else
+		(void)snprintf(out->summary, sizeof(out->summary), "nothing queued");
+	out->summary_role = ji(status, "alerts") > 0 ? ROLE_WARN : ROLE_TEXT;
+}
+
+static void show_status(struct console *c)
+{
+	struct shell_status status = { .link = LINK_CONNECTING };
+
+	if (c->app.shell == NULL || c->app.relay == NULL)
+		return;
+	link_status(c->link, &status);
+	summarise(relay_status(c->app.relay), &status);
+	shell_status_set(c->app.shell, &status);
+}
+
+static void on_link(void *arg)
+{
+	show_status(OBJ(console, CONSOLE_MAGIC, arg));
+}
+
+static void on_moved(void *arg, unsigned moved)
+{
+	if ((moved & RELAY_STATUS) != 0)
+		show_status(OBJ(console, CONSOLE_MAGIC, arg));
+}
+
+static size_t complete_command(struct str line, size_t cursor, struct prompt_candidates *to,
+			       void *arg)
+{
+	struct str typed = str_from(line.p, cursor < line.n ? cursor : line.n);
+
+	(void)arg;
+	for (int m = 0; m < M__COUNT; m++) {
+		if (method_defs[m].cli != NULL && str_starts(str_of(method_defs[m].cli), typed))
+			prompt_offer(to, str_of(method_defs[m].cli), method_defs[m].summary);
+	}
+	return 0;
+}
+
+static int on_command(void *app, struct str line, struct err *err)
+{
+	return act_command(((struct app *)app)->acts, line, err);
+}
+
+static void close_relay(struct console *c)
+{
+	if (c->app.relay != NULL)
+		relay_unlisten(c->app.relay, c);
+	log_to_stderr();
+	shell_free(&c->app.shell);
+	acts_free(&c->app.acts);
+	relay_free(&c->app.relay);
+	link_free(&c->link);
+}
+
+static int open_relay(struct console *c, const char *relay, struct err *err)
+{
+	int result = link_new(c->loop, relay, on_link, c, &c->link, err);
+
+	if (result < 0)
+		return result;
+	c->app.rpc = link_rpc(c->link);
+	c->app.relay = relay_new(c->app.rpc);
+	c->app.acts = acts_new(&c->app);
+	c->app.shell = shell_new(&(struct shell_options){ .loop = c->loop,
+							  .screen_ops = &term_screen,
+							  .screen = c->term,
+							  .app = &c->app,
+							  .ascii = c->o.ascii,
+							  .readonly = c->o.readonly,
+							  .quit = on_quit,
+							  .complete = complete_command,
+							  .command = on_command });
+	log_to_fn(shell_log_line, c->app.shell);
+	app_register(c->app.shell);
+	relay_listen(c->app.relay, on_moved, c);
+	show_status(c);
+	(void)shell_open(c->app.shell, "overview", "");
+	return 0;
+}
+
+static int start(struct console *c, struct err *err)
+{
+	struct theme *theme = NULL;
+	const char *name = c->o.theme != NULL ? c->o.theme : getenv("WEIR_THEME");
+	int result;
+
+	if (!term_locale())
+		c->o.ascii = true;
+	result = theme_find(name != NULL ? name : "dark", &theme, err);
+	if (result < 0 && name != NULL)
+		return result; /* the default may be missing: there is a built-in one */
+	c->loop = loop_new();
+	c->app.loop = c->loop;
+	c->app.filters = history_new();
+	c->app.readonly = c->o.readonly;
+	c->term = term_new(&(struct term_options){ .loop = c->loop,
+						   .fd = -1,
+						   .theme = theme,
+						   .no_mouse = c->o.no_mouse,
+						   .event = on_event,
+						   .hangup = on_end,
+						   .arg = c });
+	result = term_start(c->term, err);
+	if (result < 0)
+		return result;
+	for (size_t i = 0; i < ARRAY_LEN(end_signals); i++)
+		c->ends[i] = loop_signal_new(c->loop, end_signals[i], on_end, c);
+	return open_relay(c, c->o.relay, err);
+}
+
+int console_run(const struct console_options *o, struct err *err)
+{
+	struct console *c = xcalloc(1, sizeof(*c));
+	int result;
+
+	c->magic = CONSOLE_MAGIC;
+	c->o = *o;
+	result = start(c, err);
+	if (result >= 0)
+		loop_run(c->loop);
+	close_relay(c);
+	for (size_t i = 0; i < ARRAY_LEN(c->ends); i++)
+		loop_signal_free(&c->ends[i]);
+	term_free(&c->term);
+	history_free(&c->app.filters);
+	loop_free(&c->loop);
+	free(c);
+	return result;
+}
