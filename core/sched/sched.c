@@ -1,0 +1,795 @@
+/*
+ * Records stand in chunks, so that growing never moves them; free places are chained. A hash with
+ * linear probing finds a rid's place. Deferred records are in a binary heap of places, ready ones
+ * in a doubly linked list of their group. Every change of a record is: detach, change, settle; the
+ * counters live in detach and settle and nowhere else.
+ */
+#include "sched/sched_int.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/obj.h"
+
+static int group_cmp(const struct group *a, const struct group *b)
+{
+	if (a->domain != b->domain)
+		return a->domain < b->domain ? -1 : 1;
+	if (a->stream != b->stream)
+		return a->stream < b->stream ? -1 : 1;
+	return strcmp(a->dest->key, b->dest->key);
+}
+
+static int dest_cmp(const struct dest *a, const struct dest *b)
+{
+	return strcmp(a->key, b->key);
+}
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wnull-dereference" /* the trees' macros */
+#pragma GCC diagnostic ignored "-Wunused-function"
+RB_GENERATE_INTERNAL(group_tree, group, node, group_cmp, static __attribute__((unused)))
+RB_GENERATE_INTERNAL(dest_tree, dest, node, dest_cmp, static __attribute__((unused)))
+#pragma GCC diagnostic pop
+
+static const char *const state_names[SCHED_STATE__COUNT] = {
+	[SCHED_READY] = "ready", [SCHED_DEFERRED] = "deferred", [SCHED_ACTIVE] = "active",
+	[SCHED_HELD] = "held",	 [SCHED_TRASH] = "trash",
+};
+
+const char *sched_state_name(enum sched_state st)
+{
+	ASSERT(st < SCHED_STATE__COUNT);
+	return state_names[st];
+}
+
+/* --- the hash of rids ------------------------------------------------------------------------- */
+
+static uint32_t hash_slot(const struct sched *s, uint64_t rid)
+{
+	uint64_t h = rid * UINT64_C(0x9e3779b97f4a7c15);
+	return (uint32_t)(h >> 32) & (s->hash_size - 1);
+}
+
+static void hash_put(struct sched *s, uint32_t i)
+{
+	uint32_t slot = hash_slot(s, sched_rec(s, i)->rid);
+	while (s->hash[slot] != SCHED_NONE)
+		slot = (slot + 1) & (s->hash_size - 1);
+	s->hash[slot] = i;
+}
+
+static void hash_grow(struct sched *s)
+{
+	s->hash_size = s->hash_size == 0 ? 1024 : s->hash_size * 2;
+	free(s->hash);
+	s->hash = xreallocarray(NULL, s->hash_size, sizeof(*s->hash));
+	memset(s->hash, 0xff, (size_t)s->hash_size * sizeof(*s->hash));
+	for (uint32_t i = 0; i < s->places; i++)
+		if (sched_rec(s, i)->place != P_FREE)
+			hash_put(s, i);
+}
+
+static uint32_t hash_find(const struct sched *s, uint64_t rid)
+{
+	if (s->hash_size == 0)
+		return SCHED_NONE;
+	for (uint32_t slot = hash_slot(s, rid);; slot = (slot + 1) & (s->hash_size - 1)) {
+		uint32_t i = s->hash[slot];
+		if (i == SCHED_NONE)
+			return SCHED_NONE;
+		if (sched_rec(s, i)->rid == rid)
+			return slot;
+	}
+}
+
+/* Linear probing without tombstones: what stands behind the hole moves up when it may. */
+static void hash_drop(struct sched *s, uint64_t rid)
+{
+	uint32_t hole = hash_find(s, rid);
+	ASSERT(hole != SCHED_NONE);
+	uint32_t mask = s->hash_size - 1;
+	for (uint32_t at = (hole + 1) & mask; s->hash[at] != SCHED_NONE; at = (at + 1) & mask) {
+		uint32_t home = hash_slot(s, sched_rec(s, s->hash[at])->rid);
+		if (((at - home) & mask) >= ((at - hole) & mask)) {
+			s->hash[hole] = s->hash[at];
+			hole = at;
+		}
+	}
+	s->hash[hole] = SCHED_NONE;
+}
+
+uint32_t sched_lookup(const struct sched *s, struct rid rid)
+{
+	uint32_t slot = hash_find(s, rid.v);
+	return slot == SCHED_NONE ? SCHED_NONE : s->hash[slot];
+}
+
+/* --- the heap of due times -------------------------------------------------------------------- */
+
+static void heap_set(struct sched *s, uint32_t at, uint32_t i)
+{
+	s->heap[at] = i;
+	sched_rec(s, i)->a = at;
+}
+
+static void heap_up(struct sched *s, uint32_t at, uint32_t i)
+{
+	int64_t due = sched_rec(s, i)->next_ms;
+	while (at > 0) {
+		uint32_t parent = (at - 1) / 2;
+		if (sched_rec(s, s->heap[parent])->next_ms <= due)
+			break;
+		heap_set(s, at, s->heap[parent]);
+		at = parent;
+	}
+	heap_set(s, at, i);
+}
+
+static void heap_down(struct sched *s, uint32_t at, uint32_t i)
+{
+	int64_t due = sched_rec(s, i)->next_ms;
+	for (;;) {
+		uint32_t child = at * 2 + 1;
+		if (child >= s->heap_n)
+			break;
+		if (child + 1 < s->heap_n && sched_rec(s, s->heap[child + 1])->next_ms <
+						     sched_rec(s, s->heap[child])->next_ms)
+			child++;
+		if (sched_rec(s, s->heap[child])->next_ms >= due)
+			break;
+		heap_set(s, at, s->heap[child]);
+		at = child;
+	}
+	heap_set(s, at, i);
+}
+
+static void heap_add(struct sched *s, uint32_t i)
+{
+	if (s->heap_n == s->heap_cap) {
+		s->heap_cap = s->heap_cap == 0 ? 256 : s->heap_cap * 2;
+		s->heap = xreallocarray(s->heap, s->heap_cap, sizeof(*s->heap));
+	}
+	heap_up(s, s->heap_n++, i);
+}
+
+static void heap_drop(struct sched *s, uint32_t i)
+{
+	uint32_t at = sched_rec(s, i)->a;
+	uint32_t last = s->heap[--s->heap_n];
+	if (last == i)
+		return;
+	if (at > 0 && sched_rec(s, s->heap[(at - 1) / 2])->next_ms > sched_rec(s, last)->next_ms)
+		heap_up(s, at, last);
+	else
+		heap_down(s, at, last);
+}
+
+uint32_t sched_due(const struct sched *s)
+{
+	return s->heap_n > 0 ? s->heap[0] : SCHED_NONE;
+}
+
+/* --- next hops and groups --------------------------------------------------------------------- */
+
+static enum dest_kind kind_of(const char *key)
+{
+	static const struct {
+		const char *key;
+		enum dest_kind kind;
+	} special[] = { { "", DEST_UNDECIDED },
+			{ "hold", DEST_HOLD },
+			{ "reject", DEST_REJECT },
+			{ "discard", DEST_DISCARD } };
+	for (size_t i = 0; i < ARRAY_LEN(special); i++)
+		if (strcmp(key, special[i].key) == 0)
+			return special[i].kind;
+	return DEST_REAL;
+}
+
+struct dest *sched_dest_find(const struct sched *s, const char *key)
+{
+	AUTO_FREE char *copy = xstrdup(key);
+	struct dest probe = { .key = copy };
+	struct dest_tree tree = s->dest_tree;
+	return RB_FIND(dest_tree, &tree, &probe);
+}
+
+struct dest *sched_dest_get(struct sched *s, const char *key)
+{
+	struct dest *d = sched_dest_find(s, key);
+	if (d != NULL)
+		return d;
+	d = xcalloc(1, sizeof(*d));
+	d->key = xstrdup(key);
+	d->kind = kind_of(key);
+	TAILQ_INIT(&d->ring);
+	RB_INSERT(dest_tree, &s->dest_tree, d);
+	return d;
+}
+
+void sched_dest_dirty(struct sched *s, struct dest *d)
+{
+	if (d->is_dirty || d->ready == 0 || d->kind == DEST_HOLD)
+		return;
+	d->is_dirty = true;
+	TAILQ_INSERT_TAIL(&s->dirty, d, dirty);
+	if (s->running && !loop_timer_pending(s->kick))
+		loop_timer_set(s->kick, 0);
+}
+
+static void ring_leave(struct group *g)
+{
+	if (!g->in_ring)
+		return;
+	TAILQ_REMOVE(&g->dest->ring, g, ring);
+	g->dest->ready -= g->count[P_READY];
+	g->in_ring = false;
+}
+
+static void ring_enter(struct sched *s, struct group *g)
+{
+	if (g->in_ring || g->hold != 0 || g->count[P_READY] == 0)
+		return;
+	TAILQ_INSERT_TAIL(&g->dest->ring, g, ring);
+	g->dest->ready += g->count[P_READY];
+	g->in_ring = true;
+	sched_dest_dirty(s, g->dest);
+}
+
+static struct group *group_find(struct sched *s, uint32_t domain, uint32_t stream, struct dest *d)
+{
+	struct group probe = { .domain = domain, .stream = stream, .dest = d };
+	return RB_FIND(group_tree, &s->group_tree, &probe);
+}
+
+struct group *sched_group_get(struct sched *s, uint32_t domain, uint32_t stream, const char *key)
+{
+	struct sched_verdict v = { .hold = 0 };
+	if (key == NULL) {
+		s->ops->judge_group(s->arg, domain, stream, &v);
+		key = v.next_hop;
+	}
+	struct dest *d = sched_dest_get(s, key);
+	struct group *g = group_find(s, domain, stream, d);
+	if (g != NULL)
+		return g;
+	if (key != v.next_hop)
+		s->ops->judge_group(s->arg, domain, stream, &v);
+	g = xcalloc(1, sizeof(*g));
+	*g = (struct group){ .domain = domain,
+			     .stream = stream,
+			     .dest = d,
+			     .hold = v.hold,
+			     .asks = v.hold_asks,
+			     .index = s->groups_n,
+			     .head = SCHED_NONE,
+			     .tail = SCHED_NONE };
+	RB_INSERT(group_tree, &s->group_tree, g);
+	if (s->groups_n == s->groups_cap) {
+		s->groups_cap = s->groups_cap == 0 ? 64 : s->groups_cap * 2;
+		s->groups = xreallocarray(s->groups, s->groups_cap, sizeof(struct group *));
+	}
+	s->groups[s->groups_n++] = g;
+	return g;
+}
+
+/* --- records ---------------------------------------------------------------------------------- */
+
+void sched_detach(struct sched *s, uint32_t i)
+{
+	struct rec *r = sched_rec(s, i);
+	struct group *g = s->groups[r->group];
+	if (r->place == P_READY) {
+		if (r->b != SCHED_NONE)
+			sched_rec(s, r->b)->a = r->a;
+		else
+			g->head = r->a;
+		if (r->a != SCHED_NONE)
+			sched_rec(s, r->a)->b = r->b;
+		else
+			g->tail = r->b;
+		if (g->in_ring)
+			g->dest->ready--;
+	} else if (r->place == P_DEFERRED) {
+		heap_drop(s, i);
+	}
+	g->count[r->place]--;
+	if (g->in_ring && g->count[P_READY] == 0)
+		ring_leave(g);
+	s->generation++;
+}
+
+void sched_place(struct sched *s, uint32_t i, enum place p)
+{
+	struct rec *r = sched_rec(s, i);
+	struct group *g = s->groups[r->group];
+	r->place = (uint8_t)p;
+	g->count[p]++;
+	if (p == P_READY) {
+		r->a = SCHED_NONE;
+		r->b = g->tail;
+		if (g->tail != SCHED_NONE)
+			sched_rec(s, g->tail)->a = i;
+		else
+			g->head = i;
+		g->tail = i;
+		if (g->in_ring) {
+			g->dest->ready++;
+			sched_dest_dirty(s, g->dest);
+		} else {
+			ring_enter(s, g);
+		}
+	} else if (p == P_DEFERRED) {
+		heap_add(s, i);
+		if (g->next_ms == 0 || r->next_ms < g->next_ms)
+			g->next_ms = r->next_ms;
+		if (r->a == 0)
+			sched_arm(s);
+	}
+	s->generation++;
+}
+
+void sched_settle(struct sched *s, uint32_t i)
+{
+	const struct rec *r = sched_rec(s, i);
+	if (r->trash)
+		sched_place(s, i, P_TRASH);
+	else if (r->hold != 0)
+		sched_place(s, i, P_HELD);
+	else if (r->next_ms > loop_wall_ms(s->loop))
+		sched_place(s, i, P_DEFERRED);
+	else
+		sched_place(s, i, P_READY);
+}
+
+/* Whether another recipient of the record's message is queued. */
+static bool has_sibling(const struct sched *s, struct rid rid)
+{
+	for (unsigned n = 1; n <= s->n_max; n++)
+		if (n != rid_n(rid) && sched_lookup(s, rid_of(rid_msgid(rid), n)) != SCHED_NONE)
+			return true;
+	return false;
+}
+
+void sched_forget(struct sched *s, uint32_t i)
+{
+	struct rec *r = sched_rec(s, i);
+	struct rid rid = { r->rid };
+	hash_drop(s, r->rid);
+	struct group *g = s->groups[r->group];
+	r->place = P_FREE;
+	r->a = s->free_head;
+	s->free_head = i;
+	s->live--;
+	if (!has_sibling(s, rid))
+		s->messages--;
+	uint64_t left = 0;
+	for (int p = P_READY; p < P__COUNT; p++)
+		left += g->count[p];
+	if (left == 0) {
+		g->oldest_ms = g->next_ms = 0;
+		memset(g->ages, 0, sizeof(g->ages));
+	}
+}
+
+static uint32_t rec_new(struct sched *s, struct rid rid)
+{
+	if ((s->live + 1) * 2 > s->hash_size)
+		hash_grow(s);
+	uint32_t i = s->free_head;
+	if (i != SCHED_NONE) {
+		s->free_head = sched_rec(s, i)->a;
+	} else {
+		i = s->places++;
+		if (i >> SCHED_CHUNK_BITS == s->chunks_n) {
+			s->chunks = xreallocarray(s->chunks, s->chunks_n + 1, sizeof(*s->chunks));
+			s->chunks[s->chunks_n++] = xcalloc(SCHED_CHUNK, sizeof(struct rec));
+		}
+	}
+	*sched_rec(s, i) = (struct rec){ .rid = rid.v, .place = P_ACTIVE };
+	hash_put(s, i);
+	s->live++;
+	if (rid_n(rid) > s->n_max)
+		s->n_max = rid_n(rid);
+	return i;
+}
+
+void sched_regroup(struct sched *s, uint32_t i, struct group *to)
+{
+	sched_rec(s, i)->group = to->index;
+}
+
+static void add_one(struct sched *s, const struct queue_row *row)
+{
+	if (sched_lookup(s, row->rid) != SCHED_NONE)
+		return;
+	struct group *g = sched_group_get(s, row->domain, row->stream, NULL);
+	uint32_t i = rec_new(s, row->rid);
+	struct rec *r = sched_rec(s, i);
+	r->group = g->index;
+	r->next_ms = row->next_ms;
+	r->expires_ms = row->expires_ms;
+	r->attempts = row->attempts;
+	r->code = row->code;
+	r->reply_class = row->reply_class;
+	int64_t received = msgid_time_ms(rid_msgid(row->rid));
+	if (g->oldest_ms == 0 || received < g->oldest_ms)
+		g->oldest_ms = received;
+	sched_settle(s, i);
+}
+
+void sched_load(struct sched *s, const struct queue_row *row)
+{
+	struct msgid id = rid_msgid(row->rid);
+	if (!msgid_eq(id, s->load_last))
+		s->messages++;
+	s->load_last = id;
+	add_one(s, row);
+}
+
+void sched_add(struct sched *s, const struct message *m)
+{
+	s->messages++;
+	for (unsigned k = 0; k < m->rcpts_n; k++) {
+		const struct message_rcpt *rc = &m->rcpts[k];
+		struct queue_row row = { .rid = rid_of(m->id, rc->n),
+					 .domain = rc->domain,
+					 .stream = m->stream,
+					 .expires_ms = m->expires_ms };
+		add_one(s, &row);
+		uint32_t i = sched_lookup(s, row.rid);
+		const struct group *g = s->groups[sched_rec(s, i)->group];
+		if (!g->asks || g->hold != 0)
+			continue;
+		struct sched_view v;
+		struct sched_verdict verdict = { .hold = 0 };
+		sched_fill_view(s, i, &v);
+		s->ops->judge_rcpt(s->arg, m, rc, &v, &verdict);
+		if (verdict.hold != 0)
+			(void)sched_hold(s, row.rid, verdict.hold);
+	}
+}
+
+/* --- rules and actions ------------------------------------------------------------------------ */
+
+static void group_judge(struct sched *s, struct group *g, struct sched_verdict *v)
+{
+	memset(v, 0, sizeof(*v));
+	s->ops->judge_group(s->arg, g->domain, g->stream, v);
+	g->asks = v->hold_asks;
+	if (g->hold == v->hold)
+		return;
+	g->hold = v->hold;
+	if (g->hold != 0)
+		ring_leave(g);
+	else
+		ring_enter(s, g);
+}
+
+/* Gives g its new next hop; answers the group that its records must move to, or NULL. */
+static struct group *group_redirect(struct sched *s, struct group *g, const char *key)
+{
+	struct dest *d = sched_dest_get(s, key);
+	if (d == g->dest)
+		return NULL;
+	struct group *other = group_find(s, g->domain, g->stream, d);
+	if (other != NULL)
+		return other;
+	ring_leave(g);
+	RB_REMOVE(group_tree, &s->group_tree, g);
+	g->dest = d;
+	RB_INSERT(group_tree, &s->group_tree, g);
+	ring_enter(s, g);
+	return NULL;
+}
+
+void sched_rejudge(struct sched *s, bool routes)
+{
+	uint32_t n = s->groups_n;
+	AUTO_FREE struct group **to = xcalloc(n + 1, sizeof(*to));
+	bool moves = false;
+	for (uint32_t k = 0; k < n; k++) {
+		struct sched_verdict v;
+		group_judge(s, s->groups[k], &v);
+		if (!routes)
+			continue;
+		to[k] = group_redirect(s, s->groups[k], v.next_hop);
+		moves = moves || to[k] != NULL;
+	}
+	s->generation++;
+	for (uint32_t i = 0; moves && i < s->places; i++) {
+		const struct rec *r = sched_rec(s, i);
+		if (r->place == P_FREE || r->group >= n || to[r->group] == NULL)
+			continue;
+		enum place p = (enum place)r->place;
+		struct group *target = to[r->group];
+		sched_detach(s, i);
+		sched_regroup(s, i, target);
+		if (p == P_ACTIVE || p == P_FAILING)
+			sched_place(s, i, p);
+		else
+			sched_settle(s, i);
+	}
+}
+
+void sched_rejudge_domain(struct sched *s, uint32_t domain)
+{
+	struct group probe = { .domain = domain, .dest = sched_dest_get(s, "") };
+	for (struct group *g = RB_NFIND(group_tree, &s->group_tree, &probe);
+	     g != NULL && g->domain == domain; g = RB_NEXT(group_tree, &s->group_tree, g)) {
+		struct sched_verdict v;
+		group_judge(s, g, &v);
+	}
+	s->generation++;
+}
+
+/* The place of a record that nobody has in hand, or SCHED_NONE. */
+static uint32_t lookup_idle(const struct sched *s, struct rid rid)
+{
+	uint32_t i = sched_lookup(s, rid);
+	if (i == SCHED_NONE)
+		return i;
+	const struct rec *r = sched_rec(s, i);
+	return r->place == P_ACTIVE || r->place == P_FAILING ? SCHED_NONE : i;
+}
+
+bool sched_hold(struct sched *s, struct rid rid, uint32_t hold)
+{
+	uint32_t i = lookup_idle(s, rid);
+	if (i == SCHED_NONE || sched_rec(s, i)->hold != 0)
+		return false;
+	sched_detach(s, i);
+	sched_rec(s, i)->hold = hold;
+	sched_settle(s, i);
+	return true;
+}
+
+size_t sched_unhold(struct sched *s, uint32_t hold)
+{
+	size_t n = 0;
+	for (uint32_t i = 0; i < s->places; i++) {
+		struct rec *r = sched_rec(s, i);
+		if (r->place == P_FREE || r->hold != hold)
+			continue;
+		n++;
+		if (r->place == P_ACTIVE || r->place == P_FAILING) {
+			r->hold = 0;
+			continue;
+		}
+		sched_detach(s, i);
+		r->hold = 0;
+		sched_settle(s, i);
+	}
+	return n;
+}
+
+bool sched_trash(struct sched *s, struct rid rid, bool in)
+{
+	uint32_t i = lookup_idle(s, rid);
+	if (i == SCHED_NONE || sched_rec(s, i)->trash == in)
+		return false;
+	sched_detach(s, i);
+	sched_rec(s, i)->trash = in;
+	sched_settle(s, i);
+	return true;
+}
+
+bool sched_remove(struct sched *s, struct rid rid)
+{
+	uint32_t i = lookup_idle(s, rid);
+	if (i == SCHED_NONE)
+		return false;
+	sched_detach(s, i);
+	sched_forget(s, i);
+	return true;
+}
+
+bool sched_set_next(struct sched *s, struct rid rid, int64_t next_ms)
+{
+	uint32_t i = lookup_idle(s, rid);
+	if (i == SCHED_NONE)
+		return false;
+	sched_detach(s, i);
+	sched_rec(s, i)->next_ms = next_ms;
+	sched_settle(s, i);
+	return true;
+}
+
+bool sched_retry(struct sched *s, struct rid rid, int64_t *ret_was)
+{
+	uint32_t i = lookup_idle(s, rid);
+	if (i == SCHED_NONE || sched_rec(s, i)->trash ||
+	    sched_rec(s, i)->next_ms <= loop_wall_ms(s->loop))
+		return false;
+	*ret_was = sched_rec(s, i)->next_ms;
+	return sched_set_next(s, rid, 0);
+}
+
+/* --- looking ---------------------------------------------------------------------------------- */
+
+void sched_fill_view(const struct sched *s, uint32_t i, struct sched_view *ret)
+{
+	const struct rec *r = sched_rec(s, i);
+	const struct group *g = s->groups[r->group];
+	const struct dest *d = g->dest;
+	*ret = (struct sched_view){ .rid = { r->rid },
+				    .domain = g->domain,
+				    .stream = g->stream,
+				    .group = r->group,
+				    .attempts = r->attempts,
+				    .code = r->code,
+				    .reply_class = r->reply_class,
+				    .next_ms = r->next_ms,
+				    .expires_ms = r->expires_ms };
+	bool due = r->next_ms <= loop_wall_ms(s->loop);
+	if (r->place == P_TRASH) {
+		ret->state = SCHED_TRASH;
+	} else if (r->place == P_ACTIVE || r->place == P_FAILING) {
+		ret->state = SCHED_ACTIVE;
+	} else if (g->hold != 0 || r->hold != 0 || d->kind == DEST_HOLD) {
+		ret->state = SCHED_HELD;
+		ret->hold = g->hold != 0 ? g->hold : r->hold;
+	} else if (!due) {
+		ret->state = SCHED_DEFERRED;
+	} else if (d->is_waiting) {
+		ret->state = SCHED_DEFERRED;
+		ret->next_ms = d->backoff_until_ms;
+	} else {
+		ret->state = SCHED_READY;
+	}
+}
+
+bool sched_find(const struct sched *s, struct rid rid, struct sched_view *ret)
+{
+	uint32_t i = sched_lookup(s, rid);
+	if (i == SCHED_NONE)
+		return false;
+	sched_fill_view(s, i, ret);
+	return true;
+}
+
+uint32_t sched_places(const struct sched *s)
+{
+	return s->places;
+}
+
+bool sched_at(const struct sched *s, uint32_t place, struct sched_view *ret)
+{
+	if (place >= s->places || sched_rec(s, place)->place == P_FREE)
+		return false;
+	sched_fill_view(s, place, ret);
+	return true;
+}
+
+static void group_counts(const struct group *g, struct sched_counts *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	uint64_t idle_ready = g->count[P_READY], deferred = g->count[P_DEFERRED];
+	ret->state[SCHED_HELD] = g->count[P_HELD];
+	if (g->hold != 0 || g->dest->kind == DEST_HOLD) {
+		ret->state[SCHED_HELD] += idle_ready + deferred;
+	} else {
+		ret->state[g->dest->is_waiting ? SCHED_DEFERRED : SCHED_READY] += idle_ready;
+		ret->state[SCHED_DEFERRED] += deferred;
+	}
+	ret->state[SCHED_ACTIVE] = (uint64_t)g->count[P_ACTIVE] + g->count[P_FAILING];
+	ret->state[SCHED_TRASH] = g->count[P_TRASH];
+	for (int st = 0; st < SCHED_TRASH; st++)
+		ret->total += ret->state[st];
+}
+
+uint32_t sched_groups(const struct sched *s)
+{
+	return s->groups_n;
+}
+
+bool sched_group(const struct sched *s, uint32_t i, struct sched_group_view *ret)
+{
+	if (i >= s->groups_n)
+		return false;
+	const struct group *g = s->groups[i];
+	*ret = (struct sched_group_view){ .domain = g->domain,
+					  .stream = g->stream,
+					  .hold = g->hold,
+					  .next_hop = g->dest->key,
+					  .oldest_ms = g->oldest_ms,
+					  .next_ms = g->count[P_DEFERRED] > 0 ? g->next_ms : 0,
+					  .last_class = g->last_class,
+					  .last_reply = g->last_reply != NULL ? g->last_reply : "",
+					  .last_ms = g->last_ms,
+					  .trouble_since_ms = g->trouble_since_ms };
+	group_counts(g, &ret->counts);
+	for (int k = 0; k < SCHED_AGES; k++)
+		ret->ages[k] = g->ages[k];
+	return ret->counts.total + ret->counts.state[SCHED_TRASH] > 0;
+}
+
+void sched_totals(const struct sched *s, struct sched_counts *ret, uint64_t *ret_messages,
+		  int64_t *ret_oldest_ms)
+{
+	memset(ret, 0, sizeof(*ret));
+	int64_t oldest = 0;
+	for (uint32_t k = 0; k < s->groups_n; k++) {
+		struct sched_counts c;
+		group_counts(s->groups[k], &c);
+		ret->total += c.total;
+		for (int st = 0; st < SCHED_STATE__COUNT; st++)
+			ret->state[st] += c.state[st];
+		if (c.total > 0 && s->groups[k]->oldest_ms != 0 &&
+		    (oldest == 0 || s->groups[k]->oldest_ms < oldest))
+			oldest = s->groups[k]->oldest_ms;
+	}
+	*ret_messages = s->messages;
+	*ret_oldest_ms = oldest;
+}
+
+bool sched_dest(const struct sched *s, const char *next_hop, struct sched_dest_view *ret)
+{
+	const struct dest *d = sched_dest_find(s, next_hop);
+	if (d == NULL)
+		return false;
+	*ret = (struct sched_dest_view){ .next_hop = d->key,
+					 .backoff_until_ms =
+						 d->is_waiting ? d->backoff_until_ms : 0,
+					 .since_ms = d->since_ms,
+					 .reply = d->why != NULL ? d->why->reply : "",
+					 .active = d->active };
+	return true;
+}
+
+uint64_t sched_generation(const struct sched *s)
+{
+	return s->generation;
+}
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+struct sched *sched_new(struct loop *l, struct queue *q, const struct sched_config *cfg,
+			const struct sched_ops *ops, void *arg)
+{
+	struct sched *s = xcalloc(1, sizeof(*s));
+	s->loop = l;
+	s->queue = q;
+	s->cfg = *cfg;
+	s->ops = ops;
+	s->arg = arg;
+	s->free_head = SCHED_NONE;
+	RB_INIT(&s->group_tree);
+	RB_INIT(&s->dest_tree);
+	TAILQ_INIT(&s->dirty);
+	TAILQ_INIT(&s->waiting);
+	LIST_INIT(&s->fetches);
+	LIST_INIT(&s->tickets);
+	sched_run_init(s);
+	return s;
+}
+
+void sched_free(struct sched **sp)
+{
+	if (sp == NULL || *sp == NULL)
+		return;
+	struct sched *s = *sp;
+	*sp = NULL;
+	sched_run_done(s);
+	for (uint32_t k = 0; k < s->groups_n; k++) {
+		free(s->groups[k]->last_reply);
+		free(s->groups[k]);
+	}
+	struct dest *d, *next;
+	for (d = RB_MIN(dest_tree, &s->dest_tree); d != NULL; d = next) {
+		next = RB_NEXT(dest_tree, &s->dest_tree, d);
+		RB_REMOVE(dest_tree, &s->dest_tree, d);
+		free(d->why);
+		free(d->key);
+		free(d);
+	}
+	for (uint32_t k = 0; k < s->chunks_n; k++)
+		free(s->chunks[k]);
+	free(s->chunks);
+	free(s->groups);
+	free(s->hash);
+	free(s->heap);
+	free(s);
+}

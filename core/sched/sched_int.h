@@ -1,0 +1,183 @@
+/*
+ * sched_int - what the files of the scheduler share: records, groups, next hops.
+ */
+#ifndef SCHED_SCHED_INT_H
+#define SCHED_SCHED_INT_H
+
+#include <bsd/sys/tree.h>
+#include <sys/queue.h>
+
+#include "loop/loop.h"
+#include "sched/sched.h"
+
+#define SCHED_NONE UINT32_MAX
+#define SCHED_CHUNK_BITS 14
+#define SCHED_CHUNK (1u << SCHED_CHUNK_BITS)
+#define SCHED_WORK_MAX 64    /* messages being read for the scheduler's own work */
+#define SCHED_PROBES_MAX 20  /* recipients that take an unreachable next hop's attempt */
+#define SCHED_EXPIRE_MAX 256 /* recipients given up in one sweep */
+
+/*
+ * Where a record is. It follows from its facts (settle()), but for those in somebody's hands.
+ *
+ *	TRASH    marked as trash                      no list
+ *	HELD     marked as held                       no list
+ *	DEFERRED due later                            heap, `a` is the place in it
+ *	READY    due                                  list of its group, `a` next, `b` previous
+ *	ACTIVE   given to a session, or being read    no list
+ *	FAILING  ended; the report is being stored    no list
+ */
+enum place { P_FREE, P_READY, P_DEFERRED, P_HELD, P_TRASH, P_ACTIVE, P_FAILING, P__COUNT };
+
+struct rec {
+	uint64_t rid;
+	int64_t next_ms;
+	int64_t expires_ms;
+	uint32_t group;
+	uint32_t a;
+	uint32_t b;
+	uint32_t hold; /* mark of one hold; 0 */
+	uint16_t attempts;
+	uint16_t code;
+	uint8_t reply_class;
+	uint8_t place;
+	bool trash;
+};
+
+struct group {
+	RB_ENTRY(group) node;
+	TAILQ_ENTRY(group) ring;
+	uint32_t index;
+	uint32_t domain;
+	uint32_t stream;
+	struct dest *dest;
+	uint32_t hold;
+	bool asks;
+	bool in_ring;
+	uint32_t head, tail; /* ready records */
+	uint32_t count[P__COUNT];
+	/* published by the last sweep */
+	int64_t oldest_ms;
+	int64_t next_ms;
+	uint32_t ages[SCHED_AGES];
+	/* gathered by the running sweep */
+	int64_t sweep_oldest_ms;
+	int64_t sweep_next_ms;
+	uint32_t sweep_ages[SCHED_AGES];
+	uint8_t last_class;
+	char *last_reply;
+	int64_t last_ms;
+	int64_t trouble_since_ms;
+};
+RB_HEAD(group_tree, group);
+TAILQ_HEAD(group_ring, group);
+
+enum dest_kind { DEST_REAL, DEST_UNDECIDED, DEST_HOLD, DEST_REJECT, DEST_DISCARD };
+
+struct dest {
+	RB_ENTRY(dest) node;
+	TAILQ_ENTRY(dest) dirty;   /* on the list of those to kick */
+	TAILQ_ENTRY(dest) waiting; /* on the list of those in back-off */
+	char *key;
+	enum dest_kind kind;
+	struct group_ring ring;
+	uint32_t ready; /* records in the ring's groups */
+	uint32_t active;
+	bool is_dirty;
+	bool is_waiting;
+	bool failing; /* what is ready fails with `why`, until nothing is */
+	unsigned fails;
+	int64_t backoff_until_ms;
+	int64_t since_ms;
+	struct attempt *why;
+};
+RB_HEAD(dest_tree, dest);
+TAILQ_HEAD(dest_list, dest);
+
+/* A message being read: for a session (token), or for the scheduler's own work (token 0). */
+struct fetch {
+	LIST_ENTRY(fetch) link;
+	struct sched *s;
+	uint64_t token;
+	struct rid rid;
+	struct dest *dest;
+	bool expire;
+};
+
+/* Results whose report is being stored. */
+struct ticket {
+	LIST_ENTRY(ticket) link;
+	uint64_t id;
+	unsigned n;
+	struct queue_result *results;
+};
+
+struct sched {
+	struct loop *loop;
+	struct queue *queue;
+	struct sched_config cfg;
+	const struct sched_ops *ops;
+	void *arg;
+	bool running;
+
+	struct rec **chunks;
+	uint32_t places; /* records ever used */
+	uint32_t chunks_n;
+	uint32_t free_head;
+	uint32_t *hash;
+	uint32_t hash_size;
+	uint32_t live;
+	uint32_t *heap;
+	uint32_t heap_n;
+	uint32_t heap_cap;
+	unsigned n_max; /* highest recipient number seen */
+	uint64_t messages;
+	struct msgid load_last;
+
+	struct group **groups;
+	uint32_t groups_n;
+	uint32_t groups_cap;
+	struct group_tree group_tree;
+	struct dest_tree dest_tree;
+	struct dest_list dirty;
+	struct dest_list waiting;
+	LIST_HEAD(, fetch) fetches;
+	LIST_HEAD(, ticket) tickets;
+	uint64_t ticket_last;
+	unsigned work; /* fetches of our own */
+	struct rid *expire;
+	unsigned expire_n;
+
+	struct loop_timer *tick;
+	struct loop_timer *kick;
+	struct loop_timer *sweep;
+	uint32_t sweep_at;
+	uint64_t generation;
+};
+
+static inline struct rec *sched_rec(const struct sched *s, uint32_t i)
+{
+	return &s->chunks[i >> SCHED_CHUNK_BITS][i & (SCHED_CHUNK - 1)];
+}
+
+uint32_t sched_lookup(const struct sched *s, struct rid rid); /* SCHED_NONE when there is none */
+/* Takes a record off whatever list it is on. */
+void sched_detach(struct sched *s, uint32_t i);
+/* Puts a detached record where its facts say. */
+void sched_settle(struct sched *s, uint32_t i);
+/* Puts a detached record into somebody's hands. */
+void sched_place(struct sched *s, uint32_t i, enum place p);
+void sched_forget(struct sched *s, uint32_t i); /* detached: out of memory */
+struct group *sched_group_get(struct sched *s, uint32_t domain, uint32_t stream, const char *key);
+void sched_regroup(struct sched *s, uint32_t i, struct group *to); /* detached */
+struct dest *sched_dest_get(struct sched *s, const char *key);
+struct dest *sched_dest_find(const struct sched *s, const char *key);
+void sched_dest_dirty(struct sched *s, struct dest *d);
+void sched_fill_view(const struct sched *s, uint32_t i, struct sched_view *ret);
+uint32_t sched_due(const struct sched *s); /* the record due first; SCHED_NONE */
+int64_t sched_retry_ms(struct sched *s, unsigned attempts);
+void sched_arm(struct sched *s); /* the tick for what is due next */
+void sched_run_init(struct sched *s);
+void sched_run_done(struct sched *s);
+
+#endif
