@@ -8,6 +8,8 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include <unistd.h>
+
 #include "base/mem.h"
 #include "lib/fake_rpc.h"
 #include "lib/screen.h"
@@ -18,6 +20,7 @@
 
 #define WALL_MS INT64_C(1795494727000) /* 2026-11-24T04:32:07Z */
 
+static char root[4096];
 static struct app app;
 static int screen_rows, screen_cols;
 
@@ -452,6 +455,36 @@ static void test_body_is_decoded(void **state)
 	assert_true(shows("hello"));
 }
 
+static void test_save_writes_all_rows(void **state)
+{
+	char path[] = "/tmp/weir-save-XXXXXX";
+	char line[512] = "";
+	FILE *file;
+	int lines = 0;
+
+	(void)state;
+	assert_non_null(mkdtemp(path));
+	assert_int_equal(chdir(path), 0);
+	key('2');
+	key(K_CTRL | 's');
+	key(K_ENTER);
+	assert_true(shows("2 rows written"));
+	file = fopen("weir-messages.tsv", "r");
+	assert_non_null(file);
+	while (fgets(line, sizeof(line), file) != NULL)
+		lines++;
+	(void)fclose(file);
+	assert_int_equal(lines, 3);
+	assert_non_null(strstr(line, "0N4XK2M8QG\t0N4XK2M8QG/1\theld\t"));
+	key(K_CTRL | 's');
+	key(K_ENTER);
+	assert_true(shows("File exists")); /* never overwritten */
+	key(K_ESC);
+	(void)unlink("weir-messages.tsv");
+	assert_int_equal(chdir(root), 0);
+	(void)rmdir(path);
+}
+
 static void test_why(void **state)
 {
 	(void)state;
@@ -493,10 +526,12 @@ int main(void)
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(test_events_follow, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_body_is_decoded, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_save_writes_all_rows, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_why, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_palette_commands, setup, teardown),
 	};
 
 	screen_locale();
+	assert_non_null(getcwd(root, sizeof(root)));
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

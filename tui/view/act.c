@@ -18,7 +18,6 @@
 #include "base/fmt.h"
 #include "base/mem.h"
 #include "base/obj.h"
-#include "filter/filter_complete.h"
 #include "shell/shell.h"
 #include "view/cells.h"
 
@@ -512,18 +511,6 @@ static char *title_of(const char *name)
 	return title;
 }
 
-static size_t complete_filter(struct str line, size_t cursor, struct prompt_candidates *to,
-			      void *arg)
-{
-	struct filter_completion c;
-
-	(void)arg;
-	filter_complete(line, cursor, &c);
-	for (size_t i = 0; i < c.n; i++)
-		prompt_offer(to, str_of(c.items[i].text), c.items[i].help);
-	return c.from;
-}
-
 static int make_fields(struct act *a)
 {
 	const struct method_def *m = &method_defs[a->method];
@@ -547,7 +534,7 @@ static int make_fields(struct act *a)
 		else if (json_is_true(given))
 			f->initial = "true";
 		if (p->type == T_FILTER || p->type == T_TARGET)
-			f->complete = complete_filter;
+			f->complete = filter_prompt_complete;
 		if (p->type == T_ENUM) {
 			struct str rest = str_of(p->choices);
 

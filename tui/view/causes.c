@@ -61,8 +61,8 @@ static int causes_open(struct view *v, const char *arg, struct err *err)
 }
 
 static const enum action_id actions[] = {
-	A_HOLD,	   A_RETRY, A_FILTER, A_CLEAR,	A_WIDE,	   A_COPY, A_DESCRIBE,
-	A_RELATED, A_TAIL,  A_BOUNCE, A_DELETE, A_REFRESH, A_NONE,
+	A_HOLD,	   A_RETRY, A_FILTER, A_CLEAR,	A_WIDE, A_COPY,	   A_DESCRIBE,
+	A_RELATED, A_TAIL,  A_BOUNCE, A_DELETE, A_SAVE, A_REFRESH, A_NONE,
 };
 
 const struct view_def view_causes = {

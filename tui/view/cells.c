@@ -7,6 +7,7 @@
 
 #include "base/fmt.h"
 #include "base/mem.h"
+#include "filter/filter_complete.h"
 #include "filter/target.h"
 #include "model/rpc.h"
 
@@ -296,6 +297,18 @@ void cell_describe(struct text *t, const char *entity, const json_t *row, int64_
 }
 
 /* --- filters --- */
+
+size_t filter_prompt_complete(struct str line, size_t cursor, struct prompt_candidates *to,
+			      void *arg)
+{
+	struct filter_completion c;
+
+	(void)arg;
+	filter_complete(line, cursor, &c);
+	for (size_t i = 0; i < c.n; i++)
+		prompt_offer(to, str_of(c.items[i].text), c.items[i].help);
+	return c.from;
+}
 
 void filter_term(struct buf *out, const char *field, const char *value)
 {

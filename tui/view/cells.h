@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "proto/proto.h"
+#include "widget/prompt.h"
 #include "widget/table.h"
 #include "widget/text.h"
 
@@ -39,6 +40,9 @@ void cell_time_short(const char *rfc3339, int64_t now_ms, struct buf *out);
 /* Counts of young to old as a row of bars, digits when ascii. */
 void cell_ages(const json_t *ages, bool ascii, struct buf *out);
 
+/* For prompts: what could stand at the cursor of a filter. A prompt_complete_fn. */
+size_t filter_prompt_complete(struct str line, size_t cursor, struct prompt_candidates *to,
+			      void *arg);
 /* Appends `field:value` of the filter language, quoted where it must be. */
 void filter_term(struct buf *out, const char *field, const char *value);
 /* Both must match; either may be empty. */

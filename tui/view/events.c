@@ -9,7 +9,6 @@
 #include "base/mem.h"
 #include "base/obj.h"
 #include "filter/filter.h"
-#include "filter/filter_complete.h"
 #include "model/feed.h"
 #include "shell/list.h"
 #include "shell/shell.h"
@@ -215,17 +214,6 @@ static unsigned events_mouse(struct view *v, const struct event_mouse *m)
 	return result;
 }
 
-static size_t complete(struct str line, size_t cursor, struct prompt_candidates *to, void *arg)
-{
-	struct filter_completion c;
-
-	(void)arg;
-	filter_complete(line, cursor, &c);
-	for (size_t i = 0; i < c.n; i++)
-		prompt_offer(to, str_of(c.items[i].text), c.items[i].help);
-	return c.from;
-}
-
 static int on_filter(void *arg, struct str line, struct err *err)
 {
 	struct events *e = OBJ(events, EVENTS_MAGIC, arg);
@@ -260,7 +248,7 @@ static void events_action(struct view *v, enum action_id a)
 							      .initial = e->filter,
 							      .eager = true,
 							      .history = app_of(e)->filters,
-							      .complete = complete,
+							      .complete = filter_prompt_complete,
 							      .enter = on_filter,
 							      .arg = e });
 	} else if (a == A_CLEAR || a == A_REFRESH) {

@@ -75,7 +75,7 @@ static void holds_action(struct view *v, enum action_id a)
 }
 
 static const enum action_id actions[] = {
-	A_RELEASE, A_ADD, A_RELATED, A_TAIL, A_DESCRIBE, A_WIDE, A_COPY, A_REFRESH, A_NONE,
+	A_RELEASE, A_ADD, A_RELATED, A_TAIL, A_DESCRIBE, A_WIDE, A_COPY, A_SAVE, A_REFRESH, A_NONE,
 };
 
 const struct view_def view_holds = {

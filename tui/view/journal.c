@@ -78,7 +78,7 @@ static void journal_action(struct view *v, enum action_id a)
 }
 
 static const enum action_id actions[] = {
-	A_UNDO, A_DESCRIBE, A_WIDE, A_COPY, A_REFRESH, A_NONE,
+	A_UNDO, A_DESCRIBE, A_WIDE, A_COPY, A_SAVE, A_REFRESH, A_NONE,
 };
 
 const struct view_def view_journal = {

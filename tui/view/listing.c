@@ -12,12 +12,12 @@
 #include "base/mem.h"
 #include "base/obj.h"
 #include "filter/filter.h"
-#include "filter/filter_complete.h"
 #include "loop/loop.h"
 #include "shell/list.h"
 #include "shell/shell.h"
 #include "view/act.h"
 #include "view/cells.h"
+#include "view/save.h"
 
 #define FOOT_ROWS 2
 #define LISTING_MAGIC 0x4c697374u
@@ -261,6 +261,7 @@ void listing_close(struct view *v)
 	if (l->magic == 0)
 		return;
 	relay_unlisten(listing_app(l)->relay, l);
+	save_free(&l->save);
 	rows_free(&l->rows);
 	loop_timer_free(&l->refresh);
 	table_done(&l->table);
@@ -422,18 +423,6 @@ bool listing_target(struct listing *l, struct buf *out)
 
 /* --- actions --- */
 
-static size_t complete_filter(struct str line, size_t cursor, struct prompt_candidates *to,
-			      void *arg)
-{
-	struct filter_completion c;
-
-	(void)arg;
-	filter_complete(line, cursor, &c);
-	for (size_t i = 0; i < c.n; i++)
-		prompt_offer(to, str_of(c.items[i].text), c.items[i].help);
-	return c.from;
-}
-
 static void filter_set(struct listing *l, struct str line)
 {
 	if (str_eq(line, str_of(l->filter)) || line.n >= sizeof(l->filter))
@@ -483,11 +472,44 @@ static void ask_filter(struct listing *l)
 						   .initial = l->filter,
 						   .eager = true,
 						   .history = listing_app(l)->filters,
-						   .complete = complete_filter,
+						   .complete = filter_prompt_complete,
 						   .enter = on_filter,
 						   .changed = on_filter_changed,
 						   .cancel = on_filter_left,
 						   .arg = l });
+}
+
+static int on_save(void *arg, struct str line, struct err *err)
+{
+	struct listing *l = OBJ(listing, LISTING_MAGIC, arg);
+	struct save *save = NULL;
+	int result;
+
+	if (line.n == 0)
+		return err_set(err, ERR_INVALID, "a file needs a name");
+	result = save_new(&(struct save_options){ .app = listing_app(l),
+						  .method = l->def->method,
+						  .entity = l->def->entity,
+						  .key = l->key,
+						  .whole = l->def->whole,
+						  .params = query(l) },
+			  line, &save, err);
+	if (result < 0)
+		return result;
+	save_free(&l->save);
+	l->save = save;
+	return 0;
+}
+
+static void ask_save(struct listing *l)
+{
+	AUTO_FREE char *name = xasprintf("weir-%s.tsv", view_def_of(l->view)->name);
+
+	(void)shell_prompt(shell_of(l), &(struct shell_prompt){ .owner = l->view,
+								.label = "save all rows to",
+								.initial = name,
+								.enter = on_save,
+								.arg = l });
 }
 
 static void describe(struct listing *l)
@@ -573,6 +595,8 @@ bool listing_action(struct listing *l, enum action_id a)
 		requery(l);
 	} else if (a == A_REFRESH) {
 		rows_refresh(l->rows);
+	} else if (a == A_SAVE) {
+		ask_save(l);
 	} else if (a == A_DESCRIBE) {
 		describe(l);
 	} else if (a == A_WHY) {

@@ -23,6 +23,7 @@
 #define LISTING_FILTER_MAX 1024
 
 struct listing;
+struct save;
 
 struct listing_def {
 	const char *method;
@@ -64,6 +65,7 @@ struct listing {
 	bool shown;
 	int64_t fetched_ms;
 	struct loop_timer *refresh;
+	struct save *save;
 	json_t *kept; /* keys of marked rows that may have left the window: id as text to key */
 };
 

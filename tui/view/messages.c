@@ -124,9 +124,9 @@ static void messages_action(struct view *v, enum action_id a)
 }
 
 static const enum action_id actions[] = {
-	A_HOLD,	    A_RELEASE,	A_RETRY, A_DELETE,   A_BOUNCE,	A_WHY,	   A_FILTER, A_PROBLEMS,
-	A_CLEAR,    A_MARK,	A_RANGE, A_MARK_ALL, A_UNMARK,	A_SORT,	   A_WIDE,   A_COPY,
-	A_DESCRIBE, A_ATTEMPTS, A_RAW,	 A_TAIL,     A_RELATED, A_REFRESH, A_NONE,
+	A_HOLD,	    A_RELEASE,	A_RETRY, A_DELETE,   A_BOUNCE,	A_WHY,	A_FILTER,  A_PROBLEMS,
+	A_CLEAR,    A_MARK,	A_RANGE, A_MARK_ALL, A_UNMARK,	A_SORT, A_WIDE,	   A_COPY,
+	A_DESCRIBE, A_ATTEMPTS, A_RAW,	 A_TAIL,     A_RELATED, A_SAVE, A_REFRESH, A_NONE,
 };
 
 const struct view_def view_messages = {

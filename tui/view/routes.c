@@ -58,7 +58,7 @@ static const char *routes_refuse(struct view *v, enum action_id a)
 }
 
 static const enum action_id actions[] = {
-	A_ADD, A_MOVE, A_DELETE, A_DESCRIBE, A_WIDE, A_COPY, A_REFRESH, A_NONE,
+	A_ADD, A_MOVE, A_DELETE, A_DESCRIBE, A_WIDE, A_COPY, A_SAVE, A_REFRESH, A_NONE,
 };
 
 const struct view_def view_routes = {
