@@ -1,0 +1,567 @@
+/*
+ * The file is parsed by libconfuse. Every value passes on_value() while the parser knows its line,
+ * so that whatever is wrong with one is said with its place; what needs two values is checked at
+ * the end. The arrays that libconfuse wants are made from options.def.
+ *
+ * libconfuse gives its callbacks no argument of ours: the parse under way is kept in a thread-local
+ * pointer for its time.
+ */
+#include "conf/conf.h"
+
+#include <confuse.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fmt.h"
+#include "base/mem.h"
+#include "base/obj.h"
+
+enum kind {
+	KIND_TEXT,
+	KIND_NUMBER,
+	KIND_AGE,
+	KIND_SIZE,
+	KIND_MODE,
+	KIND_LIST,
+	KIND_TLS,
+	KIND_AUTH
+};
+
+/* Where a section's values are: `listen` and `role` may come several times, the others once. */
+struct fields {
+	struct conf conf;
+	struct conf_listen listen;
+	struct conf_role role;
+};
+
+struct option_def {
+	const char *section;
+	const char *key;
+	enum kind kind;
+	size_t offset; /* in struct fields */
+	const char *initial;
+	int64_t least;
+	int64_t most;
+	const char *help;
+};
+
+static const struct option_def option_defs[] = {
+#define OPTION(section, key, kind, field, initial, least, most, help)                              \
+	{ section, key, KIND_##kind, offsetof(struct fields, field), initial, least, most, help },
+#include "conf/options.def"
+#undef OPTION
+};
+
+static const struct {
+	const char *name;
+	bool titled;
+	size_t base;
+} sections[] = {
+	{ "", false, 0 },
+	{ "control", false, 0 },
+	{ "listen", true, offsetof(struct fields, listen) },
+	{ "tls", false, 0 },
+	{ "dns", false, 0 },
+	{ "delivery", false, 0 },
+	{ "queue", false, 0 },
+	{ "limits", false, 0 },
+	{ "role", true, offsetof(struct fields, role) },
+};
+
+static const char *const role_names[CONF_ROLE__COUNT] = { "viewer", "operator", "admin" };
+static const char *const tls_words[] = { "none", "starttls", "implicit" };
+static const char *const auth_words[] = { "none", "optional", "required" };
+
+#define KEYS_MAX 16
+#define FILE_MAX (1u << 20)
+
+/*
+ * libconfuse takes a section that is never closed for a good one. So a key of our own stands behind
+ * the file's text: inside a section it is unknown.
+ */
+#define END_KEY "weir-end-of-file"
+
+struct load {
+	struct err *err; /* the first thing that is wrong */
+	const char *path;
+	char scratch[512];
+};
+static _Thread_local struct load *loading;
+
+static int wrong(cfg_t *cfg, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+/* The first complaint counts; what follows from it does not. */
+static int wrong(cfg_t *cfg, const char *fmt, ...)
+{
+	char text[400];
+	va_list ap;
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (loading->err->code == 0)
+		(void)err_set(loading->err, ERR_CONFIG, "%s:%d: %s", loading->path,
+			      cfg != NULL ? cfg->line : 0, text);
+	return -1;
+}
+
+static const struct option_def *option_find(const char *section, const char *key)
+{
+	for (size_t k = 0; k < ARRAY_LEN(option_defs); k++)
+		if (strcmp(option_defs[k].section, section) == 0 &&
+		    strcmp(option_defs[k].key, key) == 0)
+			return &option_defs[k];
+	return NULL;
+}
+
+static const char *section_of(cfg_t *cfg)
+{
+	return strcmp(cfg_name(cfg), "root") == 0 ? "" : cfg_name(cfg);
+}
+
+/* The key or section nearest to a wrong name, for the message; NULL when none is near. */
+static const char *nearest(const char *section, const char *name)
+{
+	const char *best = NULL;
+	unsigned best_d = 4;
+	for (size_t k = 0; k < ARRAY_LEN(option_defs); k++) {
+		unsigned d = str_distance(str_of(name), str_of(option_defs[k].key));
+		if (strcmp(option_defs[k].section, section) == 0 && d < best_d) {
+			best = option_defs[k].key;
+			best_d = d;
+		}
+	}
+	for (size_t k = 1; section[0] == '\0' && k < ARRAY_LEN(sections); k++) {
+		unsigned d = str_distance(str_of(name), str_of(sections[k].name));
+		if (d < best_d) {
+			best = sections[k].name;
+			best_d = d;
+		}
+	}
+	return best;
+}
+
+/* The parser's own complaints; an unknown key is made a better one. */
+static void on_error(cfg_t *cfg, const char *fmt, va_list ap)
+{
+	char text[300];
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	static const char unknown[] = "no such option '";
+	if (strncmp(text, unknown, sizeof(unknown) - 1) != 0) {
+		(void)wrong(cfg, "%s", text);
+		return;
+	}
+	struct str rest = str_of(text + sizeof(unknown) - 1);
+	struct str key = str_cut(&rest, '\'');
+	(void)snprintf(loading->scratch, sizeof(loading->scratch), "%.*s", STR_ARG(key));
+	const char *section = section_of(cfg);
+	if (strcmp(loading->scratch, END_KEY) == 0) {
+		(void)wrong(cfg, "section %s is not closed; a } is missing", section);
+		return;
+	}
+	const char *near = nearest(section, loading->scratch);
+	(void)wrong(cfg, "unknown key %s%s%s%s%s%s", loading->scratch,
+		    section[0] != '\0' ? " in section " : "", section,
+		    near != NULL ? "; did you mean " : "", near != NULL ? near : "",
+		    near != NULL ? "?" : "; `weir-relayd -n` lists the keys");
+}
+
+static int word_index(const char *const *words, size_t n, const char *word)
+{
+	for (size_t k = 0; k < n; k++)
+		if (strcmp(words[k], word) == 0)
+			return (int)k;
+	return -1;
+}
+
+/* The value of a text of this kind; what is wrong with it goes to `why`. */
+static bool value_parse(const struct option_def *o, const char *text, int64_t *ret, char *why,
+			size_t why_n)
+{
+	uint64_t u = 0;
+	int64_t v = 0;
+	bool ok = true;
+	char *end = NULL;
+	switch (o->kind) {
+	case KIND_TEXT:
+	case KIND_LIST:
+		return true;
+	case KIND_NUMBER:
+		ok = str_u64(str_of(text), INT64_MAX, &u);
+		v = (int64_t)u;
+		break;
+	case KIND_AGE:
+		ok = fmt_parse_age(str_of(text), &v);
+		break;
+	case KIND_SIZE:
+		ok = fmt_parse_size(str_of(text), &u) && u <= INT64_MAX;
+		v = (int64_t)u;
+		break;
+	case KIND_MODE:
+		errno = 0;
+		v = strtol(text, &end, 8);
+		ok = errno == 0 && end != text && *end == '\0';
+		break;
+	case KIND_TLS:
+		v = word_index(tls_words, ARRAY_LEN(tls_words), text);
+		(void)snprintf(why, why_n, "none, starttls or implicit is expected");
+		*ret = v;
+		return v >= 0;
+	case KIND_AUTH:
+		v = word_index(auth_words, ARRAY_LEN(auth_words), text);
+		(void)snprintf(why, why_n, "none, optional or required is expected");
+		*ret = v;
+		return v >= 0;
+	}
+	static const char *const like[] = { [KIND_NUMBER] = "a number",
+					    [KIND_AGE] = "a time such as 90s, 5m, 2h or 3d",
+					    [KIND_SIZE] = "a size such as 64K, 25M or 1G",
+					    [KIND_MODE] = "octal permissions such as 0660" };
+	if (!ok)
+		(void)snprintf(why, why_n, "%s is expected", like[o->kind]);
+	else if (v < o->least || v > o->most)
+		(void)snprintf(why, why_n,
+			       o->kind == KIND_MODE ? "%lo to %lo is possible"
+						    : "%ld to %ld is possible",
+			       (long)o->least, (long)o->most);
+	*ret = v;
+	return ok && v >= o->least && v <= o->most;
+}
+
+static int on_value(cfg_t *cfg, cfg_opt_t *opt)
+{
+	const struct option_def *o = option_find(section_of(cfg), opt->name);
+	ASSERT(o != NULL);
+	if (o->kind == KIND_LIST)
+		return cfg_opt_size(opt) <= CONF_LIST_MAX
+			       ? 0
+			       : wrong(cfg, "%s has more than %d values", o->key, CONF_LIST_MAX);
+	const char *text = cfg_opt_getstr(opt);
+	char why[120] = "";
+	int64_t v;
+	if (text != NULL && value_parse(o, text, &v, why, sizeof(why)))
+		return 0;
+	return wrong(cfg, "%s = \"%s\": %s", o->key, text != NULL ? text : "", why);
+}
+
+/* --- from the parser to the struct ------------------------------------------------------------ */
+
+static void take_values(cfg_t *cfg, const char *section, struct fields *at, size_t base)
+{
+	for (size_t k = 0; k < ARRAY_LEN(option_defs); k++) {
+		const struct option_def *o = &option_defs[k];
+		if (strcmp(o->section, section) != 0)
+			continue;
+		void *to = (char *)at + (o->offset - base);
+		if (o->kind == KIND_LIST) {
+			struct conf_list *list = to;
+			list->n = cfg_size(cfg, o->key);
+			list->v = xcalloc(list->n + 1, sizeof(char *));
+			for (unsigned j = 0; j < list->n; j++)
+				list->v[j] = xstrdup(cfg_getnstr(cfg, o->key, j));
+			continue;
+		}
+		const char *text = cfg_getstr(cfg, o->key);
+		char why[120];
+		if (o->kind == KIND_TEXT)
+			*(char **)to = text != NULL ? xstrdup(text) : NULL;
+		else
+			ASSERT(text != NULL && value_parse(o, text, to, why, sizeof(why)));
+	}
+}
+
+static int take_listens(cfg_t *cfg, struct conf *c)
+{
+	unsigned n = cfg_size(cfg, "listen");
+	if (n > CONF_LISTEN_MAX)
+		return wrong(cfg, "more than %d listen sections", CONF_LISTEN_MAX);
+	c->listen = xcalloc(n + 1, sizeof(*c->listen));
+	for (unsigned k = 0; k < n; k++) {
+		cfg_t *sec = cfg_getnsec(cfg, "listen", k);
+		struct conf_listen *l = &c->listen[c->listen_n++];
+		take_values(sec, "listen", (struct fields *)(void *)l,
+			    offsetof(struct fields, listen));
+		l->name = xstrdup(cfg_title(sec));
+		if (l->address == NULL)
+			return wrong(sec, "listen %s has no address; \"127.0.0.1:25\" would be one",
+				     l->name);
+		if (l->tls != CONF_TLS_NONE)
+			return wrong(sec,
+				     "listen %s: tls = \"%s\" is not available in this version",
+				     l->name, tls_words[l->tls]);
+		if (l->auth == CONF_AUTH_REQUIRED)
+			return wrong(
+				sec,
+				"listen %s: auth = \"required\" is not available in this version",
+				l->name);
+	}
+	return 0;
+}
+
+static int take_roles(cfg_t *cfg, struct conf *c)
+{
+	for (unsigned k = 0; k < cfg_size(cfg, "role"); k++) {
+		cfg_t *sec = cfg_getnsec(cfg, "role", k);
+		int role = word_index(role_names, CONF_ROLE__COUNT, cfg_title(sec));
+		if (role < 0)
+			return wrong(sec, "unknown role %s; there are viewer, operator and admin",
+				     cfg_title(sec));
+		if (c->roles[role].users.v != NULL)
+			return wrong(sec, "role %s is there twice", cfg_title(sec));
+		take_values(sec, "role", (struct fields *)(void *)&c->roles[role],
+			    offsetof(struct fields, role));
+	}
+	return 0;
+}
+
+static int check_whole(cfg_t *cfg, const struct conf *c)
+{
+	if (c->hostname == NULL || c->hostname[0] == '\0')
+		return wrong(cfg,
+			     "hostname is missing; hostname = \"relay.example.net\" would be one");
+	if (c->retry_max_s < c->retry_first_s)
+		return wrong(cfg, "queue: retry-max is shorter than retry-first");
+	if (c->bounce_grace_s > c->undo_window_s)
+		return wrong(cfg, "queue: bounce-grace is longer than undo-window");
+	if ((c->tls_certificate == NULL) != (c->tls_key == NULL))
+		return wrong(cfg, "tls: certificate and key belong together; one is missing");
+	return 0;
+}
+
+/* --- the parser's tables ---------------------------------------------------------------------- */
+
+struct tables {
+	cfg_opt_t keys[ARRAY_LEN(sections)][KEYS_MAX + ARRAY_LEN(sections) + 2];
+};
+
+static void tables_make(struct tables *t)
+{
+	for (size_t s = ARRAY_LEN(sections); s-- > 0;) {
+		unsigned n = 0;
+		for (size_t k = 0; k < ARRAY_LEN(option_defs); k++) {
+			const struct option_def *o = &option_defs[k];
+			if (strcmp(o->section, sections[s].name) != 0)
+				continue;
+			ASSERT(n < KEYS_MAX);
+			cfg_opt_t text = CFG_STR(o->key, o->initial, CFGF_NONE);
+			cfg_opt_t list = CFG_STR_LIST(o->key, NULL, CFGF_NONE);
+			t->keys[s][n] = o->kind == KIND_LIST ? list : text;
+			t->keys[s][n++].validcb = on_value;
+		}
+		for (size_t k = 1; s == 0 && k < ARRAY_LEN(sections); k++) {
+			cfg_flag_t flags = sections[k].titled
+						   ? CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES
+						   : CFGF_NONE;
+			cfg_opt_t sec = CFG_SEC(sections[k].name, t->keys[k], flags);
+			t->keys[0][n++] = sec;
+		}
+		cfg_opt_t last = CFG_STR(END_KEY, NULL, CFGF_NONE);
+		if (s == 0)
+			t->keys[s][n++] = last;
+		cfg_opt_t end = CFG_END();
+		t->keys[s][n] = end;
+	}
+}
+
+static int read_file(const char *path, struct buf *out, struct err *err)
+{
+	FILE *f = fopen(path, "re");
+	if (f == NULL)
+		return err_sys(err, errno, "reading %s", path);
+	size_t got = 1;
+	while (got > 0 && buf_reserve(out, 4096)) {
+		got = fread(out->p + out->n, 1, 4096, f);
+		out->n += got;
+	}
+	int failed = ferror(f) ? errno : 0;
+	(void)fclose(f);
+	if (failed != 0)
+		return err_sys(err, failed, "reading %s", path);
+	if (out->full || memchr(out->p, '\0', out->n) != NULL)
+		return err_set(err, ERR_CONFIG, "%s: not a text file of at most 1 MiB", path);
+	(void)buf_puts(out, "\n" END_KEY " = \"\"\n");
+	return 0;
+}
+
+int conf_load(const char *path, struct conf **ret_conf, struct err *err)
+{
+	struct err local = ERR_INIT;
+	struct load state = { .err = &local, .path = path };
+	AUTO_FREE struct tables *t = xcalloc(1, sizeof(*t));
+	AUTO(conf) struct conf *c = xcalloc(1, sizeof(*c));
+	tables_make(t);
+	loading = &state;
+	cfg_t *cfg = cfg_init(t->keys[0], CFGF_NONE);
+	ASSERT(cfg != NULL);
+	cfg_set_error_function(cfg, on_error);
+	AUTO_BUF text = BUF_INIT(FILE_MAX);
+	if (read_file(path, &text, &local) >= 0 && cfg_parse_buf(cfg, buf_cstr(&text)) != 0)
+		(void)wrong(cfg, "syntax error");
+	if (local.code == 0) {
+		for (size_t s = 0; s < ARRAY_LEN(sections); s++)
+			if (!sections[s].titled)
+				take_values(s == 0 ? cfg : cfg_getsec(cfg, sections[s].name),
+					    sections[s].name, (struct fields *)(void *)c, 0);
+		if (take_listens(cfg, c) == 0 && take_roles(cfg, c) == 0)
+			(void)check_whole(cfg, c);
+	}
+	(void)cfg_free(cfg);
+	loading = NULL;
+	if (local.code != 0) {
+		if (err != NULL)
+			*err = local;
+		return -local.code;
+	}
+	*ret_conf = c;
+	c = NULL;
+	return 0;
+}
+
+static void list_done(struct conf_list *l)
+{
+	for (size_t k = 0; k < l->n; k++)
+		free(l->v[k]);
+	free(l->v);
+}
+
+static void values_free(const char *section, struct fields *at, size_t base)
+{
+	for (size_t k = 0; k < ARRAY_LEN(option_defs); k++) {
+		const struct option_def *o = &option_defs[k];
+		void *to = (char *)at + (o->offset - base);
+		if (section != NULL
+			    ? strcmp(o->section, section) != 0
+			    : strcmp(o->section, "listen") == 0 || strcmp(o->section, "role") == 0)
+			continue;
+		if (o->kind == KIND_LIST)
+			list_done(to);
+		else if (o->kind == KIND_TEXT)
+			free(*(char **)to);
+	}
+}
+
+void conf_free(struct conf **cp)
+{
+	if (cp == NULL || *cp == NULL)
+		return;
+	struct conf *c = *cp;
+	*cp = NULL;
+	values_free(NULL, (struct fields *)(void *)c, 0);
+	for (size_t k = 0; k < c->listen_n; k++) {
+		values_free("listen", (struct fields *)(void *)&c->listen[k],
+			    offsetof(struct fields, listen));
+		free(c->listen[k].name);
+	}
+	free(c->listen);
+	for (int k = 0; k < CONF_ROLE__COUNT; k++)
+		values_free("role", (struct fields *)(void *)&c->roles[k],
+			    offsetof(struct fields, role));
+	free(c);
+}
+
+/* --- printing --------------------------------------------------------------------------------- */
+
+static void put_quoted(struct buf *out, const char *text)
+{
+	(void)buf_putc(out, '"');
+	for (; *text != '\0'; text++) {
+		if (*text == '"' || *text == '\\')
+			(void)buf_putc(out, '\\');
+		(void)buf_putc(out, *text);
+	}
+	(void)buf_putc(out, '"');
+}
+
+static void put_value(struct buf *out, const struct option_def *o, const void *from)
+{
+	if (o->kind == KIND_LIST) {
+		const struct conf_list *l = from;
+		(void)buf_puts(out, "{");
+		for (size_t k = 0; k < l->n; k++) {
+			(void)buf_puts(out, k > 0 ? ", " : "");
+			put_quoted(out, l->v[k]);
+		}
+		(void)buf_puts(out, "}");
+		return;
+	}
+	if (o->kind == KIND_TEXT) {
+		put_quoted(out, *(char *const *)from);
+		return;
+	}
+	int64_t v = *(const int64_t *)from;
+	if (o->kind == KIND_TLS)
+		put_quoted(out, tls_words[v]);
+	else if (o->kind == KIND_AUTH)
+		put_quoted(out, auth_words[v]);
+	else if (o->kind == KIND_MODE)
+		(void)buf_printf(out, "\"%04lo\"", (long)v);
+	else if (o->kind == KIND_AGE)
+		(void)buf_printf(out, "\"%lds\"", (long)v);
+	else
+		(void)buf_printf(out, "%ld", (long)v);
+}
+
+static void put_section(struct buf *out, const char *section, const char *title,
+			const struct fields *at, size_t base)
+{
+	const char *indent = section[0] != '\0' ? "\t" : "";
+	if (section[0] != '\0')
+		(void)buf_printf(out, "\n%s%s%s {\n", section, title != NULL ? " " : "",
+				 title != NULL ? title : "");
+	for (size_t k = 0; k < ARRAY_LEN(option_defs); k++) {
+		const struct option_def *o = &option_defs[k];
+		if (strcmp(o->section, section) != 0)
+			continue;
+		const void *from = (const char *)at + (o->offset - base);
+		(void)buf_printf(out, "%s# %s\n%s", indent, o->help, indent);
+		if (o->kind == KIND_TEXT && *(char *const *)from == NULL) {
+			(void)buf_printf(out, "# %s =\n", o->key);
+			continue;
+		}
+		(void)buf_printf(out, "%s = ", o->key);
+		put_value(out, o, from);
+		(void)buf_putc(out, '\n');
+	}
+	if (section[0] != '\0')
+		(void)buf_puts(out, "}\n");
+}
+
+bool conf_print(const struct conf *c, struct buf *out)
+{
+	for (size_t s = 0; s < ARRAY_LEN(sections); s++)
+		if (!sections[s].titled)
+			put_section(out, sections[s].name, NULL,
+				    (const struct fields *)(const void *)c, 0);
+	for (size_t k = 0; k < c->listen_n; k++)
+		put_section(out, "listen", c->listen[k].name,
+			    (const struct fields *)(const void *)&c->listen[k],
+			    offsetof(struct fields, listen));
+	for (int k = 0; k < CONF_ROLE__COUNT; k++)
+		put_section(out, "role", role_names[k],
+			    (const struct fields *)(const void *)&c->roles[k],
+			    offsetof(struct fields, role));
+	return !out->full;
+}
+
+bool conf_print_manual(struct buf *out)
+{
+	for (size_t s = 0; s < ARRAY_LEN(sections); s++) {
+		if (s > 0)
+			(void)buf_printf(out, ".SS %s%s\n", sections[s].name,
+					 sections[s].titled ? " NAME" : "");
+		for (size_t k = 0; k < ARRAY_LEN(option_defs); k++) {
+			const struct option_def *o = &option_defs[k];
+			if (strcmp(o->section, sections[s].name) != 0)
+				continue;
+			(void)buf_printf(out, ".TP\n.B %s\n%c%s.", o->key,
+					 o->help[0] >= 'a' && o->help[0] <= 'z'
+						 ? o->help[0] - 'a' + 'A'
+						 : o->help[0],
+					 o->help + 1);
+			if (o->initial != NULL)
+				(void)buf_printf(out, " Default: %s.", o->initial);
+			(void)buf_putc(out, '\n');
+		}
+	}
+	return !out->full;
+}

@@ -1,0 +1,85 @@
+/*
+ * conf - the configuration file of weir-relayd: what belongs to the machine.
+ *
+ * Model:   conf_load() reads and checks a file; options.def has the keys, their kinds, ranges and
+ *          defaults. What operators change while the relay runs is not here but in the store.
+ * Owner:   the caller frees with conf_free(); texts and lists in the struct belong to it.
+ * Context: any; blocks on reading the file.
+ * Errors:  ERR_CONFIG, "FILE:LINE: what is wrong and what would be right"; ERR_IO for the file.
+ * Limits:  CONF_LIST_MAX values in a list, CONF_LISTEN_MAX listen sections.
+ */
+#ifndef CONF_CONF_H
+#define CONF_CONF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+#define CONF_LIST_MAX 256
+#define CONF_LISTEN_MAX 64
+
+struct conf_list {
+	char **v;
+	size_t n;
+};
+
+enum conf_tls { CONF_TLS_NONE, CONF_TLS_STARTTLS, CONF_TLS_IMPLICIT };
+enum conf_auth { CONF_AUTH_NONE, CONF_AUTH_OPTIONAL, CONF_AUTH_REQUIRED };
+
+struct conf_listen {
+	char *name;
+	char *address;
+	int64_t tls;  /* enum conf_tls */
+	int64_t auth; /* enum conf_auth */
+};
+
+/* Sections `role NAME`, in the order of their power. */
+enum conf_role_id { CONF_VIEWER, CONF_OPERATOR, CONF_ADMIN, CONF_ROLE__COUNT };
+struct conf_role {
+	struct conf_list users;
+	struct conf_list groups;
+};
+
+struct conf {
+	char *hostname;
+	char *state_dir;
+	char *user; /* NULL: stay who we are */
+	char *control_socket;
+	int64_t control_mode;
+	char *control_group; /* NULL: the account's own */
+	struct conf_listen *listen;
+	size_t listen_n;
+	char *tls_certificate;
+	char *tls_key;
+	struct conf_list dns_servers; /* empty: the system's */
+	int64_t delivery_port;
+	int64_t delivery_connections;
+	int64_t delivery_per_hop;
+	int64_t delivery_per_connection;
+	int64_t retry_first_s;
+	int64_t retry_max_s;
+	int64_t lifetime_s;
+	int64_t undo_window_s;
+	int64_t bounce_grace_s;
+	int64_t keep_finished_s;
+	int64_t keep_finished_max;
+	int64_t cache_bytes;
+	int64_t message_size;
+	int64_t recipients;
+	int64_t memory;
+	int64_t connections;
+	int64_t connections_per_client;
+	struct conf_role roles[CONF_ROLE__COUNT];
+};
+
+int conf_load(const char *path, struct conf **ret_conf, struct err *err) MUST_CHECK;
+void conf_free(struct conf **cp);
+/* Appends the configuration as a file that conf_load() reads, every default written out. */
+bool conf_print(const struct conf *c, struct buf *out);
+/* Appends the keys with kinds, defaults and help, as roff paragraphs for the manual. */
+bool conf_print_manual(struct buf *out);
+
+#endif
