@@ -141,6 +141,8 @@ static const char *nearest(const char *section, const char *name)
 	return best;
 }
 
+static void on_error(cfg_t *cfg, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
+
 /* The parser's own complaints; an unknown key is made a better one. */
 static void on_error(cfg_t *cfg, const char *fmt, va_list ap)
 {

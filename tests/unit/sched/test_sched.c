@@ -1,0 +1,698 @@
+/*
+ * The scheduler on a fake clock and a fake store: dialogs as an operator would tell them, and a
+ * random walk in which every count is compared with a plain model.
+ */
+#include "sched/sched.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "loop/loop.h"
+
+#define START INT64_C(1790000000000)
+#define MESSAGES 400
+#define RCPTS 3
+#define DOMAINS 5
+#define DAY (INT64_C(86400) * 1000)
+
+struct letter {
+	struct message m;
+	struct message_rcpt rcpts[RCPTS];
+	int refs;
+};
+
+static struct {
+	struct loop *loop;
+	struct sched *s;
+	struct letter letters[MESSAGES];
+	unsigned letters_n;
+	bool cached; /* reads answer at once */
+	struct {
+		struct msgid id;
+		queue_message_fn *fn;
+		void *arg;
+	} reads[256];
+	unsigned reads_n;
+	int read_error;
+	/* rules */
+	uint32_t held_domain;
+	uint32_t asked_sender_hold; /* a hold of letters with an odd index */
+	char route[SCHED_KEY_MAX];  /* for domain 1; empty: MX */
+	bool undecided;		    /* domain 1 depends on the message */
+	int64_t extra;
+	/* what was seen */
+	char kicked[SCHED_KEY_MAX];
+	unsigned kicks;
+	const struct message *given;
+	unsigned given_ns[SCHED_DELIVERY_MAX];
+	unsigned given_n;
+	uint64_t given_token;
+	struct queue_result recorded[8192];
+	unsigned recorded_n;
+	uint64_t tickets[512];
+	unsigned tickets_n;
+	bool keep_tickets;
+} t;
+
+/* --- the fake store --------------------------------------------------------------------------- */
+
+static struct letter *letter_of(struct msgid id)
+{
+	for (unsigned k = 0; k < t.letters_n; k++)
+		if (msgid_eq(t.letters[k].m.id, id))
+			return &t.letters[k];
+	fail_msg("a message that was never submitted");
+	abort();
+}
+
+void message_unref(const struct message **mp)
+{
+	if (*mp != NULL)
+		letter_of((*mp)->id)->refs--;
+	*mp = NULL;
+}
+
+const struct message *queue_message_cached(struct queue *q, struct msgid id)
+{
+	(void)q;
+	struct letter *l = letter_of(id);
+	if (!t.cached)
+		return NULL;
+	l->refs++;
+	return &l->m;
+}
+
+void queue_message_read(struct queue *q, struct msgid id, bool content, queue_message_fn *fn,
+			void *arg)
+{
+	(void)q;
+	(void)content;
+	assert_true(t.reads_n < ARRAY_LEN(t.reads));
+	t.reads[t.reads_n].id = id;
+	t.reads[t.reads_n].fn = fn;
+	t.reads[t.reads_n++].arg = arg;
+}
+
+void queue_record(struct queue *q, const struct queue_result *r)
+{
+	(void)q;
+	assert_true(t.recorded_n < ARRAY_LEN(t.recorded));
+	t.recorded[t.recorded_n++] = *r;
+}
+
+/* --- the wiring ------------------------------------------------------------------------------- */
+
+static void judge_group(void *arg, uint32_t domain, uint32_t stream, struct sched_verdict *ret)
+{
+	(void)arg;
+	(void)stream;
+	if (domain == 1 && t.undecided)
+		ret->next_hop[0] = '\0';
+	else if (domain == 1 && t.route[0] != '\0')
+		(void)snprintf(ret->next_hop, sizeof(ret->next_hop), "%s", t.route);
+	else
+		(void)snprintf(ret->next_hop, sizeof(ret->next_hop), "mx:d%u", domain);
+	ret->hold = domain == t.held_domain ? 7 : 0;
+	ret->hold_asks = t.asked_sender_hold != 0;
+}
+
+static void judge_rcpt(void *arg, const struct message *m, const struct message_rcpt *r,
+		       const struct sched_view *v, struct sched_verdict *ret)
+{
+	judge_group(arg, r->domain, v->stream, ret);
+	if (r->domain == 1 && t.undecided)
+		(void)snprintf(ret->next_hop, sizeof(ret->next_hop), "smarthost:h:25");
+	if (ret->hold == 0 && t.asked_sender_hold != 0 && (letter_of(m->id) - t.letters) % 2 == 1)
+		ret->hold = t.asked_sender_hold;
+}
+
+static int64_t extra_life(void *arg, const struct sched_view *v)
+{
+	(void)arg;
+	(void)v;
+	return t.extra;
+}
+
+static void kick(void *arg, const char *next_hop, unsigned n)
+{
+	(void)arg;
+	assert_true(n > 0);
+	(void)snprintf(t.kicked, sizeof(t.kicked), "%s", next_hop);
+	t.kicks++;
+}
+
+static void give(void *arg, uint64_t token, const struct message *m, const unsigned *ns, unsigned n)
+{
+	(void)arg;
+	t.given_token = token;
+	t.given = m;
+	t.given_n = n;
+	if (n > 0)
+		memcpy(t.given_ns, ns, n * sizeof(*ns));
+}
+
+static void classify(void *arg, struct attempt *a)
+{
+	(void)arg;
+	a->reply_class = 3;
+}
+
+static void failed(void *arg, const struct message *m, const struct queue_result *results,
+		   unsigned n, uint64_t ticket)
+{
+	(void)arg;
+	(void)m;
+	(void)results;
+	assert_true(n > 0);
+	if (t.keep_tickets) {
+		assert_true(t.tickets_n < ARRAY_LEN(t.tickets));
+		t.tickets[t.tickets_n++] = ticket;
+	} else {
+		sched_failed_recorded(t.s, ticket);
+	}
+}
+
+static const struct sched_ops ops = {
+	.judge_group = judge_group,
+	.judge_rcpt = judge_rcpt,
+	.extra_life = extra_life,
+	.kick = kick,
+	.give = give,
+	.classify = classify,
+	.failed = failed,
+};
+
+static void settle(void)
+{
+	loop_advance(t.loop, 0);
+	while (t.reads_n > 0) {
+		queue_message_fn *fn = t.reads[0].fn;
+		void *arg = t.reads[0].arg;
+		struct letter *l = letter_of(t.reads[0].id);
+		memmove(&t.reads[0], &t.reads[1], --t.reads_n * sizeof(t.reads[0]));
+		if (t.read_error != 0) {
+			struct err err = { .code = t.read_error, .msg = "broken" };
+			fn(arg, NULL, &err);
+		} else {
+			l->refs++;
+			fn(arg, &l->m, NULL);
+		}
+		loop_advance(t.loop, 0);
+	}
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	memset(&t, 0, sizeof(t));
+	t.cached = true;
+	t.loop = loop_new();
+	loop_fake_clock(t.loop, START);
+	static const struct sched_config cfg = { .retry_first_ms = 60000,
+						 .retry_max_ms = 3600000,
+						 .lifetime_ms = 5 * DAY,
+						 .backoff_first_ms = 30000,
+						 .backoff_max_ms = 600000 };
+	t.s = sched_new(t.loop, NULL, &cfg, &ops, NULL);
+	sched_start(t.s);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	while (t.reads_n > 0)
+		settle();
+	sched_free(&t.s);
+	loop_free(&t.loop);
+	for (unsigned k = 0; k < t.letters_n; k++)
+		if (t.letters[k].refs != 0)
+			return -1; /* a message was not given back */
+	return 0;
+}
+
+static struct letter *submit(unsigned n, const uint32_t *domains)
+{
+	assert_true(t.letters_n < MESSAGES && n <= RCPTS);
+	struct letter *l = &t.letters[t.letters_n++];
+	struct msgid last = { t.letters_n > 1 ? t.letters[t.letters_n - 2].m.id.v : 0 };
+	l->m.id = msgid_next(last, loop_wall_ms(t.loop));
+	l->m.stream = 1;
+	l->m.expires_ms = loop_wall_ms(t.loop) + 5 * DAY;
+	l->m.content = STR("x\r\n");
+	for (unsigned k = 0; k < n; k++)
+		l->rcpts[k] = (struct message_rcpt){ .n = k + 1, .domain = domains[k] };
+	l->m.rcpts = l->rcpts;
+	l->m.rcpts_n = n;
+	sched_add(t.s, &l->m);
+	return l;
+}
+
+static struct letter *submit_to(uint32_t domain)
+{
+	return submit(1, &domain);
+}
+
+static void want(const char *next_hop)
+{
+	static uint64_t token;
+	t.given = NULL;
+	t.given_n = 0;
+	sched_want(t.s, next_hop, ++token);
+	settle();
+	assert_int_equal(t.given_token, token);
+}
+
+static void answer(enum outcome o)
+{
+	struct sched_result r[SCHED_DELIVERY_MAX];
+	memset(r, 0, sizeof(r));
+	for (unsigned k = 0; k < t.given_n; k++) {
+		r[k].rid = rid_of(t.given->id, t.given_ns[k]);
+		r[k].attempt.at_ms = loop_wall_ms(t.loop);
+		r[k].attempt.outcome = o;
+		r[k].attempt.code = o == OUTCOME_DELIVERED ? 250 : o == OUTCOME_FAILED ? 550 : 451;
+	}
+	sched_done(t.s, t.given, r, t.given_n);
+	message_unref(&t.given);
+	settle();
+}
+
+static enum sched_state state_of(const struct letter *l, unsigned n)
+{
+	struct sched_view v;
+	if (!sched_find(t.s, rid_of(l->m.id, n), &v))
+		return SCHED_STATE__COUNT;
+	return v.state;
+}
+
+/* --- dialogs ---------------------------------------------------------------------------------- */
+
+static void test_delivery(void **state)
+{
+	(void)state;
+	struct letter *l = submit(3, (uint32_t[]){ 2, 2, 3 });
+	settle();
+	assert_int_equal(t.kicks, 2);
+	want("mx:d2");
+	assert_int_equal(t.given_n, 2);
+	assert_int_equal(state_of(l, 2), SCHED_ACTIVE);
+	answer(OUTCOME_DELIVERED);
+	assert_int_equal(state_of(l, 1), SCHED_STATE__COUNT);
+	assert_int_equal(state_of(l, 3), SCHED_READY);
+	struct sched_counts c;
+	uint64_t messages;
+	int64_t oldest;
+	sched_totals(t.s, &c, &messages, &oldest);
+	assert_int_equal(messages, 1);
+	assert_int_equal(c.total, 1);
+	want("mx:d2");
+	assert_int_equal(t.given_n, 0);
+}
+
+static void test_retry_grows(void **state)
+{
+	(void)state;
+	struct letter *l = submit_to(2);
+	int64_t last = 0;
+	for (unsigned k = 0; k < 5; k++) {
+		want("mx:d2");
+		assert_int_equal(t.given_n, 1);
+		answer(OUTCOME_DEFERRED);
+		assert_int_equal(state_of(l, 1), SCHED_DEFERRED);
+		struct sched_view v;
+		assert_true(sched_find(t.s, rid_of(l->m.id, 1), &v));
+		int64_t wait = v.next_ms - loop_wall_ms(t.loop);
+		int64_t base = INT64_C(60000) << k;
+		assert_in_range(wait, base * 4 / 5, base * 6 / 5 + 1);
+		assert_true(wait > last);
+		last = wait;
+		assert_int_equal(v.attempts, k + 1);
+		want("mx:d2");
+		assert_int_equal(t.given_n, 0);
+		loop_advance(t.loop, wait);
+		assert_int_equal(state_of(l, 1), SCHED_READY);
+	}
+}
+
+static void test_expires(void **state)
+{
+	(void)state;
+	struct letter *l = submit_to(2);
+	t.extra = DAY;
+	want("mx:d2");
+	answer(OUTCOME_DEFERRED);
+	loop_advance(t.loop, 5 * DAY);
+	settle();
+	assert_int_equal(state_of(l, 1), SCHED_READY); /* held for a day: it has one more */
+	loop_advance(t.loop, DAY);
+	settle();
+	assert_int_equal(state_of(l, 1), SCHED_STATE__COUNT);
+	assert_int_equal(t.recorded[t.recorded_n - 1].attempt.outcome, OUTCOME_EXPIRED);
+}
+
+static void test_hold_is_a_rule(void **state)
+{
+	(void)state;
+	struct letter *l = submit_to(2);
+	t.held_domain = 2;
+	sched_rejudge(t.s, false);
+	assert_int_equal(state_of(l, 1), SCHED_HELD);
+	struct letter *later = submit_to(2);
+	assert_int_equal(state_of(later, 1), SCHED_HELD);
+	want("mx:d2");
+	assert_int_equal(t.given_n, 0);
+	loop_advance(t.loop, 10 * DAY);
+	settle();
+	assert_int_equal(state_of(l, 1), SCHED_HELD); /* lifetime stops */
+	t.held_domain = 0;
+	t.extra = 10 * DAY;
+	t.kicks = 0;
+	sched_rejudge(t.s, false);
+	settle();
+	assert_int_equal(t.kicks, 1);
+	want("mx:d2");
+	assert_int_equal(t.given_n, 1);
+	answer(OUTCOME_DELIVERED);
+}
+
+static void test_hold_that_asks(void **state)
+{
+	(void)state;
+	struct letter *a = submit_to(2);
+	struct letter *b = submit_to(2);
+	t.asked_sender_hold = 9;
+	sched_rejudge(t.s, false);
+	struct letter *c = submit_to(2);
+	struct letter *d = submit_to(2);
+	assert_int_equal(state_of(d, 1), SCHED_HELD); /* judged as it comes in */
+	want("mx:d2");
+	assert_ptr_equal(t.given, &a->m);
+	answer(OUTCOME_DELIVERED);
+	want("mx:d2");
+	assert_ptr_equal(t.given, &c->m); /* b is found held when it would be tried */
+	answer(OUTCOME_DELIVERED);
+	assert_int_equal(state_of(b, 1), SCHED_HELD);
+	t.asked_sender_hold = 0;
+	assert_int_equal(sched_unhold(t.s, 9), 2);
+	sched_rejudge(t.s, false);
+	assert_int_equal(state_of(b, 1), SCHED_READY);
+}
+
+static void test_backoff(void **state)
+{
+	(void)state;
+	struct letter *l[30];
+	for (unsigned k = 0; k < 30; k++)
+		l[k] = submit_to(2);
+	settle();
+	struct attempt why = { .outcome = OUTCOME_DEFERRED, .reply = "connection refused" };
+	sched_unreachable(t.s, "mx:d2", &why, false);
+	settle();
+	struct sched_view v;
+	assert_true(sched_find(t.s, rid_of(l[0]->m.id, 1), &v));
+	assert_int_equal(v.attempts, 1);
+	assert_true(sched_find(t.s, rid_of(l[29]->m.id, 1), &v));
+	assert_int_equal(v.attempts, 0);
+	assert_int_equal(v.state, SCHED_DEFERRED);
+	struct sched_dest_view d;
+	assert_true(sched_dest(t.s, "mx:d2", &d));
+	assert_true(d.backoff_until_ms > loop_wall_ms(t.loop));
+	assert_string_equal(d.reply, "connection refused");
+	t.kicks = 0;
+	(void)submit_to(2);
+	settle();
+	assert_int_equal(t.kicks, 0);
+	loop_advance(t.loop, 40000);
+	assert_true(t.kicks > 0);
+	want("mx:d2");
+	assert_int_equal(t.given_n, 1);
+	answer(OUTCOME_DELIVERED);
+}
+
+static void test_permanent(void **state)
+{
+	(void)state;
+	for (unsigned k = 0; k < 200; k++)
+		(void)submit_to(2);
+	settle();
+	struct attempt why = { .outcome = OUTCOME_FAILED, .code = 550, .reply = "no such domain" };
+	t.cached = false;
+	sched_unreachable(t.s, "mx:d2", &why, true);
+	settle();
+	struct sched_counts c;
+	uint64_t messages;
+	int64_t oldest;
+	sched_totals(t.s, &c, &messages, &oldest);
+	assert_int_equal(c.total, 0);
+	assert_int_equal(messages, 0);
+	assert_int_equal(t.recorded_n, 200);
+	(void)submit_to(2); /* what comes later is tried anew */
+	t.kicks = 0;
+	settle();
+	assert_int_equal(t.kicks, 1);
+}
+
+static void test_report_before_end(void **state)
+{
+	(void)state;
+	struct letter *l = submit_to(2);
+	t.keep_tickets = true;
+	want("mx:d2");
+	answer(OUTCOME_FAILED);
+	assert_int_equal(t.recorded_n, 0);
+	assert_int_equal(state_of(l, 1), SCHED_ACTIVE);
+	assert_false(sched_trash(t.s, rid_of(l->m.id, 1), true));
+	sched_failed_recorded(t.s, t.tickets[0]);
+	assert_int_equal(t.recorded_n, 1);
+	assert_int_equal(state_of(l, 1), SCHED_STATE__COUNT);
+}
+
+static void test_trash_keeps_the_schedule(void **state)
+{
+	(void)state;
+	struct letter *l = submit_to(2);
+	want("mx:d2");
+	answer(OUTCOME_DEFERRED);
+	struct sched_view before, after;
+	assert_true(sched_find(t.s, rid_of(l->m.id, 1), &before));
+	assert_true(sched_trash(t.s, before.rid, true));
+	assert_false(sched_trash(t.s, before.rid, true));
+	int64_t was;
+	assert_false(sched_retry(t.s, before.rid, &was));
+	assert_int_equal(state_of(l, 1), SCHED_TRASH);
+	assert_true(sched_trash(t.s, before.rid, false));
+	assert_true(sched_find(t.s, before.rid, &after));
+	assert_memory_equal(&before, &after, sizeof(before));
+}
+
+static void test_routes(void **state)
+{
+	(void)state;
+	struct letter *l = submit_to(1);
+	settle();
+	(void)snprintf(t.route, sizeof(t.route), "smarthost:h:25");
+	sched_rejudge(t.s, true);
+	settle();
+	assert_string_equal(t.kicked, "smarthost:h:25");
+	want("mx:d1");
+	assert_int_equal(t.given_n, 0);
+	t.undecided = true;
+	sched_rejudge(t.s, true);
+	settle(); /* read and decided: smarthost */
+	want("smarthost:h:25");
+	assert_int_equal(t.given_n, 1);
+	answer(OUTCOME_DEFERRED);
+	t.undecided = false;
+	t.route[0] = '\0';
+	sched_rejudge(t.s, true); /* the two groups of domain 1 become one */
+	loop_advance(t.loop, 90000);
+	settle();
+	want("mx:d1");
+	assert_int_equal(t.given_n, 1);
+	answer(OUTCOME_DEFERRED);
+	(void)snprintf(t.route, sizeof(t.route), "reject");
+	sched_rejudge(t.s, true);
+	loop_advance(t.loop, 300000);
+	settle();
+	assert_int_equal(state_of(l, 1), SCHED_STATE__COUNT);
+	assert_int_equal(t.recorded[t.recorded_n - 1].attempt.outcome, OUTCOME_FAILED);
+}
+
+static void test_unreadable(void **state)
+{
+	(void)state;
+	struct letter *l = submit_to(2);
+	t.cached = false;
+	t.read_error = ERR_CORRUPT;
+	want("mx:d2");
+	assert_int_equal(t.given_n, 0);
+	struct sched_view v;
+	assert_true(sched_find(t.s, rid_of(l->m.id, 1), &v));
+	assert_int_equal(v.state, SCHED_DEFERRED);
+	assert_non_null(strstr(t.recorded[0].attempt.reply, "broken"));
+	t.read_error = ERR_UNKNOWN;
+	loop_advance(t.loop, 3700000);
+	want("mx:d2");
+	assert_int_equal(state_of(l, 1), SCHED_STATE__COUNT);
+}
+
+/* Groups of one next hop take turns: a large one does not starve a small one. */
+static void test_fair(void **state)
+{
+	(void)state;
+	(void)snprintf(t.route, sizeof(t.route), "mx:d2");
+	for (unsigned k = 0; k < 50; k++)
+		(void)submit_to(2);
+	struct letter *small = submit_to(1);
+	for (unsigned k = 0; k < 2; k++) {
+		want("mx:d2");
+		answer(OUTCOME_DELIVERED);
+	}
+	assert_int_equal(state_of(small, 1), SCHED_STATE__COUNT);
+}
+
+/* --- a random walk ---------------------------------------------------------------------------- */
+
+static void check_counts(void)
+{
+	struct sched_counts by_record = { .total = 0 }, by_group = { .total = 0 };
+	for (uint32_t p = 0; p < sched_places(t.s); p++) {
+		struct sched_view v;
+		if (!sched_at(t.s, p, &v))
+			continue;
+		by_record.state[v.state]++;
+		by_record.total += v.state != SCHED_TRASH;
+	}
+	uint64_t messages;
+	int64_t oldest;
+	sched_totals(t.s, &by_group, &messages, &oldest);
+	assert_memory_equal(&by_record, &by_group, sizeof(by_record));
+	uint64_t expect = 0;
+	for (unsigned k = 0; k < t.letters_n; k++) {
+		bool any = false;
+		for (unsigned n = 1; n <= RCPTS; n++)
+			any = any || state_of(&t.letters[k], n) != SCHED_STATE__COUNT;
+		expect += any;
+	}
+	assert_int_equal(messages, expect);
+}
+
+static void step(void)
+{
+	static const enum outcome outcomes[] = { OUTCOME_DELIVERED, OUTCOME_DEFERRED,
+						 OUTCOME_DEFERRED, OUTCOME_FAILED };
+	char key[32];
+	(void)snprintf(key, sizeof(key), "mx:d%d", rand() % DOMAINS + 1);
+	unsigned k = t.letters_n > 0 ? (unsigned)rand() % t.letters_n : 0;
+	struct rid rid = rid_of(t.letters[k].m.id, (unsigned)rand() % RCPTS + 1);
+	struct attempt why = { .outcome = OUTCOME_DEFERRED, .reply = "down" };
+	int64_t was;
+	switch (rand() % 14) {
+	case 0:
+	case 1:
+	case 2:
+		if (t.letters_n < MESSAGES)
+			(void)submit(1 + (unsigned)rand() % RCPTS,
+				     (uint32_t[]){ (uint32_t)rand() % DOMAINS + 1,
+						   (uint32_t)rand() % DOMAINS + 1,
+						   (uint32_t)rand() % DOMAINS + 1 });
+		break;
+	case 3:
+	case 4:
+	case 5:
+		want(key);
+		if (t.given_n > 0)
+			answer(outcomes[rand() % 4]);
+		break;
+	case 6:
+		loop_advance(t.loop, rand() % 200000);
+		break;
+	case 7:
+		t.held_domain = (uint32_t)rand() % (DOMAINS + 1);
+		sched_rejudge(t.s, false);
+		break;
+	case 8:
+		t.asked_sender_hold = t.asked_sender_hold != 0 ? 0 : 9;
+		if (t.asked_sender_hold == 0)
+			(void)sched_unhold(t.s, 9);
+		sched_rejudge(t.s, false);
+		break;
+	case 9:
+		(void)sched_trash(t.s, rid, rand() % 2 == 0);
+		break;
+	case 10:
+		(void)sched_retry(t.s, rid, &was);
+		break;
+	case 11:
+		t.undecided = rand() % 2 == 0;
+		(void)snprintf(t.route, sizeof(t.route), "%s", rand() % 2 ? "smarthost:h:25" : "");
+		sched_rejudge(t.s, true);
+		break;
+	case 12:
+		sched_unreachable(t.s, key, &why, rand() % 4 == 0);
+		break;
+	default:
+		(void)sched_remove(t.s, rid);
+		break;
+	}
+	settle();
+}
+
+static void test_random(void **state)
+{
+	for (unsigned seed = 1; seed <= 12; seed++) {
+		srand(seed);
+		for (unsigned k = 0; k < 1500; k++) {
+			t.cached = rand() % 2 == 0;
+			step();
+			check_counts();
+		}
+		/* whatever was done, what is left can be delivered to the last recipient */
+		t.held_domain = t.asked_sender_hold = 0;
+		t.undecided = false;
+		t.route[0] = '\0';
+		(void)sched_unhold(t.s, 9);
+		sched_rejudge(t.s, true);
+		sched_end_backoff(t.s, NULL);
+		struct sched_counts c;
+		uint64_t messages = 1;
+		int64_t oldest;
+		for (unsigned round = 0; messages > 0 && round < 4000; round++) {
+			for (unsigned k = 0; k < t.letters_n; k++)
+				for (unsigned n = 1; round == 0 && n <= RCPTS; n++)
+					(void)sched_trash(t.s, rid_of(t.letters[k].m.id, n), false);
+			loop_advance(t.loop, 4000);
+			for (unsigned d = 1; d <= DOMAINS; d++) {
+				char key[32];
+				(void)snprintf(key, sizeof(key), "mx:d%u", d);
+				want(key);
+				if (t.given_n > 0)
+					answer(OUTCOME_DELIVERED);
+			}
+			sched_totals(t.s, &c, &messages, &oldest);
+		}
+		assert_int_equal(messages, 0);
+		assert_int_equal(teardown(state), 0);
+		assert_int_equal(setup(state), 0);
+	}
+}
+
+int main(void)
+{
+#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(test_delivery),	T(test_retry_grows),	   T(test_expires),
+		T(test_hold_is_a_rule), T(test_hold_that_asks),	   T(test_backoff),
+		T(test_permanent),	T(test_report_before_end), T(test_trash_keeps_the_schedule),
+		T(test_routes),		T(test_unreadable),	   T(test_fair),
+		T(test_random),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
