@@ -1,0 +1,99 @@
+/*
+ * env - what the handlers of the control protocol work on: the relay's parts, put together by the
+ * wiring (core/app), and what they do with them in common.
+ *
+ * Owner:   the wiring owns everything here. Context: loop thread only.
+ */
+#ifndef CTL_ENV_H
+#define CTL_ENV_H
+
+#include <jansson.h>
+
+#include "ctl/ctl.h"
+#include "outcome/classify.h"
+#include "policy/allow.h"
+#include "policy/holds.h"
+#include "queue/queue.h"
+#include "route/resolve.h"
+#include "route/routes.h"
+#include "sched/sched.h"
+#include "smtpin/smtpin.h"
+#include "smtpout/smtpout.h"
+#include "stats/rates.h"
+
+struct actions; /* ctl/actions.h */
+
+struct ctl_env {
+	struct loop *loop;
+	struct queue *queue;
+	struct sched *sched;
+	struct holds *holds;
+	struct routes *routes;
+	struct allow *allow;
+	struct resolver *resolver;
+	struct classify_rules *rules;
+	struct smtpin *smtpin;
+	struct smtpout *smtpout;
+	struct ctl *ctl;
+	struct actions *actions;
+	struct rates rates;
+	const char *hostname;
+	int64_t started_ms; /* wall clock */
+	int64_t undo_window_ms;
+	int64_t bounce_grace_ms;
+	bool disk_full;
+	/* Generation numbers for topic `changes`; whoever changes these objects counts up. */
+	uint64_t holds_generation;
+	uint64_t routes_generation;
+	uint64_t allow_generation;
+	uint64_t actions_generation;
+};
+
+/* The table of handlers and the services of struct ctl_services (ctl/services.c). */
+extern const struct ctl_services ctl_services;
+
+/* --- rows (ctl/rows.c) ------------------------------------------------------------------------ */
+
+/* What is known of a recipient for filters: the stored row with the scheduler's state over it. */
+void env_filter_row(const struct ctl_env *env, const struct queue_entry *e, struct filter_row *ret);
+/* The same for a group: domain, stream, and the provider when it is known. */
+void env_group_row(const struct ctl_env *env, uint32_t domain, uint32_t stream,
+		   struct filter_row *ret);
+/* The same for a message that is about to be tried or just came in. v may be NULL. */
+void env_rcpt_row(const struct ctl_env *env, const struct message *m, const struct message_rcpt *r,
+		  const struct sched_view *v, struct filter_row *ret);
+/* A row of entity "message"; owned. */
+json_t *env_message_json(const struct ctl_env *env, const struct queue_entry *e);
+/* Rows of entity "message" for given recipients, in that order, those that are gone left out. */
+typedef void env_rows_fn(void *arg, json_t *rows_take, const struct err *err);
+void env_message_rows(struct ctl_env *env, const struct rid *rids, size_t n, env_rows_fn *fn,
+		      void *arg);
+/* An event for subscribers and lists; owned. */
+json_t *env_event_json(const struct ctl_env *env, const struct queue_event *e);
+
+/* A time for JSON: RFC 3339, or null for 0. */
+json_t *env_time(int64_t wall_ms);
+/* Seconds from a wall clock time until now (>= 0), or null for 0. */
+json_t *env_age(const struct ctl_env *env, int64_t wall_ms);
+
+/* --- selections (ctl/select.c) ---------------------------------------------------------------- */
+
+/*
+ * All queued recipients (not in the trash) that match, in the order of their ids; those in delivery
+ * are only counted. Works in slices: groups and records where domain, stream, provider, state, id,
+ * age, attempts, next, code and class decide, the store where more is asked.
+ */
+struct selection {
+	struct rid *rids; /* owned by the receiver: selection_done() */
+	size_t n;
+	size_t in_delivery;
+};
+void selection_done(struct selection *s);
+typedef void select_fn(void *arg, struct selection *take, const struct err *err);
+struct select;
+struct select *select_start(struct ctl_env *env, const struct filter *borrow, select_fn *fn,
+			    void *arg);
+/* Its fn is not called any more. */
+void select_cancel(struct select **sp);
+
+#endif

@@ -1,0 +1,55 @@
+/*
+ * allow - the allowlist: networks that may relay without authentication.
+ *
+ * Model:   entries are objects of the store (kind "allow", id is the canonical network); this is
+ *          what is asked for every connection. The most specific network that has an address
+ *          decides. An entry past its end counts no more.
+ * Owner:   entries belong to the list; pointers stay valid until the next change of it.
+ * Context: loop thread; pure but for the counters.
+ * Limits:  ALLOW_MAX entries.
+ */
+#ifndef POLICY_ALLOW_H
+#define POLICY_ALLOW_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/ipnet.h"
+#include "base/str.h"
+
+#define ALLOW_MAX 100000
+
+struct allow_entry {
+	struct ipnet net;
+	char text[IPNET_TEXT_LEN]; /* canonical; the entry's id */
+	char *note;
+	char *by;
+	int64_t created_ms;
+	int64_t expires_ms;  /* 0: never */
+	int64_t last_hit_ms; /* 0: none since the start */
+	uint64_t hits;
+};
+
+struct allow;
+struct allow *allow_new(void);
+void allow_free(struct allow **ap);
+/* From and to the text that the store keeps. A second entry of the same network replaces it, and
+ * keeps its counters. ERR_LIMIT, ERR_CORRUPT. */
+int allow_put(struct allow *a, const char *json, struct err *err) MUST_CHECK;
+json_t *allow_json(const struct allow_entry *e); /* owned */
+bool allow_drop(struct allow *a, struct str network);
+const struct allow_entry *allow_find(const struct allow *a,
+				     struct str network); /* exactly this one */
+/* The entry that lets this address relay, or NULL. */
+const struct allow_entry *allow_check(const struct allow *a, const struct ipaddr *client,
+				      int64_t now_ms);
+/* The same for a connection: counts it. */
+const struct allow_entry *allow_hit(struct allow *a, const struct ipaddr *client, int64_t now_ms);
+/* In the order of the networks. */
+size_t allow_n(const struct allow *a);
+const struct allow_entry *allow_at(const struct allow *a, size_t i);
+
+#endif

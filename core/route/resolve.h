@@ -1,0 +1,87 @@
+/*
+ * resolve - from a next hop to hosts and addresses, in the order in which they are tried.
+ *
+ * Model:   "mx:DOMAIN" follows RFC 5321, 5.1: MX by preference (equal ones shuffled at each
+ *          answer), the implicit MX without any, null MX (RFC 7505), CNAME; our own name or
+ *          addresses among the hosts cut the list there, and an empty rest is a loop. A smarthost
+ *          "HOST:PORT" is an address or a name with A or AAAA records. Answers are kept as long as
+ *          their TTL says, between RESOLVE_TTL_MIN_S and RESOLVE_TTL_MAX_S; failures for
+ *          RESOLVE_FAIL_S.
+ *          A domain's provider is the site of its mail exchangers: the registered domain of the
+ *          most preferred host ("google.com"), and the domain itself for an implicit MX.
+ * Owner:   the answer borrows for the length of the callback.
+ * Context: loop thread. A callback comes once, never from inside resolver_ask(); after
+ *          resolver_cancel() none comes.
+ * Errors:  a failure is an answer (struct resolve_failure), ready for an attempt's record.
+ * Limits:  below.
+ */
+#ifndef ROUTE_RESOLVE_H
+#define ROUTE_RESOLVE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/ipnet.h"
+#include "base/str.h"
+#include "mail/reply.h"
+
+#define RESOLVE_HOSTS_MAX 16	 /* hosts of one answer */
+#define RESOLVE_ADDRESSES_MAX 16 /* addresses of one host */
+#define RESOLVE_CACHE_MAX 100000 /* next hops remembered; the least used one makes room */
+#define RESOLVE_TTL_MIN_S 30
+#define RESOLVE_TTL_MAX_S 3600
+#define RESOLVE_FAIL_S 30
+
+struct loop;
+struct resolver;
+
+struct resolve_host {
+	const char *name; /* lower case, without the last dot; the address text for a literal */
+	uint16_t preference;
+	const struct ipaddr *addresses; /* v6 and v4 in the order of trying */
+	size_t addresses_n;
+};
+
+struct resolve_failure {
+	bool permanent; /* no such domain, null MX, a loop; else DNS is in trouble */
+	char enhanced[SMTP_ENHANCED_LEN]; /* 5.1.2, 5.1.10, 5.4.6, 4.4.3 */
+	char text[256];			  /* in plain words, with the names */
+};
+
+struct resolve_answer {
+	const struct resolve_host *hosts; /* those with addresses; n 0: see failure */
+	size_t hosts_n;
+	uint16_t port;			       /* of the next hop */
+	const char *provider;		       /* "" for a smarthost */
+	const struct resolve_failure *failure; /* NULL when there are hosts */
+};
+
+struct resolver_config {
+	const char *hostname;	    /* this relay's own name: an MX that would be a loop */
+	const char *const *servers; /* ADDRESS:PORT; none: the system's */
+	size_t servers_n;
+	uint16_t mx_port;	  /* 25 */
+	const struct ipaddr *own; /* our addresses, with mx_port: a loop. May be NULL. */
+	size_t own_n;
+};
+
+/* The provider of a domain became known or changed. Called before the answers that wait for it. */
+typedef void resolver_provider_fn(void *arg, struct str domain, const char *provider);
+
+int resolver_new(struct loop *l, const struct resolver_config *cfg, resolver_provider_fn *fn,
+		 void *arg, struct resolver **ret_resolver, struct err *err) MUST_CHECK;
+void resolver_free(struct resolver **rp);
+
+/* next_hop: "mx:DOMAIN" or "smarthost:HOST:PORT". Answers a number for resolver_cancel(), never 0.
+ */
+typedef void resolve_fn(void *arg, const struct resolve_answer *answer);
+uint64_t resolver_ask(struct resolver *r, const char *next_hop, resolve_fn *fn, void *arg);
+void resolver_cancel(struct resolver *r, uint64_t ask);
+/* Forgets what is remembered about a next hop, or everything (NULL). Providers stay. */
+void resolver_forget(struct resolver *r, const char *next_hop);
+/* NULL while it is not known. Borrows until the loop turns. */
+const char *resolver_provider(const struct resolver *r, struct str domain);
+
+#endif

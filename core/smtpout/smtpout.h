@@ -1,0 +1,73 @@
+/*
+ * smtpout - the client's side of SMTP: sessions to next hops, started when there is something
+ * ready and ended when there is not.
+ *
+ * Model:   smtpout_kick() says that n records are ready for a next hop. It is resolved, and
+ *          sessions are opened as the limits allow: more while there is work for them, over hosts
+ *          and addresses in their order. A session asks the scheduler for one transaction after the
+ *          other (sched_want), gets each by smtpout_give(), speaks it (pipelined where offered),
+ *          and hands the result of every recipient to sched_done(); what a broken connection left
+ *          untried goes back (sched_give_back). A next hop none of whose hosts can be reached is
+ *          reported once (sched_unreachable). A session with nothing to do stays open for a moment
+ *          (SMTPOUT_IDLE_MS), then quits.
+ *          A recipient's attempt has what the peer said for it: the reply to its RCPT when that
+ *          refused it, else the one that decided the transaction.
+ * Owner:   smtpout borrows loop, scheduler and resolver; free it before them.
+ * Context: loop thread only.
+ * Errors:  none; everything that happens is an attempt's outcome.
+ * Limits:  struct smtpout_config; 0 takes the default named there.
+ */
+#ifndef SMTPOUT_SMTPOUT_H
+#define SMTPOUT_SMTPOUT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "queue/queue.h"
+#include "route/resolve.h"
+#include "sched/sched.h"
+
+#define SMTPOUT_IDLE_MS 2000
+
+struct smtpout;
+
+struct smtpout_config {
+	const char *hostname;	     /* for EHLO; copied */
+	unsigned connections_max;    /* all together: 500 */
+	unsigned per_hop_max;	     /* of one next hop: 20 */
+	unsigned per_connection_max; /* transactions of one connection: 100 */
+	int64_t connect_ms;	     /* to one address: 20 s */
+	int64_t greeting_ms;	     /* and EHLO: 60 s */
+	int64_t command_ms;	     /* MAIL, RCPT, DATA: 120 s (RFC 5321, 4.5.3.2 says 5 min) */
+	int64_t data_ms;	     /* to send the content, without progress: 180 s */
+	int64_t end_ms;		     /* for the reply to the end of data: 600 s */
+};
+
+struct smtpout *smtpout_new(struct loop *l, const struct smtpout_config *cfg, struct sched *s,
+			    struct resolver *r);
+/* Ends every session at once; what they had is given back first. */
+void smtpout_free(struct smtpout **op);
+
+/* sched_ops.kick and sched_ops.give lead here. */
+void smtpout_kick(struct smtpout *o, const char *next_hop, unsigned n);
+void smtpout_give(struct smtpout *o, uint64_t token, const struct message *m_take,
+		  const unsigned *rcpts_n, unsigned n);
+/*
+ * Takes on nothing new; sessions end after the transaction that they are in, at the latest after
+ * grace_ms. done() when all have (also at once, but never from inside the call).
+ */
+typedef void smtpout_drained_fn(void *arg);
+void smtpout_drain(struct smtpout *o, int64_t grace_ms, smtpout_drained_fn *done, void *arg);
+
+unsigned smtpout_connections(const struct smtpout *o); /* open or opening */
+
+/* What happens with a next hop now, for `why`. False: there is no connection to it. */
+struct smtpout_hop_view {
+	unsigned connections; /* open */
+	unsigned opening;
+	unsigned limit;	     /* connections that it may have now */
+	bool waits_for_room; /* the limit of all connections keeps it from opening more */
+};
+bool smtpout_hop(const struct smtpout *o, const char *next_hop, struct smtpout_hop_view *ret);
+
+#endif
