@@ -62,6 +62,8 @@ void env_group_row(const struct ctl_env *env, uint32_t domain, uint32_t stream,
 /* The same for a message that is about to be tried or just came in. v may be NULL. */
 void env_rcpt_row(const struct ctl_env *env, const struct message *m, const struct message_rcpt *r,
 		  const struct sched_view *v, struct filter_row *ret);
+/* The same for an event. */
+void env_event_row(const struct ctl_env *env, const struct queue_event *e, struct filter_row *ret);
 /* A row of entity "message"; owned. */
 json_t *env_message_json(const struct ctl_env *env, const struct queue_entry *e);
 /* Rows of entity "message" for given recipients, in that order, those that are gone left out. */
