@@ -41,6 +41,33 @@ PROGRAMS = $(if $(wildcard core/app/main.c),weir-relayd) $(if $(wildcard tui/app
 .PHONY: all
 all: $(LIB) links
 
+# --- the two commands of README -------------------------------------------------------------------
+
+# Each installs what is missing, then starts make anew: only then are the packages' flags known.
+.PHONY: demo test deps
+demo: deps
+	@$(MAKE) --no-print-directory -j2 all
+	@./build/weir demo
+test: deps-test
+	@$(MAKE) --no-print-directory test-all
+
+deps:
+	@dist/install-deps build
+.PHONY: deps-test deps-full
+deps-test:
+	@dist/install-deps test
+deps-full:
+	@dist/install-deps full
+
+# Everything that must pass, the quick first.
+.PHONY: test-all
+test-all:
+	@$(MAKE) --no-print-directory -j2 all
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory -j2 check
+	@$(MAKE) --no-print-directory -j2 SAN=1 check
+	@$(MAKE) --no-print-directory check-system
+
 $(BUILD)/weir-relayd: $(patsubst %.c,$(BUILD)/%.o,$(wildcard core/app/*.c)) $(LIB)
 	@echo "  LD $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
@@ -77,6 +104,10 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_LIB_OBJ) $(LIB)
 check: $(UNIT_BIN)
 	@tests/run-unit $(UNIT_BIN)
 
+.PHONY: lint
+lint: all
+	@/usr/bin/python3 tests/lint/lint.py $(BUILD)
+
 # Real programs on loopback against the demo world; each test has a directory and ports of its own.
 SYSTEM_TESTS   = tests/system
 SYSTEM_SECONDS = 900
@@ -91,6 +122,23 @@ KILLS = 60
 soak-kill: all
 	@WEIR_BUILD=$(CURDIR)/$(BUILD) WEIR_KILLS=$(KILLS) PYTHONDONTWRITEBYTECODE=1 timeout $(SYSTEM_SECONDS) \
 		/usr/bin/python3 -m pytest -q -s -p no:cacheprovider -m kill tests/system
+
+# Each parser of outside bytes, FUZZ_SECONDS each, from its corpus; what is found stays in build/fuzz.
+FUZZ_SECONDS = 20
+FUZZ_SRC = $(wildcard tests/fuzz/fuzz_*.c)
+FUZZ_BIN = $(FUZZ_SRC:tests/fuzz/%.c=build/clang-fuzz/%)
+.PHONY: fuzz fuzz-build
+fuzz: deps-full
+	@$(MAKE) --no-print-directory -j2 fuzz-build
+	@tests/run-fuzz $(FUZZ_SECONDS) $(FUZZ_BIN)
+fuzz-build:
+	@$(MAKE) --no-print-directory CC=clang BUILD=build/clang-fuzz SAN=1 \
+		EXTRA_CFLAGS=-fsanitize=fuzzer-no-link fuzz-link
+.PHONY: fuzz-link
+fuzz-link: $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/%)
+$(BUILD)/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(TEST_LIB_OBJ) $(LIB)
+	@echo "  LD $@"
+	@$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS) -lcmocka -lvterm -lutil
 
 .PHONY: clean
 clean:

@@ -30,10 +30,10 @@
 #include "mail/msgid.h"
 #include "proto/proto.h"
 
-#define CTL_CONNS_UID 32		    /* connections of one account */
-#define CTL_CONNS_MAX 256		    /* of all; then accepting waits */
-#define CTL_CALLS_UID (4 * PROTO_CALLS_MAX) /* of one account, also of connections that have gone  \
-					     */
+#define CTL_CONNS_UID 32  /* connections of one account */
+#define CTL_CONNS_MAX 256 /* of all; then accepting waits */
+/* Calls of one account, also of connections that have gone. */
+#define CTL_CALLS_UID (4 * PROTO_CALLS_MAX)
 #define CTL_OUT_MAX ((size_t)8 * 1024 * 1024) /* answers waiting to be read */
 #define CTL_OUT_HIGH ((size_t)1024 * 1024)    /* above, no further request is read */
 #define CTL_PUSH_HIGH ((size_t)256 * 1024)    /* above, pushes are dropped */

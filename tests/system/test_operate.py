@@ -1,5 +1,6 @@
 """What operators do: hold, release, retry, delete, bounce, undo; plans, refusals, roles."""
 
+import json
 import subprocess
 
 import pytest
@@ -246,3 +247,18 @@ def test_a_viewer_reads_and_changes_nothing(stranger):
     refused = stranger("hold", "all", "--reason", "r")
     assert refused.returncode == 4 and "operator" in refused.stderr
     assert stranger("allow", "add", "0.0.0.0/0").returncode == 4
+
+
+def test_route_order(relay):
+    """Routes are moved, and route test says which one decides."""
+    relay.weir("route", "add", "--to", "discard", "--match", "domain:fast.example", "--note", "first")
+    relay.weir("route", "add", "--to", "reject", "--match", "to:*@fast.example", "--note", "second")
+    first, second = relay.weir("route", "list")
+    assert first["to"] == "reject", "a new route comes first"
+    assert relay.weir("route", "test", "anna@fast.example")["to"] == "reject"
+    relay.weir("route", "move", first["id"], "--reason", "order")
+    assert [r["id"] for r in relay.weir("route", "list")] == [second["id"], first["id"]]
+    decided = relay.weir("route", "test", "anna@fast.example")
+    assert decided["route"] == second["id"] and decided["to"] == "discard" and decided["text"]
+    elsewhere = relay.weir("route", "test", "anna@gmail.com")
+    assert elsewhere["to"] == "mx" and "google" in json.dumps(elsewhere["next_hops"])
