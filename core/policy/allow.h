@@ -4,6 +4,8 @@
  * Model:   entries are objects of the store (kind "allow", id is the canonical network); this is
  *          what is asked for every connection. The most specific network that has an address
  *          decides. An entry past its end counts no more.
+ * Stored:  {"network", "note", "by", "created_ms", "expires_ms"}; times in wall clock
+ *          milliseconds, 0 or absent: none.
  * Owner:   entries belong to the list; pointers stay valid until the next change of it.
  * Context: loop thread; pure but for the counters.
  * Limits:  ALLOW_MAX entries.

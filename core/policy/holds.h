@@ -5,8 +5,12 @@
  *          "hold", id "h1", "h2", …; the number is what the scheduler keeps). Holds on one domain,
  *          provider or stream, and on all, decide for a whole group of recipients by look-up.
  *          Others ask: for more than a group can say, each recipient is judged by itself.
+ *          A hold past its expires_ms covers until it is ended (ended_ms), which is what tells the
+ *          scheduler.
  *          A hold that ended leaves its time behind as long as it matters: it made lifetimes
  *          longer (unless keep_expiry).
+ * Stored:  {"id", "target", "reason", "by", "created_ms", "expires_ms", "ended_ms", "keep_expiry"};
+ *          times in wall clock milliseconds, 0 or absent: none.
  * Owner:   holds belong to the list; pointers stay valid until the next change of it.
  * Context: loop thread; pure.
  * Limits:  HOLDS_MAX active ones.
@@ -34,7 +38,7 @@ struct hold {
 	int64_t expires_ms; /* 0: never */
 	int64_t ended_ms;   /* 0: active */
 	bool keep_expiry;
-	bool asks; /* depends on more than domain, provider and stream */
+	bool asks; /* depends on more than domain, provider, stream and relay */
 };
 
 struct holds;
@@ -52,11 +56,15 @@ size_t holds_n(const struct holds *h);
 const struct hold *holds_at(const struct holds *h, size_t i);
 
 /*
- * The active hold that covers a row, the oldest first; 0: none. *ret_asks: some active hold cannot
- * be decided from what is known of the row.
+ * The active hold that covers a row, the oldest first; 0: none. *ret_asks: an active hold that
+ * would come before that one (or any, when there is none) cannot be decided from what is known of
+ * the row.
  */
 uint32_t holds_judge(const struct holds *h, const struct filter_row *row, bool *ret_asks);
-/* How long ended and active holds stopped the lifetime of a row that was received at received_ms.
+/*
+ * How long ended and active holds stopped the lifetime of a row that was received at received_ms,
+ * up to row->now_ms. Time under several holds counts once. A hold that cannot be decided from what
+ * is known counts: mail is rather kept too long than given up too early.
  */
 int64_t holds_extra_life(const struct holds *h, const struct filter_row *row, int64_t received_ms);
 /* The earliest time at which an active hold ends by itself; 0: none does. */

@@ -1,0 +1,146 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "policy/allow.h"
+
+static void put(struct allow *a, const char *network, int64_t expires_ms)
+{
+	AUTO_FREE char *json = xasprintf("{\"network\":\"%s\",\"note\":\"n\",\"by\":\"root\","
+					 "\"created_ms\":5,\"expires_ms\":%lld}",
+					 network, (long long)expires_ms);
+	struct err err = ERR_INIT;
+
+	if (allow_put(a, json, &err) < 0)
+		fail_msg("%s: %s", network, err.msg);
+}
+
+static const char *who(const struct allow *a, const char *address, int64_t now_ms)
+{
+	struct ipaddr addr;
+	const struct allow_entry *e;
+
+	assert_true(ipaddr_parse(str_of(address), &addr));
+	e = allow_check(a, &addr, now_ms);
+	return e != NULL ? e->text : "nobody";
+}
+
+static void test_most_specific(void **state)
+{
+	static const struct {
+		const char *address;
+		int64_t now_ms;
+		const char *network;
+	} cases[] = {
+		{ "10.1.2.3", 50, "10.1.0.0/16" },
+		{ "10.1.2.3", 100, "10.0.0.0/8" }, /* the /16 ended */
+		{ "10.2.0.1", 50, "10.0.0.0/8" },
+		{ "10.1.9.9", 50, "10.1.9.9" },
+		{ "192.0.2.1", 50, "nobody" },
+		{ "::ffff:10.2.0.1", 50, "10.0.0.0/8" },
+		{ "2001:db8:1::5", 50, "2001:db8:1::/48" },
+		{ "2001:db8:2::5", 50, "2001:db8::/32" },
+		{ "2001:db9::1", 50, "nobody" },
+	};
+	struct allow *a = allow_new();
+
+	(void)state;
+	put(a, "10.0.0.0/8", 0);
+	put(a, "10.1.0.0/16", 100);
+	put(a, "10.1.9.9", 0);
+	put(a, "2001:db8::/32", 0);
+	put(a, "2001:db8:1::/48", 0);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		assert_string_equal(who(a, cases[i].address, cases[i].now_ms), cases[i].network);
+	assert_true(allow_drop(a, STR("10.1.9.9")));
+	assert_false(allow_drop(a, STR("10.1.9.9")));
+	assert_false(allow_drop(a, STR("10.0.0.0/9")));
+	assert_string_equal(who(a, "10.1.9.9", 50), "10.1.0.0/16");
+	allow_free(&a);
+}
+
+/* The widest networks of one family say nothing about the other. */
+static void test_families(void **state)
+{
+	struct allow *a = allow_new();
+
+	(void)state;
+	put(a, "::/0", 0);
+	assert_string_equal(who(a, "192.0.2.1", 0), "nobody");
+	assert_string_equal(who(a, "2001:db8::1", 0), "::/0");
+	put(a, "0.0.0.0/0", 0);
+	assert_true(allow_drop(a, STR("::/0")));
+	assert_string_equal(who(a, "192.0.2.1", 0), "0.0.0.0/0");
+	assert_string_equal(who(a, "2001:db8::1", 0), "nobody");
+	allow_free(&a);
+}
+
+static void test_counters_and_order(void **state)
+{
+	struct allow *a = allow_new();
+	struct ipaddr addr;
+	json_t *json;
+	char *text;
+
+	(void)state;
+	assert_true(ipaddr_parse(STR("10.0.0.7"), &addr));
+	put(a, "192.0.2.0/24", 0);
+	put(a, "10.0.0.0/8", 0);
+	put(a, "2001:db8::/32", 0);
+	put(a, "10.0.0.0/16", 1);
+	assert_int_equal(allow_n(a), 4);
+	assert_string_equal(allow_at(a, 0)->text, "10.0.0.0/8");
+	assert_string_equal(allow_at(a, 1)->text, "10.0.0.0/16");
+	assert_string_equal(allow_at(a, 2)->text, "192.0.2.0/24");
+	assert_string_equal(allow_at(a, 3)->text, "2001:db8::/32");
+	assert_non_null(allow_hit(a, &addr, 77));
+	assert_non_null(allow_hit(a, &addr, 78));
+	put(a, "10.0.0.0/8", 99); /* changed: counters stay */
+	assert_int_equal(allow_n(a), 4);
+	assert_int_equal(allow_find(a, STR("10.0.0.0/8"))->hits, 2);
+	assert_int_equal(allow_at(a, 0)->last_hit_ms, 78);
+	json = allow_json(allow_at(a, 0));
+	text = json_dumps(json, JSON_COMPACT);
+	assert_int_equal(allow_put(a, text, NULL), 0);
+	assert_int_equal(allow_at(a, 0)->expires_ms, 99);
+	assert_int_equal(allow_at(a, 0)->created_ms, 5);
+	assert_string_equal(allow_at(a, 0)->note, "n");
+	assert_string_equal(allow_at(a, 0)->by, "root");
+	free(text);
+	json_decref(json);
+	allow_free(&a);
+}
+
+static void test_damaged(void **state)
+{
+	static const char *const bad[] = {
+		"", "{", "[]", "{\"network\":\"10.0.0.1/8\"}", "{\"note\":\"x\"}", "{\"network\":7}"
+	};
+	struct allow *a = allow_new();
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		struct err err = ERR_INIT;
+		assert_int_equal(allow_put(a, bad[i], &err), -ERR_CORRUPT);
+		assert_int_not_equal(err.msg[0], 0);
+	}
+	assert_int_equal(allow_n(a), 0);
+	allow_free(&a);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_most_specific),
+		cmocka_unit_test(test_families),
+		cmocka_unit_test(test_counters_and_order),
+		cmocka_unit_test(test_damaged),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
