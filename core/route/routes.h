@@ -4,6 +4,7 @@
  * Model:   a route is a filter and what to do: mx, smarthost:HOST:PORT, hold, reject, discard. The
  *          first one that matches decides; without one it is mx. Each is an object of the store
  *          (kind "route", id "r1", "r2", …) with a place in the order.
+ * Stored:  {"id", "place", "match", "to", "note", "by", "created_ms"}.
  * Owner:   routes belong to the list; pointers stay valid until the next change of it.
  * Context: loop thread; pure.
  * Limits:  ROUTES_MAX.
@@ -43,17 +44,19 @@ json_t *routes_json(const struct route *x); /* owned; what the store keeps */
 bool routes_drop(struct routes *r, uint32_t number);
 const struct route *routes_find(const struct routes *r, struct str id);
 uint32_t routes_next_number(const struct routes *r);
-/* A place before the route `before` (or last when NULL). */
+/* A place before the route `before` (or last when NULL). Between the same two neighbours there is
+ * room for some fifty. */
 double routes_place(const struct routes *r, const struct route *before);
 size_t routes_n(const struct routes *r);
 const struct route *routes_at(const struct routes *r, size_t i); /* in their order */
-/* Checks and spells out the text of `to`: ERR_INVALID. */
+/* Checks and spells out the text of `to` ("smarthost:Mail.Example.net" is
+ * "smarthost:mail.example.net:25"): ERR_INVALID. */
 int routes_parse_to(struct str text, char ret_to[static ROUTE_HOP_MAX], struct err *err) MUST_CHECK;
 
 /*
  * The route that decides for a row (NULL: none, mail goes by MX) and its next hop: "mx:DOMAIN",
  * "smarthost:HOST:PORT", "hold", "reject", "discard". False: it cannot be decided from what is
- * known of the row; *ret_hop is "" then.
+ * known of the row; *ret_hop is "" and *ret_route NULL then.
  */
 bool routes_judge(const struct routes *r, const struct filter_row *row, struct str domain,
 		  const struct route **ret_route, char ret_hop[static ROUTE_HOP_MAX]);
