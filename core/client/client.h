@@ -11,15 +11,18 @@
  *
  *          With `stay`, a lost link is made again, later each time; calls wait meanwhile and are
  *          sent again (a change carries a request id by which the relay knows it), and
- *          subscriptions are opened again and pushed `resync`. Without it (the command line) the
- *          first failure answers every call with that error.
+ *          subscriptions are opened again and pushed `resync`. Where trying again needs somebody
+ *          who changes something first (a refused key or password, no role there), the client
+ *          stays LOST until client_hurry(). Without `stay` (the command line) the first failure
+ *          answers every call with that error, and those made later too.
  * Owner:   params are taken; results and pushed data are borrowed for the length of the callback.
  * Context: loop thread. Answers never come from inside client_call(). A call is answered exactly
  *          once, unless it was cancelled before. client_free() answers nothing.
  * Errors:  ERR_NET, ERR_TIMEOUT, ERR_CLOSED, ERR_PROTO: the relay was not reached or got lost;
  *          ERR_DENIED: it does not let us in; ERR_INVALID (param "relay"): no such name. What the
  *          relay refused comes with its own code, parameter and column.
- * Limits:  those of proto/proto.h; a change that waited CLIENT_STALE_MS is not sent any more.
+ * Limits:  those of proto/proto.h: what is more than PROTO_CALLS_MAX waits, a larger request fails.
+ *          A change that waited CLIENT_STALE_MS is not sent any more.
  */
 #ifndef CLIENT_CLIENT_H
 #define CLIENT_CLIENT_H
@@ -32,6 +35,11 @@
 #include "proto/proto.h"
 
 #define CLIENT_STALE_MS 60000
+#define CLIENT_CONNECT_MS 15000
+#define CLIENT_BEAT_MS 5000  /* of silence, then a ping */
+#define CLIENT_DEAD_MS 15000 /* of silence, then the link is lost */
+#define CLIENT_RETRY_FIRST_MS 500
+#define CLIENT_RETRY_MAX_MS 10000
 
 struct loop;
 struct client;
@@ -61,9 +69,10 @@ struct client_view {
 	const char *user;  /* our account there; "" */
 	enum access role;
 	bool was_up;
+	const char *doing;     /* while CONNECTING: "logging in as ops"; else "" */
 	struct err trouble;    /* code 0: none */
 	int64_t heard_wall_ms; /* last bytes from the relay; 0 */
-	int64_t retry_wall_ms; /* next attempt; 0 */
+	int64_t retry_wall_ms; /* next attempt; 0: none before client_hurry() */
 	bool production;       /* the relays file says so */
 };
 
@@ -73,12 +82,17 @@ struct client_ops {
 	/* Answer with client_answer(), at once or later. NULL: every question is refused, and the
 	 * connection fails with a text that says what would have been asked. */
 	void (*ask)(void *arg, const struct client_question *q);
+	/* A question is not to be answered any more: its connection ended. May be NULL. */
+	void (*withdraw)(void *arg, uint64_t question);
+	/* A subscription could not be opened, and is gone. May be NULL. */
+	void (*unsubscribed)(void *arg, uint64_t sub, const struct err *err);
 };
 
 struct client_options {
 	const char *relay;
 	bool stay;
-	int64_t connect_ms; /* for one attempt, without the time of questions: 15 s when 0 */
+	int64_t connect_ms; /* for one attempt, without the time of questions: 0: CLIENT_CONNECT_MS
+			     */
 };
 
 int client_new(struct loop *l, const struct client_options *o, const struct client_ops *ops,
