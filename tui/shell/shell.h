@@ -98,7 +98,7 @@ struct shell_status {
 	char role[32];	  /* of the user there: viewer, operator, admin */
 	char summary[96]; /* right side of the top bar: queue and age in a few words */
 	enum role summary_role;
-	char trouble[160]; /* why it is connecting, lost or refused */
+	char trouble[464]; /* why it is connecting, lost or refused */
 	enum shell_link link;
 	enum action_perm perm;
 	bool production;
