@@ -201,6 +201,39 @@ bool filter_simple_key(const struct filter *f, enum filter_field *ret_field, str
 	return true;
 }
 
+size_t filter_id_ranges(const struct filter *f, struct filter_range *ret, size_t max)
+{
+	const struct filter_term *t = &f->root->term;
+
+	if (f->root->kind != NODE_TERM || t->field != FILTER_ID || t->n > max ||
+	    (t->op != OP_HAS && t->op != OP_EQ))
+		return 0;
+	for (size_t i = 0; i < t->n; i++)
+		ret[i] = (struct filter_range){ .first = (uint64_t)t->values[i].lo,
+						.last = (uint64_t)t->values[i].hi };
+	return t->n;
+}
+
+static bool node_splits(const struct filter_node *n, uint32_t fields, uint32_t known)
+{
+	uint32_t uses = node_uses(n);
+	const struct filter_node *child;
+
+	if ((uses & fields) == 0 || (uses & ~known) == 0)
+		return true;
+	if (n->kind != NODE_AND)
+		return false;
+	STAILQ_FOREACH (child, &n->children, link)
+		if (!node_splits(child, fields, known))
+			return false;
+	return true;
+}
+
+bool filter_splits(const struct filter *f, uint32_t fields, uint32_t known)
+{
+	return node_splits(f->root, fields, known);
+}
+
 const char *filter_field_name(enum filter_field field)
 {
 	ASSERT(field < FILTER__COUNT);

@@ -59,6 +59,22 @@ uint32_t filter_uses(const struct filter *f);
  */
 bool filter_simple_key(const struct filter *f, enum filter_field *ret_field, struct str *ret_value);
 
+/*
+ * When the whole filter asks for ids and nothing else: the recipient ids that it covers, as ranges
+ * with both ends; their number, 0 when it is another filter or there are more than max.
+ */
+struct filter_range {
+	uint64_t first;
+	uint64_t last;
+};
+size_t filter_id_ranges(const struct filter *f, struct filter_range *ret, size_t max);
+/*
+ * Whether `fields` can be asked apart from the rest: each of the required terms depends either on
+ * none of them, or on nothing outside `known`. A row for which the former are true and the latter
+ * are true, asked in two places, matches.
+ */
+bool filter_splits(const struct filter *f, uint32_t fields, uint32_t known);
+
 enum filter_truth { FILTER_FALSE, FILTER_TRUE, FILTER_UNKNOWN };
 
 /* A number that is known to be none: no reply, no next attempt. Text that is none is empty. */

@@ -430,6 +430,66 @@ static void test_table_examples(void **state)
 	}
 }
 
+/* Which rids a filter of ids names, so that they are looked up instead of searched. */
+static void test_id_ranges(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t n;
+	} cases[] = {
+		{ "id:0N4XK2M8QF", 1 },
+		{ "id:0N4XK2M8QF,0N4XK2M8QG/3", 2 },
+		{ "id:0N4XK2M8QF,0N4XK2M8QG,0N4*", 3 },
+		{ "id!=0N4XK2M8QF", 0 },
+		{ "-id:0N4XK2M8QF", 0 },
+		{ "id:0N4XK2M8QF size>1", 0 },
+		{ "0N4XK2M8QF", 0 },
+		{ "", 0 },
+		{ "id:0N4*,1N4*,2N4*,3N4*", 0 },
+	};
+	struct filter_range r[3];
+	struct msgid id;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		AUTO(filter) struct filter *f = must_parse(cases[i].text);
+		if (filter_id_ranges(f, r, ARRAY_LEN(r)) != cases[i].n)
+			fail_msg("%s", cases[i].text);
+	}
+	AUTO(filter) struct filter *two = must_parse("id:0N4XK2M8QF,0N4XK2M8QG/3");
+	assert_int_equal(filter_id_ranges(two, r, ARRAY_LEN(r)), 2);
+	assert_true(msgid_parse(STR("0N4XK2M8QF"), &id));
+	assert_true(r[0].first <= rid_of(id, 1).v && r[0].last == rid_of(id, RID_RCPT_MAX).v);
+	assert_true(msgid_parse(STR("0N4XK2M8QG"), &id));
+	assert_true(r[1].first == rid_of(id, 3).v && r[1].last == rid_of(id, 3).v);
+}
+
+static void test_splits(void **state)
+{
+	static const struct {
+		const char *text;
+		bool splits; /* asking for state apart, with domain known */
+	} cases[] = {
+		{ "from:bob", true },
+		{ "state:held", true },
+		{ "from:bob state:held", true },
+		{ "from:bob (state:held or domain:a.org) size>1", true },
+		{ "from:bob -state:held", true },
+		{ "from:bob or state:held", false },
+		{ "size>1 (from:bob or state:held)", false },
+		{ "-(from:bob state:held)", false },
+		{ "from:bob or from:eve", true },
+	};
+	uint32_t st = 1u << FILTER_STATE;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		AUTO(filter) struct filter *f = must_parse(cases[i].text);
+		if (filter_splits(f, st, st | 1u << FILTER_DOMAIN) != cases[i].splits)
+			fail_msg("%s", cases[i].text);
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -437,6 +497,7 @@ int main(void)
 		cmocka_unit_test(test_limits),	  cmocka_unit_test(test_eval),
 		cmocka_unit_test(test_unknown),	  cmocka_unit_test(test_simple_key),
 		cmocka_unit_test(test_uses),	  cmocka_unit_test(test_table_examples),
+		cmocka_unit_test(test_id_ranges), cmocka_unit_test(test_splits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
