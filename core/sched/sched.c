@@ -622,6 +622,7 @@ void sched_fill_view(const struct sched *s, uint32_t i, struct sched_view *ret)
 				    .code = r->code,
 				    .reply_class = r->reply_class,
 				    .next_ms = r->next_ms,
+				    .own_next_ms = r->next_ms,
 				    .expires_ms = r->expires_ms };
 	bool due = r->next_ms <= loop_wall_ms(s->loop);
 	if (r->place == P_TRASH) {

@@ -64,7 +64,8 @@ struct sched_view {
 	uint16_t attempts;
 	uint16_t code;
 	uint8_t reply_class;
-	int64_t next_ms; /* wall clock; 0: at once */
+	int64_t next_ms;     /* wall clock; 0: at once */
+	int64_t own_next_ms; /* the same without its next hop's back-off */
 	int64_t expires_ms;
 };
 

@@ -528,10 +528,15 @@ static void backoff_end(struct sched *s, struct dest *d)
 void sched_end_backoff(struct sched *s, const char *next_hop)
 {
 	struct dest *d, *next;
+	if (next_hop != NULL) {
+		d = sched_dest_find(s, next_hop);
+		if (d != NULL)
+			backoff_end(s, d);
+		return;
+	}
 	for (d = TAILQ_FIRST(&s->waiting); d != NULL; d = next) {
 		next = TAILQ_NEXT(d, waiting);
-		if (next_hop == NULL || strcmp(d->key, next_hop) == 0)
-			backoff_end(s, d);
+		backoff_end(s, d);
 	}
 }
 

@@ -422,6 +422,9 @@ static void test_backoff(void **state)
 	assert_int_equal(v.attempts, 0);
 	assert_int_equal(v.state, SCHED_DEFERRED);
 	struct sched_dest_view d;
+	struct letter *due = submit_to(2);
+	assert_true(sched_find(t.s, rid_of(due->m.id, 1), &v));
+	assert_true(v.state == SCHED_DEFERRED && v.next_ms > 0 && v.own_next_ms == 0);
 	assert_true(sched_dest(t.s, "mx:d2", &d));
 	assert_true(d.backoff_until_ms > loop_wall_ms(t.loop));
 	assert_string_equal(d.reply, "connection refused");
