@@ -98,6 +98,13 @@ json_t *ctl_params(const struct ctl_call *call)
 	return copy;
 }
 
+void ctl_about(struct ctl_call *call, const struct method_def *method, const char *target)
+{
+	call->about = method;
+	free(call->about_target);
+	call->about_target = xstrdup(target);
+}
+
 /* ---- answering ---- */
 
 void ctl_call_free(struct ctl_call **cp)
@@ -109,6 +116,7 @@ void ctl_call_free(struct ctl_call **cp)
 	proto_msg_done(&call->msg);
 	filter_free(&call->filter);
 	target_done(&call->target);
+	free(call->about_target);
 	call->magic = 0;
 	free(call);
 }
@@ -126,15 +134,34 @@ static void finish(struct ctl_call *call, struct str line)
 	ctl_call_free(&call);
 }
 
-static void log_change(const struct ctl_call *call, const struct err *err)
+/* What was it done to: what the handler said, else the first parameter that must be there. */
+static const char *change_target(const struct ctl_call *call)
 {
+	const struct param_def *p = call->method->params;
+
+	if (call->about_target != NULL)
+		return call->about_target;
+	if (call->target.canonical != NULL)
+		return call->target.canonical;
+	for (size_t i = 0; i < PROTO_PARAMS_MAX && p[i].name != NULL; i++)
+		if (p[i].required && ctl_str(call, p[i].name) != NULL)
+			return ctl_str(call, p[i].name);
+	return "";
+}
+
+static void log_change(const struct ctl_call *call, const json_t *result, const struct err *err)
+{
+	const struct method_def *m = call->about != NULL ? call->about : call->method;
 	const char *reason = ctl_str(call, "reason");
+	const char *action = json_string_value(json_object_get(result, "action"));
 
 	if ((call->method->flags & MF_MUTATES) == 0)
 		return;
-	log_info(call->who.user, "ctl.change", F_STR("method", call->method->name),
-		 F_STR("target", call->target.canonical != NULL ? call->target.canonical : ""),
+	log_info(call->who.user, "ctl.change", F_STR("method", m->name),
+		 F_STR("target", change_target(call)),
 		 F_STR("reason", reason != NULL ? reason : ""),
+		 F_STR("action", action != NULL ? action : ""),
+		 F_I64("recipients", json_integer_value(json_object_get(result, "recipients"))),
 		 F_STR("error", err != NULL ? err->msg : ""));
 }
 
@@ -169,7 +196,7 @@ static void answer_all(struct ctl_call *call, const json_t *result, const struct
 {
 	struct ctl_call *second;
 
-	log_change(call, err);
+	log_change(call, result, err);
 	while ((second = follower(call)) != NULL)
 		answer(second, result, err);
 	answer(call, result, err);

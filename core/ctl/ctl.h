@@ -112,6 +112,9 @@ const struct method_def *ctl_method(const struct ctl_call *call);
 /* A copy of params without reason and request; owned. */
 json_t *ctl_params(const struct ctl_call *call);
 
+/* For the log, when the call itself does not say it: what is changed, and on what (copied). */
+void ctl_about(struct ctl_call *call, const struct method_def *method, const char *target);
+
 /* Parameters, checked by the table; all borrowed until the answer. */
 const char *ctl_str(const struct ctl_call *call, const char *name); /* NULL when absent */
 int64_t ctl_int(const struct ctl_call *call, const char *name, int64_t otherwise);

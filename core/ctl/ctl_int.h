@@ -48,6 +48,8 @@ struct ctl_call {
 	struct filter *filter;
 	struct target target;
 	struct msgid msgid;
+	const struct method_def *about; /* for the log */
+	char *about_target;
 	LIST_ENTRY(ctl_call) link;
 };
 
