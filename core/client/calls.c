@@ -133,7 +133,7 @@ uint64_t client_call(struct client *c, const char *method, json_t *params_take,
 	p->arg = arg;
 	p->changes = m != NULL && (m->flags & MF_MUTATES) != 0;
 	p->made_ms = loop_now_ms(c->loop);
-	if (p->changes)
+	if (p->changes && json_object_get(p->params, "request") == NULL)
 		(void)json_object_set_new(
 			p->params, "request",
 			json_sprintf("%s-%llu", c->session, (unsigned long long)p->id));

@@ -108,6 +108,7 @@ void client_hurry(struct client *c);
 
 /* `result` is NULL when it failed; then err says why. */
 typedef void client_answer_fn(void *arg, const json_t *result, const struct err *err);
+/* A change whose params have no `request` gets one. */
 uint64_t client_call(struct client *c, const char *method, json_t *params_take,
 		     client_answer_fn *fn, void *arg);
 void client_cancel(struct client *c, uint64_t call);
