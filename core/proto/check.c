@@ -171,7 +171,8 @@ static int check_network(const struct param_def *p, const json_t *v, struct err 
 	if (rc < 0)
 		return rc;
 	if (ipnet_parse(str_of(json_string_value(v)), &net, &why) < 0)
-		return err_param(err, ERR_INVALID, p->name, "%s: %s", p->name, why.msg);
+		return err_param(err, ERR_INVALID, p->name, "%s cannot be \"%.*s\": %s", p->name,
+				 SHOWN, json_string_value(v), why.msg);
 	return 0;
 }
 
