@@ -1,0 +1,75 @@
+/*
+ * args - words of the command line to a method and its parameters.
+ *
+ * Model:   args_parse() finds the verb (one or two words), then takes options and positional words
+ *          in any order: --name VALUE, --name=VALUE, a bare --flag, "--" before words that begin
+ *          with '-'. Values become JSON by the parameter's type; filters, targets and ids are
+ *          parsed here so that mistakes are told before anything is sent.
+ * Owner:   args_done() frees; argv must outlive the args.
+ * Errors:  ERR_METHOD for verbs, ERR_INVALID, ERR_SYNTAX, ERR_REASON with the parameter's name;
+ *          with a column, fault_text is the text that it points into.
+ */
+#ifndef CLI_ARGS_H
+#define CLI_ARGS_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/err.h"
+#include "proto/proto.h"
+
+#define ARGS_WORDS_MAX 10000 /* words of one command */
+#define ARGS_NAME_LEN 48
+
+enum own_place { ON_ALL, ON_TARGET, ON_PLAN, ON_LIST, ON_METHOD };
+enum own_option {
+#define OWN(id, ...) OWN_##id,
+#include "cli/own.def"
+#undef OWN
+	OWN__COUNT
+};
+struct own_def {
+	const char *name;
+	char letter; /* 0: none */
+	enum param_type type;
+	enum own_place place;
+	enum method_id method;
+	const char *metavar;
+	const char *help;
+};
+extern const struct own_def own_defs[OWN__COUNT];
+bool own_applies(enum own_option o, const struct method_def *m);
+
+enum verb_id {
+#define VERB(id, ...) VERB_##id,
+#include "cli/verbs.def"
+#undef VERB
+	VERB__COUNT
+};
+extern const struct method_def verb_defs[VERB__COUNT];
+
+/* All verbs, those of methods first; NULL behind the last. Internal ones are left out. */
+const struct method_def *args_verb(size_t n);
+/* By its words, "allow add"; an alias too. NULL when there is none. */
+const struct method_def *args_verb_find(const char *words);
+/* The n-th parameter, with the reason that changes take; NULL behind the last. */
+const struct param_def *args_param(const struct method_def *m, size_t n);
+/* The option's name without its dashes, empty when there is none. */
+void args_option_name(const struct param_def *p, char ret[static ARGS_NAME_LEN]);
+
+struct args {
+	const struct method_def *m; /* NULL while no verb is found */
+	bool local;		    /* m is one of verb_defs */
+	json_t *params;
+	const char *own[OWN__COUNT]; /* NULL: not given; "" for flags */
+	bool has_limit;
+	uint64_t limit;	  /* beyond PROTO_PAGE_MAX when the method has pages */
+	char *fault_text; /* what err.column points into, or NULL */
+};
+#define ARGS_INIT ((struct args){ .m = NULL })
+
+int args_parse(int argc, char **argv, struct args *ret, struct err *err) MUST_CHECK;
+void args_done(struct args *a);
+
+#endif

@@ -1,0 +1,236 @@
+/*
+ * change - verbs that change something: at once, or planned, shown, asked about and committed.
+ *
+ *	--plan					plan, show it, forget it
+ *	a terminal, MF_CONFIRM, no --yes	plan, show it, ask, commit exactly that set
+ *	no terminal, MF_CONFIRM, no --yes	refused
+ *	otherwise				the method itself, once
+ */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fmt.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "cli/cli_int.h"
+#include "cli/columns.h"
+
+#define TYPE_ABOVE 1000 /* recipients, from which on their number is typed */
+#define ANSWER_MAX 256
+
+/* What plan.make takes: without the reason, which belongs to the commit. */
+static json_t *plan_params(const struct args *a)
+{
+	json_t *inner = json_copy(a->params);
+
+	(void)json_object_del(inner, "reason");
+	return json_pack("{s:s, s:o}", "method", a->m->name, "params", inner);
+}
+
+static void put_plural(struct buf *b, const struct out *o, int64_t n, const char *what)
+{
+	char count[FMT_TIME_LEN];
+
+	if (o->tty)
+		fmt_count(n > 0 ? (uint64_t)n : 0, count);
+	else
+		(void)snprintf(count, sizeof(count), "%lld", (long long)n);
+	(void)buf_printf(b, "%s %s%s", count, what, n == 1 ? "" : "s");
+}
+
+static void put_undo(const struct out *o, struct buf *b, const json_t *done)
+{
+	char until[COLUMNS_SCRATCH];
+	char left[FMT_SHORT_LEN];
+	const char *undo_until = json_get_str(done, "undo_until_at");
+	int64_t until_ms;
+
+	if (!fmt_parse_time(str_of(undo_until), &until_ms))
+		return;
+	fmt_age((until_ms - cli_now_ms()) / 1000, left);
+	(void)buf_puts(b, "Until ");
+	(void)buf_put_str(b, columns_time(undo_until, until));
+	(void)buf_printf(b, " (%s) it can be taken back: weir undo ", left);
+	out_clean(o, b, str_of(json_get_str(done, "action")));
+	(void)buf_putc(b, '\n');
+}
+
+/* "hold domain:gmail.com: done, 3 recipients of 2 messages" */
+static void put_done(const struct out *o, struct buf *b, const struct args *a, const json_t *done)
+{
+	const json_t *hold = json_object_get(done, "hold");
+	const struct param_def *p;
+	char until[COLUMNS_SCRATCH];
+
+	(void)buf_puts(b, a->m->cli);
+	for (size_t i = 0; (p = args_param(a->m, i)) != NULL; i++)
+		if (p->positional && cli_has(a->params, p->name)) {
+			(void)buf_putc(b, ' ');
+			out_clean(o, b, str_of(json_get_str(a->params, p->name)));
+		}
+	(void)buf_puts(b, ": done");
+	if ((a->m->flags & MF_PLAN) != 0 || json_get_int(done, "recipients") > 0) {
+		(void)buf_puts(b, ", ");
+		put_plural(b, o, json_get_int(done, "recipients"), "recipient");
+		(void)buf_puts(b, " of ");
+		put_plural(b, o, json_get_int(done, "messages"), "message");
+	}
+	if (json_get_int(done, "skipped") > 0) {
+		(void)buf_puts(b, "; skipped, in delivery or changed meanwhile: ");
+		put_plural(b, o, json_get_int(done, "skipped"), "recipient");
+	}
+	(void)buf_putc(b, '\n');
+	if (json_is_object(hold)) {
+		(void)buf_puts(b, "Hold ");
+		out_clean(o, b, str_of(json_get_str(hold, "id")));
+		if (cli_has(hold, "expires_at")) {
+			(void)buf_puts(b, " ends ");
+			(void)buf_put_str(b, columns_time(json_get_str(hold, "expires_at"), until));
+			(void)buf_putc(b, '\n');
+		} else {
+			(void)buf_puts(b, " stays until it is released\n");
+		}
+	}
+	put_undo(o, b, done);
+}
+
+static void print_done(struct cli *c, const struct args *a, const json_t *done)
+{
+	AUTO_BUF b = BUF_INIT(OUT_MAX);
+
+	if (c->json) {
+		cli_print_json(c, done);
+		return;
+	}
+	put_done(&c->out, &b, a, done);
+	cli_print(c, &b);
+}
+
+/* --- plans ------------------------------------------------------------------------------------ */
+
+/* Plans that stay open are in the way of others'. */
+static void drop_plan(struct cli *c, const json_t *plan)
+{
+	json_t *result = NULL;
+	struct err ignored = ERR_INIT;
+
+	(void)!talk_call(c, method_defs[M_PLAN_DROP].name,
+			 json_pack("{s:s}", "plan", json_get_str(plan, "plan")), &result, &ignored);
+	json_decref(result);
+}
+
+static int make_plan(struct cli *c, const struct args *a, json_t **ret_plan, struct err *err)
+{
+	return talk_call(c, method_defs[M_PLAN_MAKE].name, plan_params(a), ret_plan, err);
+}
+
+static int show_plan(struct cli *c, const struct args *a, struct err *err)
+{
+	AUTO_BUF b = BUF_INIT(OUT_MAX);
+	json_t *plan = NULL;
+	int rc = make_plan(c, a, &plan, err);
+
+	if (rc < 0)
+		return rc;
+	if (c->json) {
+		cli_print_json(c, plan);
+	} else {
+		plan_put(&c->out, &b, plan);
+		cli_print(c, &b);
+	}
+	drop_plan(c, plan);
+	json_decref(plan);
+	return 0;
+}
+
+/* "12408", "12 408" */
+static bool is_number(struct str typed, int64_t n)
+{
+	AUTO_BUF digits = BUF_INIT(ANSWER_MAX);
+	uint64_t value;
+
+	for (size_t i = 0; i < typed.n; i++)
+		if (typed.p[i] != ' ')
+			(void)buf_putc(&digits, typed.p[i]);
+	return str_u64(buf_str(&digits), INT64_MAX, &value) && (int64_t)value == n;
+}
+
+static bool ask(struct cli *c, const struct args *a, const json_t *plan)
+{
+	AUTO_BUF answer = BUF_INIT(ANSWER_MAX);
+	AUTO_BUF b = BUF_INIT(OUT_MAX);
+	int64_t recipients = json_get_int(plan, "recipients");
+	struct str typed;
+
+	if (recipients > TYPE_ABOVE)
+		(void)buf_printf(&b, "Type the number of recipients to %s them: ", a->m->cli);
+	else
+		(void)buf_printf(&b, "Do you want to %s them? [y/N] ", a->m->cli);
+	(void)fwrite(b.p, 1, b.n, stderr);
+	if (!talk_line(c, &answer))
+		return false;
+	typed = str_trim(buf_str(&answer));
+	if (recipients > TYPE_ABOVE)
+		return is_number(typed, recipients);
+	return str_eq_nocase(typed, STR("y")) || str_eq_nocase(typed, STR("yes"));
+}
+
+static int plan_and_ask(struct cli *c, const struct args *a, struct err *err)
+{
+	AUTO_BUF b = BUF_INIT(OUT_MAX);
+	json_t *plan = NULL, *done = NULL, *params;
+	int rc = make_plan(c, a, &plan, err);
+
+	if (rc < 0)
+		return rc;
+	plan_put(&c->out, &b, plan);
+	(void)buf_putc(&b, '\n');
+	cli_print(c, &b);
+	if (json_get_int(plan, "recipients") == 0) {
+		drop_plan(c, plan);
+		rc = err_set(err, ERR_UNKNOWN, "there is nothing to %s", a->m->cli);
+	} else if (!ask(c, a, plan)) {
+		drop_plan(c, plan);
+		rc = err_set(err, ERR_CANCELLED, "nothing was changed");
+	} else {
+		params = json_pack("{s:s}", "plan", json_get_str(plan, "plan"));
+		if (cli_has(a->params, "reason"))
+			(void)json_object_set(params, "reason",
+					      json_object_get(a->params, "reason"));
+		rc = talk_call(c, method_defs[M_PLAN_COMMIT].name, params, &done, err);
+		if (rc >= 0)
+			print_done(c, a, done);
+	}
+	json_decref(plan);
+	json_decref(done);
+	return rc < 0 ? rc : 0;
+}
+
+static bool can_ask(const struct cli *c)
+{
+	return !c->json && isatty(STDIN_FILENO) == 1 && isatty(STDERR_FILENO) == 1;
+}
+
+int run_change(struct cli *c, const struct args *a, struct err *err)
+{
+	json_t *done = NULL;
+	int rc;
+
+	if (a->own[OWN_PLAN] != NULL)
+		return show_plan(c, a, err);
+	if ((a->m->flags & MF_CONFIRM) != 0 && a->own[OWN_YES] == NULL) {
+		if (can_ask(c))
+			return plan_and_ask(c, a, err);
+		return err_param(err, ERR_INVALID, "yes",
+				 "%s is not done without being asked about: --yes says it is "
+				 "meant, --plan shows what it would touch",
+				 a->m->cli);
+	}
+	rc = talk_call(c, a->m->name, json_copy(a->params), &done, err);
+	if (rc < 0)
+		return rc;
+	print_done(c, a, done);
+	json_decref(done);
+	return 0;
+}

@@ -1,0 +1,84 @@
+/*
+ * What the files of the command line share: the state of one run, and the verbs' functions.
+ *
+ * A verb's function answers the exit status, or -ERR_X with err set, which cli.c prints.
+ */
+#ifndef CLI_CLI_INT_H
+#define CLI_CLI_INT_H
+
+#include "cli/args.h"
+#include "cli/cli.h"
+#include "cli/out.h"
+#include "client/client.h"
+#include "loop/loop.h"
+
+#define CLI_ROWS_DEFAULT 100 /* rows for people, unless said */
+#define CLI_REQUEST_LEN 32
+
+struct cli {
+	uint32_t magic;
+	const struct cli_options *o;
+	const char *relay;
+	bool json;
+	struct out out;
+	struct loop *loop;
+	struct client *client; /* of talk.c; NULL before the first call */
+	char request[CLI_REQUEST_LEN];
+	unsigned requests;
+	int interrupted; /* the signal, 0: none */
+};
+#define CLI_MAGIC 0x636c6931u
+
+typedef int cli_verb_fn(struct cli *c, const struct args *a, struct err *err);
+
+/* --- talk.c: calls that wait for their answer ------------------------------------------------- */
+
+/*
+ * Connects when it has to. When the connection dies before the answer it is made again and the
+ * call is repeated once; a change carries the same request id then. *ret_result is owned.
+ */
+int talk_call(struct cli *c, const char *method, json_t *params_take, json_t **ret_result,
+	      struct err *err) MUST_CHECK;
+/* Asks what a connection needs to know on the terminal; for struct client_ops. */
+void talk_ask(struct client *client, const struct client_question *q);
+/* A request id for params of a change. */
+void talk_request(struct cli *c, json_t *params);
+/* A line from standard input, without its end, while the connection is kept alive. False at its
+ * end. */
+bool talk_line(struct cli *c, struct buf *line);
+void talk_end(struct cli *c);
+
+/* --- in common ----------------------------------------------------------------------------------
+ */
+
+/* There, and not null. */
+bool cli_has(const json_t *row, const char *name);
+/* Wall clock now. */
+int64_t cli_now_ms(void);
+/* Prints and empties b. */
+void cli_print(struct cli *c, struct buf *b);
+/* Prints a JSON document. */
+void cli_print_json(struct cli *c, const json_t *v);
+
+/* --- verbs ------------------------------------------------------------------------------------ */
+
+cli_verb_fn run_list, run_object, run_status, run_show, run_change, run_events;
+/* The same for rows of verbs.def. */
+#define VERB(id, fn, ...) int verb_##fn(struct cli *c, const struct args *a, struct err *err);
+#include "cli/verbs.def"
+#undef VERB
+
+/* content.c: --raw and --headers. */
+int content_print(struct cli *c, const char *id, bool headers, struct err *err) MUST_CHECK;
+/* plan.c: a plan as people read it. */
+void plan_put(const struct out *o, struct buf *b, const json_t *plan);
+/* show.c: what remote hosts said, attempt by attempt. */
+void show_put_attempts(const struct out *o, struct buf *b, const json_t *attempts);
+
+/* help.c */
+void help_put_verb(struct buf *b, const struct method_def *m);
+/* "weir hold TARGET --reason TEXT [--for AGE] …" */
+void help_put_synopsis(struct buf *b, const struct method_def *m);
+void help_put_verbs(struct buf *b);
+
+#endif

@@ -1,0 +1,109 @@
+/* plan - what a change would touch, as people read it before they decide. */
+#include <string.h>
+
+#include "base/fmt.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "cli/cli_int.h"
+#include "cli/columns.h"
+
+#define TITLE_COLS 12
+#define SHARES_SHOWN 8 /* lines of by_domain */
+#define SAMPLE_SHOWN 10
+
+static void put_count(const struct out *o, struct buf *b, int64_t n)
+{
+	char text[FMT_TIME_LEN];
+
+	fmt_count(n > 0 ? (uint64_t)n : 0, text);
+	(void)(o->tty ? buf_puts(b, text) : buf_printf(b, "%lld", (long long)n));
+}
+
+/* "gmail.com 1 204, yahoo.com 18, 3 more" in the order of the answer, the largest first. */
+static void put_shares(const struct out *o, struct buf *b, const char *title, const json_t *shares)
+{
+	AUTO_BUF line = BUF_INIT(OUT_MAX);
+	const char *name;
+	json_t *v;
+	size_t n = 0;
+
+	if (json_object_size(shares) == 0)
+		return;
+	json_object_foreach((json_t *)(uintptr_t)shares, name, v)
+	{
+		if (++n > SHARES_SHOWN)
+			break;
+		(void)buf_printf(&line, "%s%s ", n > 1 ? ", " : "", name);
+		put_count(o, &line, json_integer_value(v));
+	}
+	if (json_object_size(shares) > SHARES_SHOWN)
+		(void)buf_printf(&line, ", %zu more", json_object_size(shares) - SHARES_SHOWN);
+	(void)buf_printf(b, "%-*s", TITLE_COLS, title);
+	out_clean(o, b, buf_str(&line));
+	(void)buf_putc(b, '\n');
+}
+
+static void put_ages(struct buf *b, const json_t *plan)
+{
+	char oldest[FMT_SHORT_LEN], newest[FMT_SHORT_LEN];
+
+	if (!cli_has(plan, "oldest_age_s"))
+		return;
+	fmt_age(json_get_int(plan, "oldest_age_s"), oldest);
+	fmt_age(json_get_int(plan, "newest_age_s"), newest);
+	(void)buf_printf(b, "%-*s%s to %s\n", TITLE_COLS, "age", newest, oldest);
+}
+
+static void put_sample(const struct out *o, struct buf *b, const json_t *plan)
+{
+	const json_t *sample = json_object_get(plan, "sample");
+	size_t n = json_array_size(sample);
+	struct columns *columns;
+
+	if (n == 0)
+		return;
+	columns = columns_new(&(struct columns_options){ .out = o,
+							 .entity = "message",
+							 .skip = " next_attempt_s size " },
+			      sample);
+	(void)buf_putc(b, '\n');
+	columns_put_head(columns, b);
+	for (size_t i = 0; i < n && i < SAMPLE_SHOWN; i++)
+		columns_put_row(columns, b, json_array_get(sample, i));
+	columns_free(&columns);
+	if (json_get_int(plan, "recipients") > SAMPLE_SHOWN) {
+		(void)buf_puts(b, "and ");
+		put_count(o, b, json_get_int(plan, "recipients") - SAMPLE_SHOWN);
+		(void)buf_puts(b, " more\n");
+	}
+}
+
+void plan_put(const struct out *o, struct buf *b, const json_t *plan)
+{
+	char window[FMT_SHORT_LEN];
+
+	(void)buf_printf(b, "%-*s", TITLE_COLS, "target");
+	out_clean(o, b, str_of(json_get_str(plan, "target")));
+	(void)buf_printf(b, "\n%-*s", TITLE_COLS, "touches");
+	put_count(o, b, json_get_int(plan, "recipients"));
+	(void)buf_puts(b, " recipients of ");
+	put_count(o, b, json_get_int(plan, "messages"));
+	(void)buf_puts(b, " messages\n");
+	if (json_get_int(plan, "in_delivery") > 0) {
+		(void)buf_printf(b, "%-*s", TITLE_COLS, "not");
+		put_count(o, b, json_get_int(plan, "in_delivery"));
+		(void)buf_puts(b, " more that are in delivery this moment\n");
+	}
+	put_shares(o, b, "states", json_object_get(plan, "by_state"));
+	put_shares(o, b, "domains", json_object_get(plan, "by_domain"));
+	put_shares(o, b, "streams", json_object_get(plan, "by_stream"));
+	put_ages(b, plan);
+	if (json_get_int(plan, "undo_window_s") > 0) {
+		fmt_age(json_get_int(plan, "undo_window_s"), window);
+		(void)buf_printf(b, "%-*sfor %s, with weir undo\n", TITLE_COLS, "undo", window);
+	}
+	(void)buf_printf(b, "%-*s", TITLE_COLS, "command");
+	out_clean(o, b, str_of(json_get_str(plan, "command")));
+	(void)buf_putc(b, '\n');
+	put_sample(o, b, plan);
+}

@@ -1,0 +1,153 @@
+/* show - one message: envelope, recipients, attempts; or a part of it alone. */
+#include <string.h>
+
+#include "base/json.h"
+#include "base/mem.h"
+#include "cli/cli_int.h"
+#include "cli/columns.h"
+
+#define REPLY_INDENT 4
+
+static void put_heading(const struct out *o, struct buf *b, const char *title, size_t n)
+{
+	(void)buf_putc(b, '\n');
+	out_style(o, b, OUT_HEAD, true);
+	(void)buf_printf(b, "%s (%zu)", title, n);
+	out_style(o, b, OUT_HEAD, false);
+	(void)buf_putc(b, '\n');
+}
+
+static void put_table(const struct out *o, struct buf *b, const char *entity, const char *skip,
+		      const json_t *rows)
+{
+	struct columns *columns = columns_new(
+		&(struct columns_options){ .out = o, .entity = entity, .skip = skip }, rows);
+	const json_t *row;
+	size_t i;
+
+	columns_put_head(columns, b);
+	json_array_foreach(rows, i, row) columns_put_row(columns, b, row);
+	columns_free(&columns);
+}
+
+static void put_word(const struct out *o, struct buf *b, const char *before, const char *text)
+{
+	if (*text == '\0')
+		return;
+	(void)buf_puts(b, before);
+	out_clean(o, b, str_of(text));
+}
+
+/* "2026-11-24 03:12:07Z  deferred  anna@fast.example  mx1.fast.example [127.0.10.5]  12ms" */
+static void put_attempt(const struct out *o, struct buf *b, const json_t *at)
+{
+	char when[COLUMNS_SCRATCH];
+	const char *outcome = json_get_str(at, "outcome");
+
+	(void)buf_put_str(b, columns_time(json_get_str(at, "at"), when));
+	(void)buf_puts(b, "  ");
+	out_style(o, b, out_state_style(outcome), true);
+	out_clean(o, b, str_of(outcome));
+	out_style(o, b, out_state_style(outcome), false);
+	put_word(o, b, "  ", json_get_str(at, "to"));
+	(void)buf_putc(b, '\n');
+	(void)buf_printf(b, "%*s", REPLY_INDENT - 1, "");
+	put_word(o, b, " ", json_get_str(at, "host"));
+	if (*json_get_str(at, "ip") != '\0') {
+		put_word(o, b, " [", json_get_str(at, "ip"));
+		(void)buf_putc(b, ']');
+	}
+	put_word(o, b, "  from ", json_get_str(at, "source"));
+	put_word(o, b, "  tls ", json_get_str(at, "tls"));
+	(void)buf_printf(b, "  %lldms", (long long)json_get_int(at, "duration_ms"));
+	put_word(o, b, "  class ", json_get_str(at, "class"));
+	(void)buf_putc(b, '\n');
+	out_wrap(o, b, str_of(json_get_str(at, "reply")), REPLY_INDENT);
+}
+
+/* A recorded conversation, when there is one, line by line. */
+static void put_transcript(const struct out *o, struct buf *b, const json_t *lines)
+{
+	const json_t *line;
+	size_t i;
+
+	json_array_foreach(lines, i, line)
+	{
+		if (json_is_string(line))
+			out_wrap(o, b, str_of(json_string_value(line)), 2 * REPLY_INDENT);
+	}
+}
+
+void show_put_attempts(const struct out *o, struct buf *b, const json_t *attempts)
+{
+	const json_t *at;
+	size_t i;
+
+	if (json_array_size(attempts) == 0)
+		(void)buf_puts(b, "Nothing was tried yet.\n");
+	json_array_foreach(attempts, i, at)
+	{
+		put_attempt(o, b, at);
+		put_transcript(o, b, json_object_get(at, "transcript"));
+	}
+}
+
+static void put_detail(const struct out *o, struct buf *b, const json_t *detail)
+{
+	const json_t *recipients = json_object_get(detail, "recipients");
+	const json_t *attempts = json_object_get(detail, "attempts");
+
+	columns_put_fields(o, b, "detail", NULL, detail);
+	put_heading(o, b, "Recipients", json_array_size(recipients));
+	put_table(o, b, "message", " id from size age_s ", recipients);
+	put_heading(o, b, "Attempts", json_array_size(attempts));
+	show_put_attempts(o, b, attempts);
+}
+
+/* More than one part at a time is no answer to anything. */
+static int one_part(const struct args *a, struct err *err)
+{
+	static const enum own_option parts[] = { OWN_RAW, OWN_HEADERS, OWN_ATTEMPTS,
+						 OWN_TRANSCRIPT };
+	int n = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+		n += a->own[parts[i]] != NULL;
+	if (n <= 1)
+		return 0;
+	return err_param(err, ERR_INVALID, "raw",
+			 "one of --raw, --headers, --attempts and --transcript at a time");
+}
+
+int run_show(struct cli *c, const struct args *a, struct err *err)
+{
+	AUTO_BUF b = BUF_INIT(OUT_MAX);
+	json_t *detail = NULL;
+	const json_t *attempts;
+	int rc = one_part(a, err);
+
+	if (rc < 0)
+		return rc;
+	if (a->own[OWN_RAW] != NULL || a->own[OWN_HEADERS] != NULL)
+		return content_print(c, json_get_str(a->params, "id"), a->own[OWN_HEADERS] != NULL,
+				     err);
+	rc = talk_call(c, a->m->name, json_copy(a->params), &detail, err);
+	if (rc < 0)
+		return rc;
+	attempts = json_object_get(detail, "attempts");
+	if (c->json) {
+		cli_print_json(c, a->own[OWN_ATTEMPTS] != NULL || a->own[OWN_TRANSCRIPT] != NULL
+					  ? attempts
+					  : detail);
+	} else {
+		if (a->own[OWN_TRANSCRIPT] != NULL)
+			show_put_attempts(&c->out, &b, attempts);
+		else if (a->own[OWN_ATTEMPTS] != NULL)
+			put_table(&c->out, &b, "attempt", NULL, attempts);
+		else
+			put_detail(&c->out, &b, detail);
+		cli_print(c, &b);
+	}
+	json_decref(detail);
+	return 0;
+}
