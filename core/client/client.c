@@ -87,7 +87,8 @@ static void hang_up(struct client *c)
 
 static void connect_now(struct client *c)
 {
-	const struct transport_ops *ops = &transport_unix;
+	const struct transport_ops *ops =
+		c->to.addr.kind == RELAYS_SSH ? &transport_ssh : &transport_unix;
 
 	buf_reset(&c->said);
 	c->final = false;
@@ -356,9 +357,6 @@ int client_new(struct loop *l, const struct client_options *o, const struct clie
 
 	if (result < 0)
 		return result;
-	if (to.addr.kind == RELAYS_SSH)
-		return err_param(err, ERR_INVALID, "relay",
-				 "ssh:// is not available in this version");
 	c = xcalloc(1, sizeof(*c));
 	c->magic = CLIENT_MAGIC;
 	c->loop = l;

@@ -50,7 +50,7 @@ struct transport {
 	const struct transport_ops *ops;
 };
 
-extern const struct transport_ops transport_unix;
+extern const struct transport_ops transport_unix, transport_ssh;
 
 static inline void transport_free(struct transport **tp)
 {
