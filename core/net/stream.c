@@ -17,7 +17,7 @@
  *	LINGER      end, time or bytes over   OVER
  *	any         error, time               OVER, on_closed()
  */
-#include "net/stream.h"
+#include "net/stream_int.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,11 +30,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/buf.h"
 #include "base/mem.h"
 #include "base/obj.h"
 
-#define STREAM_MAGIC 0x57e3a001u
 #define IN_LIMIT ((size_t)64 * 1024)
 #define OUT_LIMIT ((size_t)1024 * 1024)
 #define HIGH_MARK ((size_t)64 * 1024)
@@ -42,54 +40,7 @@
 #define LINGER_BYTES ((uint64_t)4 * 1024 * 1024) /* read and dropped at most */
 #define COMPACT_AT ((size_t)64 * 1024)
 
-enum stream_state { CONNECTING, OPEN, CLOSING, LINGER, OVER };
-
-/*
- * How bytes pass the descriptor. Both return the bytes moved, IO_AGAIN, or IO_FAILED with *err set;
- * recv returns 0 at the end.
- */
-enum { IO_AGAIN = -1, IO_FAILED = -2 };
-struct stream_io {
-	ssize_t (*recv)(struct stream *s, void *p, size_t n, struct err *err);
-	ssize_t (*send)(struct stream *s, const void *p, size_t n, struct err *err);
-};
-
-struct stream {
-	uint32_t magic;
-	struct loop *loop;
-	const struct stream_ops *ops;
-	const struct stream_io *io;
-	void *arg;
-	int fd;
-	struct loop_fd *watch;
-	enum stream_state state;
-	unsigned depth; /* callbacks we are in */
-	unsigned cork;
-	bool freed;
-	bool paused;
-	bool unread;	   /* something came while paused: reading is off */
-	bool again;	   /* show what is in `in` */
-	bool end;	   /* the peer's direction is over */
-	bool shutdown;	   /* end our direction when all is sent */
-	bool above;	   /* was above the high mark */
-	struct err failed; /* to be told by the loop, when its code is set */
-	int64_t linger_ms;
-	uint64_t linger_from;
-	struct loop_timer *timer;
-	int64_t timer_at;
-	int64_t idle_ms;
-	int64_t active_at;
-	int64_t deadline_at;
-	size_t high;
-	size_t low;
-	struct buf in;
-	struct buf out;
-	size_t out_at; /* sent of `out` */
-	uint64_t bytes_in;
-	uint64_t bytes_out;
-};
-
-static int net_error(struct err *err, int errnum, const char *what)
+int stream_net_error(struct err *err, int errnum, const char *what)
 {
 	(void)err_sys(err, errnum, "%s", what);
 	if (err != NULL)
@@ -110,7 +61,7 @@ static ssize_t socket_recv(struct stream *s, void *p, size_t n, struct err *err)
 		return got;
 	if (not_now(errno))
 		return IO_AGAIN;
-	(void)net_error(err, errno, "receiving");
+	(void)stream_net_error(err, errno, "receiving");
 	return IO_FAILED;
 }
 
@@ -122,7 +73,7 @@ static ssize_t socket_send(struct stream *s, const void *p, size_t n, struct err
 		return sent;
 	if (not_now(errno))
 		return IO_AGAIN;
-	(void)net_error(err, errno, "sending");
+	(void)stream_net_error(err, errno, "sending");
 	return IO_FAILED;
 }
 
@@ -134,7 +85,7 @@ static ssize_t pipe_recv(struct stream *s, void *p, size_t n, struct err *err)
 		return got;
 	if (not_now(errno))
 		return IO_AGAIN;
-	(void)net_error(err, errno, "reading");
+	(void)stream_net_error(err, errno, "reading");
 	return IO_FAILED;
 }
 
@@ -146,7 +97,7 @@ static ssize_t pipe_send(struct stream *s, const void *p, size_t n, struct err *
 		return sent;
 	if (not_now(errno))
 		return IO_AGAIN;
-	(void)net_error(err, errno, "writing");
+	(void)stream_net_error(err, errno, "writing");
 	return IO_FAILED;
 }
 
@@ -155,7 +106,7 @@ static const struct stream_io pipe_io = { .recv = pipe_recv, .send = pipe_send }
 
 /* --- time --- */
 
-static void kick(struct stream *s)
+void stream_kick(struct stream *s)
 {
 	s->timer_at = loop_now_ms(s->loop);
 	loop_timer_set(s->timer, 0);
@@ -207,7 +158,7 @@ static void close_fd(struct stream *s)
 	s->fd = -1;
 }
 
-static void finish(struct stream *s, const struct err *err)
+void stream_finish(struct stream *s, const struct err *err)
 {
 	if (s->freed || s->state == OVER)
 		return;
@@ -222,7 +173,7 @@ static void finish_with(struct stream *s, int code, const char *text)
 
 	if (code != ERR_NONE)
 		(void)err_set(&err, code, "%s", text);
-	finish(s, &err);
+	stream_finish(s, &err);
 }
 
 static bool live(const struct stream *s)
@@ -233,6 +184,7 @@ static bool live(const struct stream *s)
 static void destroy(struct stream *s)
 {
 	loop_timer_free(&s->timer);
+	stream_tls_done(s);
 	buf_done(&s->in);
 	buf_done(&s->out);
 	s->magic = 0;
@@ -272,19 +224,27 @@ static void shrink(struct buf *b)
 		buf_reset(b);
 }
 
+static void say_bye(struct stream *s)
+{
+	if (s->io->bye != NULL)
+		s->io->bye(s);
+}
+
 static void all_sent(struct stream *s)
 {
 	shrink(&s->out);
 	s->out_at = 0;
 	if (s->shutdown) {
 		s->shutdown = false;
+		say_bye(s);
 		(void)shutdown(s->fd, SHUT_WR);
 	}
 }
 
-/* Sends what is pending as far as the kernel takes it; -1 with *err when the stream is broken. */
-static int flush(struct stream *s, struct err *err)
+int stream_flush(struct stream *s, struct err *err)
 {
+	if (s->shaking)
+		return 0;
 	while (s->out_at < s->out.n) {
 		ssize_t n = s->io->send(s, s->out.p + s->out_at, stream_pending(s), err);
 		if (n == IO_FAILED)
@@ -303,15 +263,15 @@ static void set_wants(struct stream *s)
 {
 	unsigned want = 0;
 
-	if (s->state == CONNECTING) {
-		loop_fd_want(s->watch, LOOP_WRITE);
+	if (s->state == CONNECTING || s->shaking) {
+		loop_fd_want(s->watch, s->shaking ? s->io_wants : LOOP_WRITE);
 		return;
 	}
 	if (!s->end && !s->unread && s->state != CLOSING)
 		want |= LOOP_READ;
 	if (s->cork == 0 && s->out_at < s->out.n)
 		want |= LOOP_WRITE;
-	loop_fd_want(s->watch, want);
+	loop_fd_want(s->watch, want | s->io_wants);
 }
 
 static void drained(struct stream *s)
@@ -325,8 +285,16 @@ static void drained(struct stream *s)
 
 static void all_closed(struct stream *s)
 {
-	if (s->state != CLOSING || s->out_at < s->out.n)
+	if (s->state != CLOSING || (s->out_at < s->out.n && !s->shaking))
 		return;
+	say_bye(s);
+	if (s->tls != NULL) {
+		s->io = &socket_io; /* what still comes is dropped as it is */
+		s->shaking = false;
+		s->io_wants = 0;
+		buf_reset(&s->out);
+		s->out_at = 0;
+	}
 	if (s->linger_ms == 0 || s->end) {
 		finish_with(s, ERR_NONE, "");
 		return;
@@ -339,6 +307,17 @@ static void all_closed(struct stream *s)
 	stream_deadline(s, s->linger_ms);
 }
 
+static bool wants_data(const struct stream *s)
+{
+	return live(s) && s->state == OPEN && !s->paused;
+}
+
+/* Whether there is something to read without the descriptor saying so. */
+static bool pending(const struct stream *s)
+{
+	return !s->shaking && !s->end && s->io->pending != NULL && s->io->pending(s);
+}
+
 /* What follows the outermost callback: sends, tells, and watches for what is needed next. */
 static void settle(struct stream *s)
 {
@@ -346,12 +325,12 @@ static void settle(struct stream *s)
 
 	if (live(s) && s->failed.code != 0) {
 		err = s->failed;
-		finish(s, &err);
+		stream_finish(s, &err);
 	}
 	if (!live(s) || s->state == CONNECTING)
 		return;
-	if (s->cork == 0 && flush(s, &err) < 0) {
-		finish(s, &err);
+	if (s->cork == 0 && stream_flush(s, &err) < 0) {
+		stream_finish(s, &err);
 		return;
 	}
 	drained(s);
@@ -360,17 +339,17 @@ static void settle(struct stream *s)
 	if (live(s)) {
 		set_wants(s);
 		arm(s);
-		if (s->again && s->in.n > 0 && !s->paused)
-			kick(s);
+		if (wants_data(s) && ((s->again && s->in.n > 0) || pending(s)))
+			stream_kick(s);
 	}
 }
 
-static void enter(struct stream *s)
+void stream_enter(struct stream *s)
 {
 	s->depth++;
 }
 
-static void leave(struct stream *s)
+void stream_leave(struct stream *s)
 {
 	if (s->depth == 1)
 		settle(s);
@@ -383,14 +362,14 @@ static void push(struct stream *s)
 {
 	if (s->depth > 0 || s->cork > 0 || !live(s) || s->state == CONNECTING)
 		return;
-	if (s->failed.code == 0 && flush(s, &s->failed) < 0) {
-		kick(s);
+	if (s->failed.code == 0 && stream_flush(s, &s->failed) < 0) {
+		stream_kick(s);
 		return;
 	}
 	set_wants(s);
 	arm(s);
 	if ((s->above && stream_pending(s) <= s->low) || (s->state == CLOSING && s->out.n == 0))
-		kick(s);
+		stream_kick(s);
 }
 
 static bool may_write(struct stream *s, size_t n)
@@ -484,7 +463,7 @@ void stream_close(struct stream *s, int64_t linger_ms)
 	s->idle_ms = 0;
 	stream_deadline(s, STREAM_CLOSE_MS);
 	if (s->depth == 0)
-		kick(s);
+		stream_kick(s);
 }
 
 bool stream_closing(const struct stream *s)
@@ -493,11 +472,6 @@ bool stream_closing(const struct stream *s)
 }
 
 /* --- receiving --- */
-
-static bool wants_data(const struct stream *s)
-{
-	return live(s) && s->state == OPEN && !s->paused;
-}
 
 /* Shows what is kept. */
 static void show_kept(struct stream *s)
@@ -509,7 +483,7 @@ static void show_kept(struct stream *s)
 		if (s->freed)
 			return;
 		ASSERT(used <= s->in.n);
-		buf_drop(&s->in, used);
+		buf_drop(&s->in, s->shaking ? s->in.n : used);
 	}
 	s->again = false;
 	if (s->in.n == 0)
@@ -555,7 +529,7 @@ static void take_new(struct stream *s, char *p, size_t n, bool scratch)
 		if (s->freed)
 			return;
 		ASSERT(used <= n);
-		if (used < n)
+		if (used < n && !s->shaking)
 			(void)buf_put(&s->in, p + used, n - used); /* the limit is above n */
 	}
 	show_kept(s);
@@ -577,7 +551,7 @@ static void take_input(struct stream *s)
 	if (n == IO_AGAIN)
 		return;
 	if (n == IO_FAILED) {
-		finish(s, &err);
+		stream_finish(s, &err);
 		return;
 	}
 	s->bytes_in += (uint64_t)n;
@@ -598,11 +572,9 @@ void stream_pause(struct stream *s, bool pause)
 	if (pause || !live(s))
 		return;
 	s->unread = false;
-	if (s->in.n > 0) {
-		s->again = true;
-		if (s->depth == 0)
-			kick(s);
-	}
+	s->again = s->in.n > 0;
+	if (s->depth == 0 && (s->again || pending(s)))
+		stream_kick(s);
 	if (s->depth == 0 && s->state != CONNECTING)
 		set_wants(s);
 }
@@ -616,8 +588,8 @@ static void finish_connect(struct stream *s)
 	if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &errnum, &n) != 0)
 		errnum = errno;
 	if (errnum != 0) {
-		(void)net_error(&err, errnum, "connecting");
-		finish(s, &err);
+		(void)stream_net_error(&err, errnum, "connecting");
+		stream_finish(s, &err);
 		return;
 	}
 	s->state = OPEN;
@@ -645,12 +617,14 @@ static void on_fd(int fd, unsigned what, void *arg)
 	struct stream *s = OBJ(stream, STREAM_MAGIC, arg);
 
 	(void)fd;
-	enter(s);
+	stream_enter(s);
 	if (s->state == CONNECTING)
 		finish_connect(s);
+	else if (s->shaking)
+		stream_tls_step(s);
 	else if ((what & LOOP_READ) != 0)
 		readable(s);
-	leave(s);
+	stream_leave(s);
 }
 
 static void time_over(struct stream *s)
@@ -672,14 +646,16 @@ static void on_timer(void *arg)
 	struct stream *s = OBJ(stream, STREAM_MAGIC, arg);
 	int64_t due;
 
-	enter(s);
+	stream_enter(s);
 	show_kept(s);
+	if (wants_data(s) && pending(s))
+		take_input(s);
 	if (live(s) && s->failed.code == 0) {
 		due = next_due(s);
 		if (due != 0 && due <= loop_now_ms(s->loop))
 			time_over(s);
 	}
-	leave(s);
+	stream_leave(s);
 }
 
 /* --- making --- */
@@ -735,7 +711,7 @@ static int bind_source(int fd, const struct ipaddr *source, struct err *err)
 	(void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
 	if (bind(fd, (struct sockaddr *)&sa, n) == 0)
 		return 0;
-	(void)net_error(err, errno, "the address cannot be used");
+	(void)stream_net_error(err, errno, "the address cannot be used");
 	ipaddr_text(source, text);
 	return err_prefix(err, "source %s", text);
 }
@@ -751,13 +727,13 @@ int stream_connect(struct loop *l, const struct netaddr *to, const struct ipaddr
 	int rc;
 
 	if (fd < 0)
-		return net_error(err, errno, "no socket");
+		return stream_net_error(err, errno, "no socket");
 	if (source != NULL && (rc = bind_source(fd, source, err)) < 0) {
 		(void)close(fd);
 		return rc;
 	}
 	if (connect(fd, (struct sockaddr *)&sa, n) != 0 && errno != EINPROGRESS) {
-		rc = net_error(err, errno, "connecting");
+		rc = stream_net_error(err, errno, "connecting");
 		(void)close(fd);
 		return rc;
 	}

@@ -34,6 +34,10 @@
 #define STREAM_CLOSE_MS 10000 /* for what is still to be sent when a stream closes */
 
 struct stream;
+struct tls_server;
+struct tls_client;
+struct tls_peer;
+struct tls_facts;
 
 struct stream_ops {
 	const char *name; /* for the log */
@@ -51,6 +55,9 @@ struct stream_ops {
 	 * closed with ERR_CLOSED; with it the owner still writes, and closes. */
 	void (*on_end)(void *arg);
 	void (*on_drain)(void *arg);
+	/* The handshake after stream_tls_accept() or _connect() is over; when it fails, the stream
+	 * is closed with ERR_TLS. */
+	void (*on_secure)(void *arg);
 	/* The idle time or the deadline is over; both are off then. Without it, and always while
 	 * connecting and closing, the stream is closed with ERR_TIMEOUT. */
 	void (*on_timeout)(void *arg);
@@ -85,6 +92,17 @@ void stream_pause(struct stream *s, bool pause);
 void stream_idle(struct stream *s, int64_t ms);
 /* From now, whatever happens; 0 is never. As cheap. */
 void stream_deadline(struct stream *s, int64_t ms);
+
+/*
+ * From here on everything passes through TLS (net/tls.h): what is pending is sent before; what
+ * came and was not taken is dropped, for a peer must not send ahead of the handshake (STARTTLS
+ * injection): refuse it before. What is written meanwhile waits for the end of the handshake. The
+ * contexts and `peer` are borrowed for the length of the call.
+ */
+void stream_tls_accept(struct stream *s, const struct tls_server *t);
+void stream_tls_connect(struct stream *s, const struct tls_client *t, const struct tls_peer *peer);
+/* False without TLS or before the end of the handshake. */
+bool stream_tls_facts(const struct stream *s, struct tls_facts *ret);
 
 /* Sends what is pending, then ends our direction; the other goes on. */
 void stream_shutdown(struct stream *s);
