@@ -91,6 +91,9 @@ $(BUILD)/%.o: %.c Makefile
 	@echo "  CC $<"
 	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
+# Objects of tests are kept, too.
+.SECONDARY:
+
 # Unit, view and sim tests: one program a file, linked with cmocka and the archive.
 UNIT_SRC = $(wildcard tests/unit/*/test_*.c tests/view/test_*.c tests/sim/test_*.c)
 UNIT_BIN = $(UNIT_SRC:%.c=$(BUILD)/%)
