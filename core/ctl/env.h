@@ -22,6 +22,7 @@
 #include "stats/rates.h"
 
 struct actions; /* ctl/actions.h */
+struct views;	/* ctl/views.h */
 
 struct ctl_env {
 	struct loop *loop;
@@ -36,6 +37,7 @@ struct ctl_env {
 	struct smtpout *smtpout;
 	struct ctl *ctl;
 	struct actions *actions;
+	struct views *views; /* made when it is first needed; views_close() */
 	struct rates rates;
 	const char *hostname;
 	int64_t started_ms; /* wall clock */
@@ -59,14 +61,21 @@ void env_filter_row(const struct ctl_env *env, const struct queue_entry *e, stru
 /* The same for a group: domain, stream, and the provider when it is known. */
 void env_group_row(const struct ctl_env *env, uint32_t domain, uint32_t stream,
 		   struct filter_row *ret);
+/* The same for a record of the scheduler: what is known without asking the store. */
+void env_view_row(const struct ctl_env *env, const struct sched_view *v, struct filter_row *ret);
 /* The same for a message that is about to be tried or just came in. v may be NULL. */
 void env_rcpt_row(const struct ctl_env *env, const struct message *m, const struct message_rcpt *r,
 		  const struct sched_view *v, struct filter_row *ret);
-/* The same for an event. */
+/* The same for an event. What happened stands for the state: "delivered", "deferred", …, and
+ * "ready" for a message that came in. */
 void env_event_row(const struct ctl_env *env, const struct queue_event *e, struct filter_row *ret);
 /* A row of entity "message"; owned. */
 json_t *env_message_json(const struct ctl_env *env, const struct queue_entry *e);
-/* Rows of entity "message" for given recipients, in that order, those that are gone left out. */
+/*
+ * Rows of entity "message" for given recipients, in that order, those that are gone left out;
+ * finished ones are there as long as the store keeps them. At most QUEUE_PAGE_MAX; fn is called
+ * once, never from inside.
+ */
 typedef void env_rows_fn(void *arg, json_t *rows_take, const struct err *err);
 void env_message_rows(struct ctl_env *env, const struct rid *rids, size_t n, env_rows_fn *fn,
 		      void *arg);
@@ -77,6 +86,9 @@ json_t *env_event_json(const struct ctl_env *env, const struct queue_event *e);
 json_t *env_time(int64_t wall_ms);
 /* Seconds from a wall clock time until now (>= 0), or null for 0. */
 json_t *env_age(const struct ctl_env *env, int64_t wall_ms);
+json_t *env_until(const struct ctl_env *env, int64_t wall_ms); /* seconds until then, >= 0 */
+json_t *env_class(uint8_t reply_class);			       /* its name, or null for none */
+json_t *env_hold(const struct ctl_env *env, uint32_t number);  /* its id, or null */
 
 /* --- selections (ctl/select.c) ---------------------------------------------------------------- */
 
