@@ -35,7 +35,7 @@ struct str columns_time(const char *rfc3339, char scratch[static COLUMNS_SCRATCH
 	int64_t ms;
 
 	if (!fmt_parse_time(str_of(rfc3339), &ms))
-		return str_of(rfc3339);
+		return STR("-");
 	fmt_time(ms, utc);
 	(void)snprintf(scratch, COLUMNS_SCRATCH, "%.10s %.8sZ", utc, utc + 11);
 	return str_of(scratch);

@@ -39,7 +39,7 @@ void columns_put_row(const struct columns *c, struct buf *b, const json_t *row);
 #define COLUMNS_SCRATCH 64
 struct str columns_value(const struct out *o, const struct field_def *f, const json_t *v,
 			 char scratch[static COLUMNS_SCRATCH]);
-/* "2026-11-24 03:12:07Z" of an RFC 3339 text; what is none is as it came. */
+/* "2026-11-24 03:12:07Z" of an RFC 3339 text; "-" of any other. */
 struct str columns_time(const char *rfc3339, char scratch[static COLUMNS_SCRATCH]);
 /* Lines "title  value" for an entity's plain fields that are there. */
 void columns_put_fields(const struct out *o, struct buf *b, const char *entity, const char *skip,

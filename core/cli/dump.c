@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "cli/cli_int.h"
 #include "filter/target.h"
 
@@ -17,15 +18,23 @@
 /* Text of a table in roff: dashes stay dashes, a dot at the beginning of a line is no command. */
 static void put_roff(struct buf *b, const char *text)
 {
+	struct str rest = str_of(text);
+
 	if (*text == '.' || *text == '\'')
 		(void)buf_puts(b, "\\&");
-	for (; *text != '\0'; text++) {
-		if (*text == '\\')
+	while (rest.n > 0) {
+		uint32_t cp;
+		size_t n = utf8_decode(rest, &cp);
+
+		if (cp == '\\')
 			(void)buf_puts(b, "\\e");
-		else if (*text == '-')
+		else if (cp == '-')
 			(void)buf_puts(b, "\\-");
+		else if (cp < 0x80)
+			(void)buf_putc(b, (char)cp);
 		else
-			(void)buf_putc(b, *text);
+			(void)buf_printf(b, "\\[u%04X]", (unsigned)cp);
+		rest = str_from(rest.p + n, rest.n - n);
 	}
 }
 
@@ -115,7 +124,7 @@ static void put_targets(const struct cli_options *o, struct buf *b)
 {
 	(void)o;
 	put_roff(b, target_forms());
-	(void)buf_putc(b, '\n');
+	(void)buf_puts(b, ".\n");
 }
 
 static void put_filter(const struct cli_options *o, struct buf *b)

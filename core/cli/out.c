@@ -177,7 +177,7 @@ void out_clean_lines(const struct out *o, struct buf *b, struct str s)
 		if (cp == '\n' || cp == '\t')
 			(void)buf_putc(b, (char)cp);
 		else if (cp != '\r' || s.n == n || s.p[n] != '\n')
-			put_cp(b, cp == '\r' ? UTF8_REPLACEMENT : shown(o, cp, &cols));
+			put_cp(b, shown(o, cp == '\r' ? 0 : cp, &cols));
 		s = str_from(s.p + n, s.n - n);
 	}
 }
