@@ -111,6 +111,20 @@ check: $(UNIT_BIN)
 lint: all
 	@/usr/bin/python3 tests/lint/lint.py $(BUILD)
 
+# Manual pages: the text of doc/*.in with what the programs' tables say. doc/fill PROGRAM TEMPLATE.
+DOC_SRC   = $(wildcard doc/*.in)
+DOC_PAGES = $(DOC_SRC:doc/%.in=build/doc/%)
+.PHONY: docs docs-check
+docs: $(DOC_PAGES)
+build/doc/weir-relayd%: doc/weir-relayd%.in doc/fill links
+	@mkdir -p $(@D)
+	@doc/fill build/weir-relayd $< >$@
+build/doc/%: doc/%.in doc/fill links
+	@mkdir -p $(@D)
+	@doc/fill build/weir $< >$@
+docs-check: docs
+	@for p in $(DOC_PAGES); do groff -man -Tutf8 -ww -z $$p || exit 1; done
+
 # Real programs on loopback against the demo world; each test has a directory and ports of its own.
 SYSTEM_TESTS   = tests/system
 SYSTEM_SECONDS = 900
