@@ -112,6 +112,11 @@ int64_t loop_clock_us(void)
 	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
+int64_t loop_clock_mono_ms(void)
+{
+	return clock_ms(CLOCK_MONOTONIC);
+}
+
 void loop_clock_refresh(struct loop *l)
 {
 	if (l->fake)
