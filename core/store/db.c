@@ -13,6 +13,7 @@
 #include "loop/loop.h"
 
 #define BUSY_MS 10000
+#define RESTART_BUSY_MS 50
 #define PROGRESS_OPS 20000
 #define SCRATCH 2048
 
@@ -20,6 +21,7 @@ struct db {
 	sqlite3 *h;
 	char *path;
 	int64_t until_ms; /* 0: none */
+	unsigned wal_pages;
 	struct function *functions;
 };
 
@@ -36,7 +38,7 @@ struct db_stmt {
 
 static int64_t clock_ms(void)
 {
-	return loop_clock_us() / 1000;
+	return loop_clock_mono_ms();
 }
 
 static int fail(const struct db *d, int rc, struct err *err)
@@ -66,6 +68,20 @@ static int on_progress(void *arg)
 	return d->until_ms != 0 && clock_ms() > d->until_ms;
 }
 
+static int on_wal(void *arg, sqlite3 *h, const char *name, int pages)
+{
+	struct db *d = arg;
+	(void)h;
+	(void)name;
+	d->wal_pages = (unsigned)pages;
+	return SQLITE_OK;
+}
+
+unsigned db_wal_pages(const struct db *d)
+{
+	return d->wal_pages;
+}
+
 void db_deadline(struct db *d, int64_t after_ms)
 {
 	d->until_ms = after_ms > 0 ? clock_ms() + after_ms : 0;
@@ -90,6 +106,8 @@ int db_open(const char *path, enum db_mode mode, struct db **ret_db, struct err 
 		(void)sqlite3_busy_timeout(d->h, BUSY_MS);
 		sqlite3_progress_handler(d->h, PROGRESS_OPS, on_progress, d);
 		got = db_exec(d, mode == DB_WRITE ? write_setup : read_setup, err);
+		if (mode == DB_WRITE)
+			(void)sqlite3_wal_hook(d->h, on_wal, d);
 	}
 	(void)umask(old);
 	if (got < 0) {
@@ -123,10 +141,19 @@ int db_exec(struct db *d, const char *sql, struct err *err)
 	return rc == SQLITE_OK ? 0 : fail(d, rc, err);
 }
 
+void db_rollback(struct db *d)
+{
+	if (sqlite3_get_autocommit(d->h) == 0)
+		(void)sqlite3_exec(d->h, "ROLLBACK", NULL, NULL, NULL);
+}
+
 bool db_checkpoint(struct db *d, bool hard)
 {
 	int mode = hard ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE;
-	return sqlite3_wal_checkpoint_v2(d->h, NULL, mode, NULL, NULL) == SQLITE_OK;
+	(void)sqlite3_busy_timeout(d->h, RESTART_BUSY_MS);
+	int rc = sqlite3_wal_checkpoint_v2(d->h, NULL, mode, NULL, NULL);
+	(void)sqlite3_busy_timeout(d->h, BUSY_MS);
+	return rc == SQLITE_OK;
 }
 
 static void on_function(sqlite3_context *ctx, int n, sqlite3_value **values)

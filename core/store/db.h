@@ -6,7 +6,7 @@
  *          to the end or db_reset() frees what it holds, so that no read transaction stays open.
  * Owner:   db_close() after db_finalize() of its statements. Texts of a row borrow from the
  *          statement until its next step.
- * Context: one thread at a time for each connection; blocks..
+ * Context: one thread at a time for each connection; blocks.
  * Errors:  ERR_NOSPC, ERR_CORRUPT (with the file), ERR_TIMEOUT (a deadline), ERR_IO.
  */
 #ifndef STORE_DB_H
@@ -27,10 +27,14 @@ int db_open(const char *path, enum db_mode mode, struct db **ret_db, struct err 
 void db_close(struct db **dp);
 /* One or several statements without parameters or rows. */
 int db_exec(struct db *d, const char *sql, struct err *err) MUST_CHECK;
+/* Ends a transaction without effect; there may be none any more. */
+void db_rollback(struct db *d);
 /* Reads longer than this end with ERR_TIMEOUT; 0: no limit. Counts from db_deadline(). */
 void db_deadline(struct db *d, int64_t after_ms);
-/* PASSIVE when not hard, else RESTART. False: busy. */
+/* PASSIVE when not hard, else RESTART, which waits a moment for readers. False: busy. */
 bool db_checkpoint(struct db *d, bool hard);
+/* Pages in the WAL behind the last commit of this (writing) connection. */
+unsigned db_wal_pages(const struct db *d);
 /* Registers an SQL function of texts that answers an integer or a text. */
 typedef void db_call_fn(const struct str *args, int n, int64_t *ret_int, struct str *ret_text,
 			char *scratch, size_t scratch_n);
