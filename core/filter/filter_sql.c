@@ -17,6 +17,7 @@ struct writer {
 	struct buf *sql;
 	struct filter_binds *binds;
 	struct err *err;
+	bool negated; /* inside an odd number of negations */
 };
 
 void filter_binds_done(struct filter_binds *b)
@@ -159,6 +160,10 @@ static int write_known(struct writer *w, const struct filter_value *v, enum filt
 	const char *expr = w->map->expr[v->field];
 	int rc;
 
+	if ((w->map->unknown & 1u << v->field) != 0) { /* what leaves the row in */
+		(void)buf_putc(w->sql, w->negated ? '0' : '1');
+		return 1;
+	}
 	if (expr == NULL && w->map->special != NULL) {
 		const char *around = v->test == TEST_PART ? "*" : "";
 		AUTO_FREE char *pattern = xasprintf("%s%s%s", around, v->text, around);
@@ -180,11 +185,10 @@ static void cut_back(struct buf *b, size_t n)
 	b->p[n] = '\0';
 }
 
-static int write_term(struct writer *w, const struct filter_term *t)
+static int write_values(struct writer *w, const struct filter_term *t)
 {
 	bool any = false;
 
-	(void)buf_putc(w->sql, '(');
 	for (size_t i = 0; i < t->n; i++) {
 		size_t before = w->sql->n;
 		int rc;
@@ -202,19 +206,31 @@ static int write_term(struct writer *w, const struct filter_term *t)
 			return err_set(w->err, ERR_INVALID, "%s cannot be asked for here",
 				       filter_fields[t->values[i].field].name);
 	}
-	if (!any)
-		return err_set(w->err, ERR_INVALID, "there is no text to search here");
-	(void)buf_puts(w->sql, t->op == OP_NE ? ") IS NOT TRUE" : ")");
-	return 0;
+	return any ? 0 : err_set(w->err, ERR_INVALID, "there is no text to search here");
+}
+
+static int write_term(struct writer *w, const struct filter_term *t)
+{
+	bool negates = t->op == OP_NE;
+	int rc;
+
+	(void)buf_putc(w->sql, '(');
+	w->negated ^= negates;
+	rc = write_values(w, t);
+	w->negated ^= negates;
+	(void)buf_puts(w->sql, negates ? ") IS NOT TRUE" : ")");
+	return rc;
 }
 
 static int write_node(struct writer *w, const struct filter_node *n)
 {
 	const struct filter_node *child;
+	bool negates = n->kind == NODE_NOT;
 
 	if (n->kind == NODE_TERM)
 		return write_term(w, &n->term);
 	(void)buf_putc(w->sql, '(');
+	w->negated ^= negates;
 	STAILQ_FOREACH (child, &n->children, link) {
 		int rc;
 		if (child != STAILQ_FIRST(&n->children))
@@ -223,7 +239,8 @@ static int write_node(struct writer *w, const struct filter_node *n)
 		if (rc < 0)
 			return rc;
 	}
-	(void)buf_puts(w->sql, n->kind == NODE_NOT ? ") IS NOT TRUE" : ")");
+	w->negated ^= negates;
+	(void)buf_puts(w->sql, negates ? ") IS NOT TRUE" : ")");
 	return 0;
 }
 

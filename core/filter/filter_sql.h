@@ -42,6 +42,11 @@ void filter_bind_int(struct filter_binds *b, int64_t i);
 struct filter_columns {
 	const char *expr[FILTER__COUNT]; /* NULL: ask `special`, or not available */
 	bool id_is_message;
+	/*
+	 * 1u << FILTER_X for fields that are not known here: the expression is then true for every
+	 * row for which filter_eval() with these fields unknown does not answer FILTER_FALSE.
+	 */
+	uint32_t unknown;
 	int64_t now_ms;
 	/*
 	 * For fields that are not a plain expression: appends to *sql an expression that is true
