@@ -21,6 +21,8 @@
 #include "base/obj.h"
 
 #define FRAME_MAGIC 0x57656672u /* "Wefr" */
+#define SPARSE_PART 4		/* less than a fourth of the file is kept */
+#define SEGMENT_GAP_MAX 100000	/* numbers beyond the last file that are believed */
 #define SYNC_MAX 64		/* files dirty at once */
 
 /* On disk, little-endian. The checksum covers what follows it, up to the end of the frame. */
@@ -152,20 +154,21 @@ static void retire(struct segments *s, uint32_t number)
 	struct file *f = &s->files[number];
 	char name[16];
 	f->end = 0;
-	if (s->pooled < SEGMENT_POOL_MAX && f->size == SEGMENT_BYTES) {
+	if (s->pooled < SEGMENT_POOL_MAX && f->fd >= 0 && f->size <= SEGMENT_BYTES &&
+	    f->size >= SEGMENT_BYTES / 2) {
 		f->use = USE_POOL;
 		s->pooled++;
 		return;
 	}
 	file_name(number, name);
-	if (unlinkat(s->dir, name, 0) < 0)
+	if (f->fd >= 0 && unlinkat(s->dir, name, 0) < 0)
 		log_warn(NULL, "segment.remove", F_STR("name", name), F_I64("errno", errno));
 	f->use = USE_NONE;
 	f->size = 0;
 	f->dirty = false;
 	if (f->holders > 0) {
 		f->doomed = true;
-	} else {
+	} else if (f->fd >= 0) {
 		(void)close(f->fd);
 		f->fd = -1;
 	}
@@ -201,6 +204,18 @@ static uint32_t pool_take(struct segments *s)
 	return 0;
 }
 
+/* Nothing more is written to the current file. Locked. */
+static void leave_current(struct segments *s)
+{
+	uint32_t old = s->current;
+	s->current = 0;
+	if (old == 0)
+		return;
+	s->files[old].use = USE_LIVE;
+	if (s->files[old].count == 0)
+		retire(s, old);
+}
+
 /* Another file becomes the current one, with room for need bytes. Locked. */
 static int next_file(struct segments *s, uint64_t need, struct err *err)
 {
@@ -216,14 +231,9 @@ static int next_file(struct segments *s, uint64_t need, struct err *err)
 		*f = (struct file){ .fd = fd };
 		s->dir_dirty = true;
 	}
-	uint32_t old = s->current;
+	leave_current(s);
 	s->current = number;
 	s->files[number].use = USE_CURRENT;
-	if (old != 0) {
-		s->files[old].use = USE_LIVE;
-		if (s->files[old].count == 0)
-			retire(s, old);
-	}
 	return 0;
 }
 
@@ -335,6 +345,8 @@ int segments_sync(struct segments *s, struct err *err)
 	for (unsigned k = 0; k < s->syncing_n; k++)
 		let_go(s, s->syncing[k]);
 	s->syncing_n = 0;
+	if (got < 0)
+		leave_current(s);
 	(void)pthread_mutex_unlock(&s->lock);
 	return got;
 }
@@ -344,8 +356,10 @@ int segments_sync(struct segments *s, struct err *err)
 void segment_keep(struct segments *s, const struct segment_place *at)
 {
 	(void)pthread_mutex_lock(&s->lock);
-	if (at->segment != 0 && at->segment < s->n) {
-		struct file *f = &s->files[at->segment];
+	if (at->segment != 0 && at->segment <= s->n + SEGMENT_GAP_MAX) {
+		struct file *f = file_at(s, at->segment);
+		if (f->use == USE_NONE)
+			f->use = USE_LIVE; /* the file is missing: its number stays taken */
 		f->live += at->length;
 		f->count++;
 		if (at->offset + at->length > f->end)
@@ -366,13 +380,27 @@ void segment_drop(struct segments *s, const struct segment_place *at)
 	(void)pthread_mutex_unlock(&s->lock);
 }
 
+static bool is_sparse(const struct file *f)
+{
+	return f->use == USE_LIVE && f->live * SPARSE_PART < f->size;
+}
+
 bool segment_sparse(struct segments *s, uint32_t segment)
 {
 	(void)pthread_mutex_lock(&s->lock);
-	bool sparse = segment < s->n && s->files[segment].use == USE_LIVE &&
-		      s->files[segment].live * 4 < s->files[segment].size;
+	bool sparse = segment < s->n && is_sparse(&s->files[segment]);
 	(void)pthread_mutex_unlock(&s->lock);
 	return sparse;
+}
+
+bool segments_sparse(struct segments *s)
+{
+	bool any = false;
+	(void)pthread_mutex_lock(&s->lock);
+	for (uint32_t k = 1; k < s->n && !any; k++)
+		any = is_sparse(&s->files[k]);
+	(void)pthread_mutex_unlock(&s->lock);
+	return any;
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */

@@ -60,6 +60,7 @@ void segment_keep(struct segments *s, const struct segment_place *at);
 void segment_drop(struct segments *s, const struct segment_place *at);
 /* True when the file has mostly dropped contents: what lives in it had better move. */
 bool segment_sparse(struct segments *s, uint32_t segment);
+bool segments_sparse(struct segments *s); /* any of them */
 
 /* Reads and checks a frame: *ret_frame is malloc'ed, the slices point into it. */
 int segments_read(struct segments *s, struct msgid id, const struct segment_place *at,
