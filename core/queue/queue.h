@@ -15,7 +15,8 @@
  *          the loop runs. Every callback comes once, in the loop thread, never from inside the call
  *          that asked; after queue_close() none comes.
  * Errors:  ERR_NOSPC (disk full: nothing was stored), ERR_IO, ERR_CORRUPT (what is damaged is in
- *          the text; the rest goes on), ERR_LIMIT (too much under way).
+ *          the text; the rest goes on), ERR_TIMEOUT (a read took longer than 5 s), ERR_INVALID
+ *          (a filter on what is not known here).
  * Limits:  below.
  */
 #ifndef QUEUE_QUEUE_H
@@ -128,7 +129,9 @@ size_t queue_accept_backlog(const struct queue *q);
 /*
  * Reads a message, with its content or only the envelope. From the cache it may be at hand:
  * message_cached() returns a new reference or NULL without asking the disk. ERR_UNKNOWN when there
- * is none, ERR_CORRUPT when its content is damaged (m is then given without content).
+ * is none, ERR_CORRUPT when its content is damaged. When a content was asked for that is not needed
+ * any more, because every recipient is finished, that is ERR_UNKNOWN with the message: in both cases
+ * m is given without content.
  */
 typedef void queue_message_fn(void *arg, const struct message *m_take, const struct err *err);
 const struct message *queue_message_cached(struct queue *q, struct msgid id);
@@ -140,8 +143,9 @@ void queue_message_read(struct queue *q, struct msgid id, bool content, queue_me
 /*
  * Records an attempt and, for a deferral, when it is tried next. Copied; on disk with one of the
  * next commits, within 50 ms (a kill before that repeats a delivery, never loses one). When the
- * last recipient of a message is finished its content may be overwritten. `event` false changes the
- * row without a line in the feed (a new time after `retry`, attempts kept).
+ * last recipient of a message is finished its content may be overwritten. A result of a recipient
+ * that is finished already changes nothing. Results, times and states of actions reach the disk in
+ * the order in which they were posted.
  */
 struct queue_result {
 	struct rid rid;
@@ -213,10 +217,14 @@ struct queue_scan {
 typedef void queue_scan_fn(void *arg, const struct queue_entry *rows, size_t n, bool more,
 			   const struct err *err);
 void queue_scan(struct queue *q, const struct queue_scan *scan, queue_scan_fn *fn, void *arg);
-/* A scan under way whose answer is no longer wanted is ended by dropping `arg`'s id: see loop_job.
- */
 
-/* The feed, newest first (or oldest first from `after_seq` on). of: only events of this message. */
+/*
+ * The feed, newest first (or oldest first from `after_seq` on). of: only events of this message.
+ * Terms on state, provider and hold as for queue_scan(). An event is kept as long as its message:
+ * while it is queued, then keep_finished_ms and keep_finished_max, and QUEUE_FEED_MAX events at most
+ * behind the one with which it ended.
+ */
+#define QUEUE_FEED_MAX 2000000
 struct queue_event_query {
 	const struct filter *filter; /* borrowed until the answer; NULL: all */
 	struct msgid of;	     /* 0: all */
@@ -243,6 +251,7 @@ struct queue_cause {
 };
 typedef void queue_causes_fn(void *arg, const struct queue_cause *rows, size_t n,
 			     const struct err *err);
+/* The filter cannot ask for state, provider or hold: counts cannot be corrected later. ERR_INVALID. */
 void queue_causes(struct queue *q, const struct filter *filter, size_t limit, int64_t now_ms,
 		  queue_causes_fn *fn, void *arg);
 

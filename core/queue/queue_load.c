@@ -1,0 +1,256 @@
+/* What is read at start, in the loop thread, before the writer's thread runs. */
+#include "queue/queue_int.h"
+
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/obj.h"
+
+/* Steps a query over all its rows; fn reads the columns. */
+typedef void row_fn(struct queue *q, struct db_stmt *s, void *arg);
+
+static int each(struct queue *q, const char *sql, row_fn *fn, void *arg, struct err *err)
+{
+	struct db_stmt *s = NULL;
+	int got = db_prepare(q->writer.db, sql, &s, err);
+	if (got < 0)
+		return got;
+	while ((got = db_step(s, err)) > 0)
+		fn(q, s, arg);
+	db_finalize(&s);
+	return got;
+}
+
+static void on_meta(struct queue *q, struct db_stmt *s, void *arg)
+{
+	(void)arg;
+	q->writer.meta = (struct queue_meta){ .last_id = (uint64_t)db_int(s, 0),
+					      .last_seq = (uint64_t)db_int(s, 1),
+					      .synced_seq = (uint64_t)db_int(s, 2),
+					      .clean_seq = (uint64_t)db_int(s, 3),
+					      .ended_n = (uint64_t)db_int(s, 4) };
+}
+
+static void on_number(struct queue *q, struct db_stmt *s, void *arg)
+{
+	uint64_t *to = arg;
+	(void)q;
+	*to = (uint64_t)db_int(s, 0);
+}
+
+static void on_name(struct queue *q, struct db_stmt *s, void *arg)
+{
+	(void)arg;
+	names_load(&q->names, (uint32_t)db_int(s, 0), db_text(s, 1));
+}
+
+static void on_cause(struct queue *q, struct db_stmt *s, void *arg)
+{
+	(void)arg;
+	causes_load(&q->writer.causes, (uint32_t)db_int(s, 0), (uint16_t)db_int(s, 1),
+		    (uint8_t)db_int(s, 2), db_text(s, 3), db_text(s, 4));
+}
+
+/* A message behind the synced mark. */
+static void on_unsynced(struct queue *q, struct db_stmt *s, void *arg)
+{
+	struct writer *w = &q->writer;
+	struct segment_place at = { .segment = (uint32_t)db_int(s, 2),
+				    .offset = (uint64_t)db_int(s, 3),
+				    .length = (uint32_t)db_int(s, 4) };
+	struct orphan x = { .id = { (uint64_t)db_int(s, 0) }, .seq = (uint64_t)db_int(s, 1) };
+	AUTO_FREE void *frame = NULL;
+	struct str envelope, content;
+	(void)arg;
+	int got = segments_read(w->seg, x.id, &at, &frame, &envelope, &content, NULL);
+	if (got != -ERR_CORRUPT && got != -ERR_UNKNOWN)
+		return;
+	w->orphans = xreallocarray(w->orphans, w->orphans_n + 1, sizeof(*w->orphans));
+	w->orphans[w->orphans_n++] = x;
+}
+
+/* A kill between the two syncs leaves rows without contents: never acknowledged, so they go. */
+static int drop_unsynced(struct queue *q, struct err *err)
+{
+	static const char sql[] = "SELECT m.id, e.seq, r.segment, r.offset, r.length FROM events e"
+				  " JOIN messages m ON m.id = e.rid >> 13"
+				  " JOIN rcpt r ON r.rid = (SELECT min(rid) FROM rcpt"
+				  "  WHERE rid BETWEEN m.id << 13 AND m.id << 13 | 8191)"
+				  " WHERE e.seq > (SELECT synced_seq FROM meta) AND e.outcome = 1";
+	struct writer *w = &q->writer;
+	int got = each(q, sql, on_unsynced, NULL, err);
+	if (got < 0)
+		return got;
+	if (w->orphans_n > 0)
+		log_warn(NULL, "queue.recovered", F_U64("dropped", w->orphans_n),
+			 F_STR("why", "not acknowledged: their contents were not on disk"));
+	w->meta.synced_seq = w->meta.last_seq;
+	return w->orphans_n > 0 ? writer_tx(w, NULL, NULL, err) : 0;
+}
+
+static int sweep_names(struct queue *q, struct err *err)
+{
+	uint64_t n = 0;
+	int got = each(q, "SELECT count(*) FROM names", on_number, &n, err);
+	if (got < 0 || n <= QUEUE_NAMES_SWEEP)
+		return got;
+	return db_exec(q->writer.db,
+		       "DELETE FROM names WHERE id NOT IN (SELECT domain FROM rcpt UNION"
+		       " SELECT domain FROM done UNION SELECT domain FROM events UNION"
+		       " SELECT stream FROM messages)",
+		       err);
+}
+
+int load_meta(struct queue *q, struct err *err)
+{
+	uint64_t last = 0;
+	int got = each(q, "SELECT last_id, last_seq, synced_seq, clean_seq, ended_n FROM meta",
+		       on_meta, NULL, err);
+	q->writer.stored = q->writer.meta;
+	if (got >= 0)
+		got = sweep_names(q, err);
+	if (got >= 0)
+		got = each(q, "SELECT id, text FROM names", on_name, NULL, err);
+	if (got >= 0)
+		got = each(q, "SELECT id, code, class, enhanced, text FROM causes", on_cause, NULL,
+			   err);
+	if (got >= 0)
+		got = each(q, "SELECT max(id) FROM messages", on_number, &last, err);
+	if (got >= 0)
+		got = each(q, "SELECT max(id) FROM actions", on_number, &q->last_action, err);
+	if (last > q->writer.meta.last_id)
+		q->writer.meta.last_id = last;
+	q->last_id = (struct msgid){ q->writer.meta.last_id };
+	q->waiting.last_id = q->last_id.v;
+	return got < 0 ? got : drop_unsynced(q, err);
+}
+
+/* --- recipients ------------------------------------------------------------------------------- */
+
+struct load {
+	void (*fn)(void *arg, const struct queue_row *row);
+	void *arg;
+	struct msgid last;
+};
+
+static void on_rcpt(struct queue *q, struct db_stmt *s, void *arg)
+{
+	struct load *l = arg;
+	struct queue_row row = { .rid = { (uint64_t)db_int(s, 0) },
+				 .domain = (uint32_t)db_int(s, 1),
+				 .stream = (uint32_t)db_int(s, 2),
+				 .attempts = (uint16_t)db_int(s, 3),
+				 .code = (uint16_t)db_int(s, 4),
+				 .reply_class = (uint8_t)db_int(s, 5),
+				 .next_ms = db_int(s, 7),
+				 .expires_ms = db_int(s, 8) };
+	int64_t cause = db_int(s, 6);
+	if (cause != 0)
+		causes_count(&q->writer.causes, (uint32_t)cause);
+	if (!msgid_eq(rid_msgid(row.rid), l->last)) {
+		struct segment_place at = { .segment = (uint32_t)db_int(s, 9),
+					    .offset = (uint64_t)db_int(s, 10),
+					    .length = (uint32_t)db_int(s, 11) };
+		segment_keep(q->writer.seg, &at);
+		l->last = rid_msgid(row.rid);
+	}
+	l->fn(l->arg, &row);
+}
+
+int queue_load(struct queue *q, void (*fn)(void *arg, const struct queue_row *row), void *arg,
+	       struct err *err)
+{
+	static const char sql[] = "SELECT rid, domain, stream, attempts, code, class, cause,"
+				  " next_ms, expires_ms, segment, offset, length FROM rcpt"
+				  " ORDER BY rid";
+	struct load l = { .fn = fn, .arg = arg };
+	ASSERT(!q->loaded);
+	int got = each(q, sql, on_rcpt, &l, err);
+	if (got < 0)
+		return got;
+	segments_ready(q->writer.seg);
+	(void)pthread_mutex_lock(&q->lock);
+	q->loaded = true;
+	(void)pthread_cond_signal(&q->work);
+	(void)pthread_mutex_unlock(&q->lock);
+	return 0;
+}
+
+/* --- objects and actions ---------------------------------------------------------------------- */
+
+/* On a connection of its own: the writer may run already. Binds `text` or else `number`. */
+static int each_of(struct queue *q, const char *sql, const char *text, int64_t number,
+		   void (*fn)(struct db_stmt *s, void *arg), void *arg, struct err *err)
+{
+	struct db *d = NULL;
+	struct db_stmt *s = NULL;
+	int got = db_open(q->db_path, DB_READ, &d, err);
+	if (got >= 0)
+		got = db_prepare(d, sql, &s, err);
+	if (got >= 0) {
+		if (text != NULL)
+			db_bind_text(s, 1, str_of(text));
+		else
+			db_bind_int(s, 1, number);
+		while ((got = db_step(s, err)) > 0)
+			fn(s, arg);
+	}
+	db_finalize(&s);
+	db_close(&d);
+	return got;
+}
+
+struct load_objects {
+	const char *kind;
+	void (*fn)(void *arg, const struct queue_object *o);
+	void *arg;
+};
+
+static void on_object(struct db_stmt *s, void *arg)
+{
+	const struct load_objects *l = arg;
+	struct queue_object o = { .kind = l->kind, .id = db_text(s, 0).p, .json = db_text(s, 1).p };
+	l->fn(l->arg, &o);
+}
+
+int queue_load_objects(struct queue *q, const char *kind,
+		       void (*fn)(void *arg, const struct queue_object *o), void *arg,
+		       struct err *err)
+{
+	struct load_objects l = { .kind = kind, .fn = fn, .arg = arg };
+	return each_of(q, "SELECT id, json FROM objects WHERE kind=?1 ORDER BY id", kind, 0,
+		       on_object, &l, err);
+}
+
+struct load_actions {
+	void (*fn)(void *arg, const struct queue_action *a);
+	void *arg;
+};
+
+static void on_action(struct db_stmt *s, void *arg)
+{
+	const struct load_actions *l = arg;
+	struct queue_action a;
+	size_t n = 0;
+	action_read(s, &a);
+	const void *p = db_blob(s, ACTION_COLUMNS, &n);
+	AUTO_FREE struct rid *rids = NULL;
+	if (p != NULL && a.rids_n <= n) { /* a byte each, at least */
+		rids = xcalloc(a.rids_n + 1, sizeof(*rids));
+		a.rids_n = rids_unpack(p, n, rids, a.rids_n);
+		a.rids = rids;
+	}
+	l->fn(l->arg, &a);
+}
+
+int queue_load_actions(struct queue *q, int64_t since_ms,
+		       void (*fn)(void *arg, const struct queue_action *a), void *arg,
+		       struct err *err)
+{
+	struct load_actions l = { .fn = fn, .arg = arg };
+	return each_of(q,
+		       "SELECT " ACTION_SELECT ", rids FROM actions"
+		       " WHERE at_ms >= ?1 OR rids IS NOT NULL ORDER BY id",
+		       NULL, since_ms, on_action, &l, err);
+}

@@ -1,0 +1,114 @@
+/*
+ * Tables. A recipient's id has its message's in it, so that one tree in the order of ids serves
+ * both and no further index is kept.
+ *
+ *	messages	envelopes of all messages, queued and finished
+ *	rcpt		queued recipients; where the content is stands in each
+ *	done		finished ones, the same columns: what is queued stays dense
+ *	events		the feed, and with it each recipient's attempts: last_seq of the recipient,
+ *then prev of each event, lead through them
+ *	causes		(code, class, enhanced code, normalised text) of last deferrals
+ *
+ * Migrations are only ever added at the end; user_version counts those that were made.
+ */
+#include "queue/queue_int.h"
+
+#include "base/mem.h"
+#include "base/obj.h"
+
+#define RECIPIENT_COLUMNS                                                                          \
+	"(rid INTEGER PRIMARY KEY, domain INTEGER NOT NULL, stream INTEGER NOT NULL,"              \
+	" outcome INTEGER NOT NULL DEFAULT 0, attempts INTEGER NOT NULL DEFAULT 0,"                \
+	" code INTEGER NOT NULL DEFAULT 0, class INTEGER NOT NULL DEFAULT 0,"                      \
+	" cause INTEGER NOT NULL DEFAULT 0, next_ms INTEGER NOT NULL DEFAULT 0,"                   \
+	" expires_ms INTEGER NOT NULL, last_seq INTEGER NOT NULL DEFAULT 0,"                       \
+	" size INTEGER NOT NULL, segment INTEGER NOT NULL DEFAULT 0,"                              \
+	" offset INTEGER NOT NULL DEFAULT 0, length INTEGER NOT NULL DEFAULT 0,"                   \
+	" address TEXT NOT NULL);"
+
+static const char *const migrations[] = {
+	"CREATE TABLE meta(one INTEGER PRIMARY KEY CHECK(one = 1), last_id INTEGER NOT NULL,"
+	" last_seq INTEGER NOT NULL, synced_seq INTEGER NOT NULL, clean_seq INTEGER NOT NULL,"
+	" ended_n INTEGER NOT NULL);"
+	"INSERT INTO meta VALUES(1, 0, 0, 0, 0, 0);"
+	"CREATE TABLE names(id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);"
+	"CREATE TABLE messages(id INTEGER PRIMARY KEY, received_ms INTEGER NOT NULL,"
+	" expires_ms INTEGER NOT NULL, size INTEGER NOT NULL, stream INTEGER NOT NULL,"
+	" eight_bit INTEGER NOT NULL, received_seq INTEGER NOT NULL,"
+	" ended_seq INTEGER NOT NULL DEFAULT 0, sender TEXT NOT NULL, client TEXT NOT NULL,"
+	" helo TEXT NOT NULL, msgid_header TEXT NOT NULL, subject TEXT NOT NULL,"
+	" credential TEXT NOT NULL);"
+	"CREATE TABLE rcpt" RECIPIENT_COLUMNS "CREATE TABLE done" RECIPIENT_COLUMNS
+	"CREATE TABLE events(seq INTEGER PRIMARY KEY, rid INTEGER NOT NULL, prev INTEGER NOT NULL,"
+	" at_ms INTEGER NOT NULL, outcome INTEGER NOT NULL, code INTEGER NOT NULL,"
+	" class INTEGER NOT NULL, duration_ms INTEGER NOT NULL, domain INTEGER NOT NULL,"
+	" stream INTEGER NOT NULL, enhanced TEXT NOT NULL, reply TEXT NOT NULL,"
+	" host TEXT NOT NULL, ip TEXT NOT NULL, source TEXT NOT NULL, tls TEXT NOT NULL);"
+	"CREATE TABLE causes(id INTEGER PRIMARY KEY, code INTEGER NOT NULL,"
+	" class INTEGER NOT NULL, enhanced TEXT NOT NULL, text TEXT NOT NULL);"
+	"CREATE TABLE objects(kind TEXT NOT NULL, id TEXT NOT NULL, json TEXT NOT NULL,"
+	" PRIMARY KEY(kind, id)) WITHOUT ROWID;"
+	"CREATE TABLE object_versions(kind TEXT NOT NULL, id TEXT NOT NULL,"
+	" version INTEGER NOT NULL, at_ms INTEGER NOT NULL, action INTEGER NOT NULL, json TEXT,"
+	" PRIMARY KEY(kind, id, version)) WITHOUT ROWID;"
+	"CREATE TABLE actions(id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL,"
+	" undo_until_ms INTEGER NOT NULL, who TEXT NOT NULL, from_where TEXT NOT NULL,"
+	" role TEXT NOT NULL, method TEXT NOT NULL, target TEXT NOT NULL, reason TEXT NOT NULL,"
+	" request TEXT NOT NULL, state TEXT NOT NULL, result TEXT NOT NULL, undo TEXT NOT NULL,"
+	" rids_n INTEGER NOT NULL, rids BLOB);",
+};
+
+static int version_get(struct db *d, int64_t *ret_version, struct err *err)
+{
+	struct db_stmt *s = NULL;
+	int got = db_prepare(d, "PRAGMA user_version", &s, err);
+	if (got < 0)
+		return got;
+	got = db_step(s, err);
+	if (got > 0)
+		*ret_version = db_int(s, 0);
+	db_reset(s);
+	db_finalize(&s);
+	return got < 0 ? got : 0;
+}
+
+static int migrate(struct db *d, size_t k, struct err *err)
+{
+	AUTO_FREE char *sql = xasprintf("BEGIN IMMEDIATE; %s PRAGMA user_version = %zu; COMMIT;",
+					migrations[k], k + 1);
+	int got = db_exec(d, sql, err);
+	if (got < 0)
+		db_rollback(d);
+	return got;
+}
+
+int schema_open(struct db *d, struct err *err)
+{
+	int64_t version = 0;
+	int got = version_get(d, &version, err);
+	if (got < 0)
+		return got;
+	if (version < 0 || version > (int64_t)ARRAY_LEN(migrations))
+		return err_set(err, ERR_CONFIG,
+			       "the queue's database was made by a newer release (version %lld; "
+			       "this one knows up to %zu)",
+			       (long long)version, ARRAY_LEN(migrations));
+	for (size_t k = (size_t)version; k < ARRAY_LEN(migrations) && got >= 0; k++)
+		got = migrate(d, k, err);
+	return got;
+}
+
+int schema_prepare(struct writer *w, struct err *err)
+{
+	static const char *const sql[W__COUNT] = {
+#define STMT(id, text) [W_##id] = text,
+#include "queue/queue_stmts.def"
+#undef STMT
+	};
+	for (int k = 0; k < W__COUNT; k++) {
+		int got = db_prepare(w->db, sql[k], &w->st[k], err);
+		if (got < 0)
+			return got;
+	}
+	return 0;
+}
