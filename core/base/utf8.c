@@ -95,16 +95,38 @@ bool utf8_harmful(uint32_t cp)
 	return false;
 }
 
-bool utf8_put_clean(struct buf *b, struct str s)
+static uint32_t as_it_is(uint32_t cp)
+{
+	return cp;
+}
+
+static uint32_t as_shown(uint32_t cp)
+{
+	if (cp == '\n' || cp == '\r' || cp == '\t')
+		return ' ';
+	return utf8_harmful(cp) ? UTF8_REPLACEMENT : cp;
+}
+
+static bool put_mapped(struct buf *b, struct str s, uint32_t (*map)(uint32_t cp))
 {
 	while (s.n > 0) {
 		uint32_t cp;
 		char out[4];
 		size_t n = utf8_decode(s, &cp);
-		if (!buf_put(b, out, utf8_encode(cp, out)))
+		if (!buf_put(b, out, utf8_encode(map(cp), out)))
 			return false;
 		s.p += n;
 		s.n -= n;
 	}
 	return true;
+}
+
+bool utf8_put_clean(struct buf *b, struct str s)
+{
+	return put_mapped(b, s, as_it_is);
+}
+
+bool utf8_put_shown(struct buf *b, struct str s)
+{
+	return put_mapped(b, s, as_shown);
 }

@@ -23,6 +23,7 @@
 
 #include "base/mem.h"
 #include "base/obj.h"
+#include "base/utf8.h"
 #include "client/client_int.h"
 
 #define OUT_MAX ((size_t)PROTO_CALLS_MAX * PROTO_REQUEST_MAX)
@@ -99,10 +100,25 @@ static void connect_now(struct client *c)
 	say_state(c);
 }
 
+/* Parts of it may come from anywhere, and have been cut. */
+static void clean_trouble(struct client *c)
+{
+	AUTO_BUF shown = BUF_INIT(4 * sizeof(c->trouble.msg));
+
+	(void)utf8_put_shown(&shown, str_of(c->trouble.msg));
+	while (shown.n >= sizeof(c->trouble.msg))
+		do
+			shown.n--;
+		while ((shown.p[shown.n] & 0xc0) == 0x80);
+	memcpy(c->trouble.msg, buf_cstr(&shown), shown.n);
+	c->trouble.msg[shown.n] = '\0';
+}
+
 void client_lost(struct client *c, const struct err *why, bool final)
 {
 	c->trouble = *why;
 	client_lines_explain(c, &c->trouble);
+	clean_trouble(c);
 	c->state = CLIENT_LOST;
 	if (c->ping != 0)
 		client_cancel(c, c->ping);

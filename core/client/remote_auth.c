@@ -1,7 +1,8 @@
 /*
  * Logging in: none (which tells the methods), agent and key files, keyboard-interactive, password.
  * A server may want several of them one after the other: after each partial success the rest is
- * tried again from the start.
+ * tried again from the start. keyboard-interactive and password mostly ask for the same thing, and
+ * share their tries.
  *
  * Key files are tried by libssh, which knows those of ~/.ssh/config and gives nobody the list; a
  * passphrase is tried here before libssh gets it, so that a wrong one can be asked for again. Where
@@ -28,11 +29,6 @@ static bool again(int rc)
 
 /* --- keys --- */
 
-struct keys {
-	struct remote *r;
-	bool refused; /* a passphrase was asked for in vain */
-};
-
 static bool opens(const char *path, const char *passphrase)
 {
 	ssh_key key = NULL;
@@ -44,8 +40,7 @@ static bool opens(const char *path, const char *passphrase)
 
 static int on_passphrase(const char *prompt, char *buf, size_t len, int echo, int verify, void *arg)
 {
-	struct keys *keys = arg;
-	struct remote *r = keys->r;
+	struct remote *r = arg;
 	char title[REMOTE_TITLE_MAX];
 	char answer[REMOTE_ANSWER_MAX];
 	char *path = NULL;
@@ -66,22 +61,23 @@ static int on_passphrase(const char *prompt, char *buf, size_t len, int echo, in
 			(void)snprintf(buf, len, "%s", answer);
 		explicit_bzero(answer, sizeof(answer));
 	}
-	keys->refused = keys->refused || !good;
+	if (!good)
+		(void)snprintf(r->locked, sizeof(r->locked), "%s", path);
 	ssh_string_free_char(path);
 	return good ? 0 : -1;
 }
 
 static int try_keys(struct remote *r, struct err *err)
 {
-	struct keys keys = { .r = r };
-	struct ssh_callbacks_struct callbacks = { .userdata = &keys,
-						  .auth_function = on_passphrase };
+	struct ssh_callbacks_struct callbacks = { .userdata = r, .auth_function = on_passphrase };
 	int rc;
 
 	(void)err;
 	ssh_callbacks_init(&callbacks);
 	(void)ssh_set_callbacks(r->session, &callbacks);
-	rc = ssh_userauth_publickey_auto(r->session, NULL, NULL);
+	do
+		rc = ssh_userauth_publickey_auto(r->session, NULL, NULL);
+	while (rc == SSH_AUTH_AGAIN && remote_more(r));
 	(void)ssh_set_callbacks(r->session, NULL);
 	return rc;
 }
@@ -130,25 +126,36 @@ static bool answer_round(struct remote *r, const char *note)
 	return true;
 }
 
+static int interactive(struct remote *r)
+{
+	int rc;
+
+	do
+		rc = ssh_userauth_kbdint(r->session, NULL, NULL);
+	while (rc == SSH_AUTH_AGAIN && remote_more(r));
+	return rc;
+}
+
 static int try_interactive(struct remote *r, struct err *err)
 {
 	int rc = SSH_AUTH_DENIED;
 
 	(void)err;
-	for (int i = 0; i < REMOTE_TRIES && again(rc); i++) {
+	for (int i = 0; r->secrets < REMOTE_TRIES && again(rc); i++) {
 		int rounds = 0;
 
-		rc = ssh_userauth_kbdint(r->session, NULL, NULL);
+		rc = interactive(r);
 		while (rc == SSH_AUTH_INFO && rounds++ < ROUNDS_MAX) {
 			if (!answer_round(r, i > 0 ? "That was refused." : "")) {
 				r->gave_up = true;
 				return SSH_AUTH_DENIED;
 			}
 			remote_doing(r, "logging in as %s", r->user);
-			rc = ssh_userauth_kbdint(r->session, NULL, NULL);
+			rc = interactive(r);
 		}
 		if (rounds == 0)
 			break; /* it does not even ask */
+		r->secrets++;
 	}
 	return rc;
 }
@@ -163,14 +170,16 @@ static int try_password(struct remote *r, struct err *err)
 
 	(void)err;
 	(void)snprintf(title, sizeof(title), "%s: password", r->who);
-	for (int i = 0; i < REMOTE_TRIES && again(rc); i++) {
-		if (!remote_ask(r, CLIENT_ASK_SECRET, title, i > 0 ? "That was refused." : "",
-				answer)) {
+	for (; r->secrets < REMOTE_TRIES && again(rc); r->secrets++) {
+		if (!remote_ask(r, CLIENT_ASK_SECRET, title,
+				r->secrets > 0 ? "That was refused." : "", answer)) {
 			r->gave_up = true;
 			return SSH_AUTH_DENIED;
 		}
 		remote_doing(r, "logging in as %s", r->user);
-		rc = ssh_userauth_password(r->session, NULL, answer);
+		do
+			rc = ssh_userauth_password(r->session, NULL, answer);
+		while (rc == SSH_AUTH_AGAIN && remote_more(r));
 		explicit_bzero(answer, sizeof(answer));
 	}
 	return rc;
@@ -199,6 +208,11 @@ static int refused(struct remote *r, int offered, struct err *err)
 	if (r->gave_up)
 		return err_set(err, ERR_DENIED, "%s: not logged in: the question was not answered",
 			       r->who);
+	if (r->locked[0] != '\0')
+		return err_set(err, ERR_DENIED,
+			       "%s: not let in (the host takes %s): %s stayed locked, its "
+			       "passphrase was not given",
+			       r->who, buf_cstr(&names), r->locked);
 	return err_set(err, ERR_DENIED,
 		       "%s: not let in (the host takes %s). Is the account right, is the key "
 		       "loaded (ssh-add -l), does `ssh %s` work?",
@@ -228,17 +242,21 @@ int remote_login(struct remote *r, struct err *err)
 	int rc;
 
 	remote_doing(r, "logging in as %s", r->user);
-	rc = ssh_userauth_none(r->session, NULL);
+	do
+		rc = ssh_userauth_none(r->session, NULL);
+	while (rc == SSH_AUTH_AGAIN && remote_more(r));
 	offered = ssh_userauth_list(r->session, NULL);
 	for (int i = 0; i < STAGES_MAX && rc != SSH_AUTH_SUCCESS; i++) {
 		rc = stage(r, offered, err);
 		if (rc != SSH_AUTH_PARTIAL)
 			break;
+		r->secrets = 0;
 		offered = ssh_userauth_list(r->session, NULL);
 	}
 	if (rc == SSH_AUTH_SUCCESS)
 		return 0;
-	if (!ssh_is_connected(r->session) || rc == SSH_AUTH_ERROR)
+	r->final = r->secrets > 0; /* the same answers are not to be asked for again and again */
+	if (!ssh_is_connected(r->session) || rc == SSH_AUTH_ERROR || rc == SSH_AUTH_AGAIN)
 		return remote_fail(r, err, "logging in");
 	return refused(r, offered, err);
 }

@@ -30,6 +30,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "client/remote_int.h"
 
 #define ADDRESS_WAIT_MS 5000 /* for one address, when there are more */
@@ -407,20 +408,15 @@ void remote_proxy_said(struct remote *r, struct err *err)
 {
 	char text[200];
 	char before[sizeof(err->msg)];
+	AUTO_BUF shown = BUF_INIT(4 * sizeof(text));
 	ssize_t n = r->proxy_err >= 0 ? pread(r->proxy_err, text, sizeof(text), 0) : 0;
-	struct str said;
 
 	if (n <= 0 || err == NULL)
 		return;
-	said = str_from(text, (size_t)n);
-	while (said.n > 0 && (said.p[said.n - 1] == '\n' || said.p[said.n - 1] == '\r'))
-		said.n--;
-	for (ssize_t i = 0; i < n; i++)
-		if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
-			text[i] = ' ';
+	(void)utf8_put_shown(&shown, str_from(text, (size_t)n));
 	(void)snprintf(before, sizeof(before), "%s", err->msg);
-	(void)snprintf(err->msg, sizeof(err->msg), "%.220s; the jump host's ssh says: %.*s", before,
-		       STR_ARG(said));
+	(void)snprintf(err->msg, sizeof(err->msg), "%.220s; its proxy says: %s", before,
+		       buf_cstr(&shown));
 }
 
 int remote_dial(struct remote *r, struct err *err)

@@ -24,7 +24,7 @@
 #define REMOTE_ANSWER_MAX 1024
 #define REMOTE_TITLE_MAX 512
 #define REMOTE_TEXT_MAX 1024
-#define REMOTE_TRIES 3 /* of a passphrase, of a password */
+#define REMOTE_TRIES 3 /* of a passphrase; of what the server asks for */
 
 struct remote_link {
 	pthread_mutex_t lock; /* everything below */
@@ -65,10 +65,12 @@ struct remote {
 	char *known_hosts;			     /* paths */
 	char *proxy_command;			     /* or NULL */
 	int proxy_err;				     /* what it writes to standard error; -1 */
-	bool exec;	 /* over `weir stdio`, not over a forwarded socket */
-	bool final;	 /* the failure needs somebody who changes something */
-	bool gave_up;	 /* the person did, at a question */
-	struct buf said; /* the command's standard error */
+	bool exec;	  /* over `weir stdio`, not over a forwarded socket */
+	bool final;	  /* the failure needs somebody who changes something */
+	bool gave_up;	  /* the person did, at a question */
+	int secrets;	  /* refused by the server */
+	char locked[256]; /* a key file without its passphrase; "" */
+	struct buf said;  /* the command's standard error */
 };
 
 /* transport_ssh.c */
@@ -80,6 +82,15 @@ bool remote_ask(struct remote *r, enum client_question_kind kind, const char *ti
 		const char *text, char ret[static REMOTE_ANSWER_MAX]);
 /* Waits for fd; false when cancelled. *events is what happened, 0 when the time is over. */
 bool remote_wait(struct remote *r, int fd, short *events, int timeout_ms);
+/*
+ * libssh does not block (its blocking calls do not always notice that the server hung up). What
+ * answers SSH_AGAIN or SSH_AUTH_AGAIN is called again while this is true:
+ *
+ *	do
+ *		rc = ssh_connect(r->session);
+ *	while (rc == SSH_AGAIN && remote_more(r));
+ */
+bool remote_more(struct remote *r);
 /* The connection, or the command that makes it: to be ended when the transport is freed. */
 void remote_hold(struct remote *r, int sock, pid_t proxy);
 int remote_fail(struct remote *r, struct err *err, const char *doing); /* with libssh's reason */

@@ -6,7 +6,7 @@
  * socket that is missing, one that may not be used, and forwarding switched off), `weir stdio` is
  * run on the same session: it says what is wrong in words.
  *
- * In the pump libssh does not block: one poll waits for the connection, the client's descriptor
+ * In the pump one poll waits for the connection, the client's descriptor
  * and the loop. What the client does not take is not read from the connection.
  */
 #include <errno.h>
@@ -22,18 +22,24 @@
 #include "client/remote_int.h"
 
 #define FLOW_SIZE 32768
+#define SAID_KEEP 250
 #define LAST_WORDS_MS 1000 /* for the exit status behind the end of the output */
 
 /* --- opening --- */
 
 static bool open_forward(struct remote *r)
 {
+	int rc;
+
 	if (ssh_get_openssh_version(r->session) == 0)
 		return false; /* libssh does not even ask others */
 	r->channel = ssh_channel_new(r->session);
 	if (r->channel == NULL)
 		return false;
-	if (ssh_channel_open_forward_unix(r->channel, r->to.path, "localhost", 0) == SSH_OK)
+	do
+		rc = ssh_channel_open_forward_unix(r->channel, r->to.path, "localhost", 0);
+	while (rc == SSH_AGAIN && remote_more(r));
+	if (rc == SSH_OK)
 		return true;
 	ssh_channel_free(r->channel);
 	r->channel = NULL;
@@ -55,6 +61,7 @@ static void put_quoted(struct buf *b, const char *s)
 static int open_exec(struct remote *r, struct err *err)
 {
 	AUTO_BUF command = BUF_INIT(1024);
+	int rc;
 
 	(void)buf_puts(&command, "weir ");
 	if (r->to.own_path) {
@@ -68,11 +75,17 @@ static int open_exec(struct remote *r, struct err *err)
 	(void)buf_puts(&command, "stdio");
 	r->exec = true;
 	r->channel = ssh_channel_new(r->session);
-	if (r->channel == NULL || ssh_channel_open_session(r->channel) != SSH_OK)
+	if (r->channel == NULL)
 		return remote_fail(r, err, "opening a session");
-	if (ssh_channel_request_exec(r->channel, buf_cstr(&command)) != SSH_OK)
-		return remote_fail(r, err, "running `weir stdio` there");
-	return 0;
+	do
+		rc = ssh_channel_open_session(r->channel);
+	while (rc == SSH_AGAIN && remote_more(r));
+	if (rc != SSH_OK)
+		return remote_fail(r, err, "opening a session");
+	do
+		rc = ssh_channel_request_exec(r->channel, buf_cstr(&command));
+	while (rc == SSH_AGAIN && remote_more(r));
+	return rc == SSH_OK ? 0 : remote_fail(r, err, "running `weir stdio` there");
 }
 
 int remote_open(struct remote *r, struct err *err)
@@ -104,9 +117,12 @@ struct pump {
 	bool client_gone;
 };
 
+/* The end of what was said counts: banners come first. */
 static void keep_said(struct remote *r, const char *bytes, int n)
 {
-	(void)utf8_put_clean(&r->said, str_from(bytes, (size_t)n));
+	if (r->said.n > SAID_KEEP)
+		buf_drop(&r->said, r->said.n - SAID_KEEP);
+	(void)utf8_put_shown(&r->said, str_from(bytes, (size_t)n));
 	r->said.full = false;
 }
 
@@ -204,18 +220,19 @@ static void explain_exec(struct remote *r, struct err *err)
 	int status = ssh_channel_get_exit_status(r->channel);
 	struct str said = str_trim(buf_str(&r->said));
 
+	if (said.n > SAID_KEEP)
+		said = str_from(said.p + said.n - SAID_KEEP, SAID_KEEP);
 	if (status < 0 && said.n == 0)
 		return;
 	if (status == 127)
-		(void)err_set(err, ERR_NET,
-			      "%s: sshd does not open %s, and `weir stdio` is not found there "
-			      "(%.*s). Is the relay running there, and may %s use the socket?",
-			      r->who, r->to.path, (int)(said.n < 120 ? said.n : 120), said.p,
-			      r->user);
+		(void)err_set(
+			err, ERR_NET,
+			"%s: sshd does not open %s, and `weir stdio` is not found there "
+			"either. Is the relay running there, and may %s use the socket? (%.*s)",
+			r->who, r->to.path, r->user, STR_ARG(said));
 	else
 		(void)err_set(err, ERR_NET, "%s: `weir stdio` there ended with status %d%s%.*s",
-			      r->who, status, said.n > 0 ? ": " : "",
-			      (int)(said.n < 250 ? said.n : 250), said.p);
+			      r->who, status, said.n > 0 ? ": " : "", STR_ARG(said));
 }
 
 static void last_words(struct pump *p)
@@ -236,7 +253,6 @@ void remote_pump(struct remote *r, struct err *err)
 	struct pump *p = xcalloc(1, sizeof(*p));
 
 	p->r = r;
-	ssh_set_blocking(r->session, 0);
 	for (;;) {
 		if (!pump_out(p) || !pump_in(p))
 			break;

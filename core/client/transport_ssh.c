@@ -4,7 +4,8 @@
  *	configuration -> name lookup, connection -> key exchange -> host key -> login -> channel
  *	-> pump between channel and socketpair
  *
- * libssh blocks in all of these, and questions to a person may take minutes; so it has a thread.
+ * Name lookup, agent and passphrases block, and questions to a person may take minutes; so all this
+ * has a thread of its own.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -30,9 +31,8 @@
 #include "loop/loop.h"
 
 #define TRANSPORT_SSH_MAGIC 0x7a4e0002u
-#define SAID_MAX 400
+#define SAID_MAX 4096
 #define EXIT_WAIT_S 2
-#define NEVER_S 86400L /* libssh's own timeouts: the client's clock decides instead */
 
 struct question {
 	enum client_question_kind kind;
@@ -187,6 +187,18 @@ bool remote_wait(struct remote *r, int fd, short *events, int timeout_ms)
 	return !(p[0].revents & (POLLHUP | POLLERR)) && !remote_cancelled(r);
 }
 
+bool remote_more(struct remote *r)
+{
+	short events = POLLIN;
+	int fd = ssh_get_fd(r->session);
+
+	if (fd < 0)
+		return false;
+	if ((ssh_get_poll_flags(r->session) & SSH_WRITE_PENDING) != 0)
+		events |= POLLOUT;
+	return remote_wait(r, fd, &events, -1);
+}
+
 /* Takes the bytes of ctl[1] off; they only wake. */
 static void drain(int fd)
 {
@@ -210,7 +222,7 @@ static void clean_text(char *to, size_t size, const char *from)
 			(void)buf_putc(&clean, '\n');
 		if (line.n > 0 && line.p[line.n - 1] == '\r')
 			line.n--;
-		(void)utf8_put_clean(&clean, line);
+		(void)utf8_put_shown(&clean, line);
 	}
 	(void)snprintf(to, size, "%s", buf_cstr(&clean));
 }
@@ -280,11 +292,14 @@ int remote_fail(struct remote *r, struct err *err, const char *doing)
 
 static int meet(struct remote *r, struct err *err)
 {
-	long never = NEVER_S;
+	int rc;
 
-	(void)ssh_options_set(r->session, SSH_OPTIONS_TIMEOUT, &never);
 	remote_doing(r, "greeting the SSH server of %s", r->host);
-	if (ssh_connect(r->session) != SSH_OK)
+	ssh_set_blocking(r->session, 0);
+	do
+		rc = ssh_connect(r->session);
+	while (rc == SSH_AGAIN && remote_more(r));
+	if (rc != SSH_OK)
 		return remote_fail(r, err, "the SSH greeting");
 	return 0;
 }

@@ -26,5 +26,8 @@ bool utf8_valid(struct str s);
 bool utf8_harmful(uint32_t cp);
 /* Appends s as valid UTF-8: bad bytes become U+FFFD (jansson and others refuse them otherwise). */
 bool utf8_put_clean(struct buf *b, struct str s);
+/* The same for texts that people will read: what is harmful becomes U+FFFD too, line ends and tabs
+ * become a space. */
+bool utf8_put_shown(struct buf *b, struct str s);
 
 #endif
