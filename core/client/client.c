@@ -262,9 +262,12 @@ static void lose_patience(struct client *c)
 
 static void on_pong(void *arg, const json_t *result, const struct err *err)
 {
+	struct client *c = OBJ(client, CLIENT_MAGIC, arg);
+
 	(void)result;
 	(void)err;
-	OBJ(client, CLIENT_MAGIC, arg)->ping = 0;
+	c->ping = 0;
+	loop_timer_set(c->timer, CLIENT_BEAT_MS);
 }
 
 /*

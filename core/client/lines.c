@@ -28,20 +28,26 @@ void client_lines_reset(struct client *c)
 
 /* --- before the hello --- */
 
-static void keep_said(struct client *c, struct str line)
+static void put_said(struct client *c, struct str line)
 {
-	struct err err = ERR_INIT;
 	struct str text = str_trim(line);
 
 	if (text.n > 0 && text.p[text.n - 1] == '\r')
 		text.n--;
-	if (text.n > 0 && c->said.n < CLIENT_SAID_MAX) {
-		if (c->said.n > 0)
-			(void)buf_puts(&c->said, " / ");
-		(void)utf8_put_clean(
-			&c->said,
-			str_from(text.p, text.n < CLIENT_SAID_MAX ? text.n : CLIENT_SAID_MAX));
-	}
+	if (text.n > CLIENT_SAID_MAX)
+		text.n = CLIENT_SAID_MAX;
+	if (text.n == 0 || c->said.n >= CLIENT_SAID_MAX)
+		return;
+	if (c->said.n > 0)
+		(void)buf_puts(&c->said, " / ");
+	(void)utf8_put_shown(&c->said, text);
+}
+
+static void keep_said(struct client *c, struct str line)
+{
+	struct err err = ERR_INIT;
+
+	put_said(c, line);
 	c->strange += line.n + 1;
 	if (c->strange <= STRANGE_MAX)
 		return;
@@ -53,11 +59,8 @@ void client_lines_explain(struct client *c, struct err *err)
 {
 	char before[sizeof(err->msg)];
 
-	if (c->state == CLIENT_GREETING && c->in.n > c->scanned)
-		(void)utf8_put_clean(
-			&c->said,
-			str_trim(str_from(c->in.p,
-					  c->in.n < CLIENT_SAID_MAX ? c->in.n : CLIENT_SAID_MAX)));
+	if (c->state == CLIENT_GREETING && c->in.n > 0)
+		put_said(c, buf_str(&c->in)); /* a line without its end */
 	if (c->said.n == 0)
 		return;
 	(void)snprintf(before, sizeof(before), "%s", err->msg);
@@ -197,14 +200,14 @@ static void at_end(struct client *c, int errnum)
 	struct err err = ERR_INIT;
 	bool final = false;
 
-	if (errnum != 0)
+	if (errnum != 0 && errnum != ECONNRESET)
 		(void)err_sys(&err, errnum, "the link to %s broke", c->to.name);
 	else if (c->state == CLIENT_UP)
 		(void)err_set(&err, ERR_CLOSED, "%s ended the connection", c->to.name);
 	else
 		(void)err_set(&err, ERR_CLOSED, "%s ended the connection before its greeting",
 			      c->to.name);
-	if (errnum != 0)
+	if (err.code != ERR_CLOSED)
 		err.code = ERR_NET;
 	c->transport->ops->trouble(c->transport, &err, &final);
 	client_lost(c, &err, final);

@@ -201,6 +201,8 @@ static int on_url(cfg_t *cfg, cfg_opt_t *opt)
 	struct relays_addr addr;
 	struct err err = ERR_INIT;
 
+	if (url != NULL && strcmp(url, END_KEY) == 0)
+		return wrong(cfg, "the value of url is missing");
 	if (url == NULL || relays_parse(str_of(url), &addr, &err) < 0)
 		return wrong(cfg, "url = \"%s\": %s", url != NULL ? url : "", err.msg);
 	return 0;
@@ -244,7 +246,7 @@ int relays_read(struct str text, const char *path, client_relay_fn *fn, void *ar
 				   CFG_BOOL("production", cfg_false, CFGF_NONE), CFG_END() };
 	cfg_opt_t opts[] = { CFG_SEC("relay", relay_opts,
 				     CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
-			     CFG_END() };
+			     CFG_STR(END_KEY, NULL, CFGF_NONE), CFG_END() };
 	struct err first = ERR_INIT;
 	struct load load = { &first, path };
 	AUTO_BUF whole = BUF_INIT(RELAYS_FILE_MAX + 64);
@@ -256,7 +258,7 @@ int relays_read(struct str text, const char *path, client_relay_fn *fn, void *ar
 	(void)cfg_set_validate_func(cfg, "relay|url", on_url);
 	if (memchr(text.p, '\0', text.n) != NULL) {
 		(void)err_set(&first, ERR_CONFIG, "%s: this is not a text file", path);
-	} else if (!buf_put_str(&whole, text) || !buf_puts(&whole, "\n")) {
+	} else if (!buf_put_str(&whole, text) || !buf_puts(&whole, "\n" END_KEY " = \"\"\n")) {
 		(void)err_set(&first, ERR_CONFIG, "%s: larger than %zu bytes", path,
 			      RELAYS_FILE_MAX);
 	} else if (cfg_parse_buf(cfg, buf_cstr(&whole)) == CFG_SUCCESS && first.code == 0) {
