@@ -61,12 +61,14 @@ void smtpout_drain(struct smtpout *o, int64_t grace_ms, smtpout_drained_fn *done
 
 unsigned smtpout_connections(const struct smtpout *o); /* open or opening */
 
-/* What happens with a next hop now, for `why`. False: there is no connection to it. */
+/* What happens with a next hop now, for `why`. False: nothing is being done about it. */
 struct smtpout_hop_view {
 	unsigned connections; /* open */
 	unsigned opening;
-	unsigned limit;	     /* connections that it may have now */
-	bool waits_for_room; /* the limit of all connections keeps it from opening more */
+	unsigned limit;		/* connections that it may have now */
+	bool waits_for_room;	/* the limit of all connections keeps it from opening more */
+	int64_t pause_until_ms; /* wall clock: connections that came to nothing keep it from opening
+				   more until then; 0 */
 };
 bool smtpout_hop(const struct smtpout *o, const char *next_hop, struct smtpout_hop_view *ret);
 

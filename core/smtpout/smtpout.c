@@ -1,0 +1,361 @@
+/*
+ * Next hops are looked at when the loop turns (`looks`), so that whatever happened to their
+ * sessions is over by then; those with work that nobody has asked for yet also with every tick
+ * (`watched`), because waiting makes more sessions worth their while.
+ *
+ * All connections together have a limit. An eighth of it is kept for next hops that have none yet.
+ * Whoever finds no room waits in line (`room`) for one connection, and then again at the end of the
+ * line. While somebody waits:
+ *   - idle sessions quit, the longest idle one first;
+ *   - sessions of a next hop that has more than its share, and those that have had their turn,
+ *     quit after the transaction that they are in;
+ *   - those that are opening for long have failed: nobody waits behind a dead host.
+ */
+#include "smtpout/smtpout.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/obj.h"
+#include "smtpout/smtpout_int.h"
+
+#define TICK_MS 100
+#define LOOKS_MAX 64			   /* in one callback */
+#define ASKS_MAX 500			   /* of the resolver at a time */
+#define TURN_MS 5000			   /* of a session, while others wait */
+#define PRESSED_MS 10000		   /* to open one, while others wait */
+#define RESERVE_SHARE 8			   /* of all connections, for next hops without one */
+#define SCRATCH_MAX (OUT_PIECE * 2 + 1024) /* encoded, a piece is at most twice as long */
+
+static void on_turn(void *arg);
+static void on_tick(void *arg);
+static void on_grace(void *arg);
+
+static void set_defaults(struct smtpout_config *c)
+{
+#define DEFAULT(field, value) c->field = c->field != 0 ? c->field : (value)
+	DEFAULT(connections_max, 500);
+	DEFAULT(per_hop_max, 20);
+	DEFAULT(per_connection_max, 100);
+	DEFAULT(connect_ms, 20000);
+	DEFAULT(greeting_ms, 60000);
+	DEFAULT(command_ms, 120000);
+	DEFAULT(data_ms, 180000);
+	DEFAULT(end_ms, 600000);
+#undef DEFAULT
+	ASSERT(c->connections_max <= OUT_CONNECTIONS_TOP);
+}
+
+struct smtpout *smtpout_new(struct loop *l, const struct smtpout_config *cfg, struct sched *s,
+			    struct resolver *r)
+{
+	struct smtpout *o = xcalloc(1, sizeof(*o));
+
+	o->magic = SMTPOUT_MAGIC;
+	o->loop = l;
+	o->sched = s;
+	o->resolver = r;
+	o->cfg = *cfg;
+	set_defaults(&o->cfg);
+	o->hostname = xstrdup(cfg->hostname);
+	o->cfg.hostname = o->hostname;
+	o->scratch = BUF_INIT(SCRATCH_MAX);
+	RB_INIT(&o->hops);
+	TAILQ_INIT(&o->looks);
+	TAILQ_INIT(&o->watched);
+	TAILQ_INIT(&o->room);
+	TAILQ_INIT(&o->dns);
+	TAILQ_INIT(&o->opening);
+	TAILQ_INIT(&o->idle);
+	o->free_n = o->cfg.connections_max;
+	o->slots = xcalloc(o->free_n, sizeof(struct out_session *));
+	o->free_slots = xcalloc(o->free_n, sizeof(*o->free_slots));
+	for (unsigned i = 0; i < o->free_n; i++)
+		o->free_slots[i] = o->free_n - 1 - i;
+	o->turn = loop_timer_new(l, "smtpout.turn", on_turn, o);
+	o->tick = loop_timer_new(l, "smtpout.tick", on_tick, o);
+	o->grace = loop_timer_new(l, "smtpout.grace", on_grace, o);
+	return o;
+}
+
+static void end_all(struct smtpout *o)
+{
+	for (unsigned i = 0; i < o->cfg.connections_max; i++)
+		if (o->slots[i] != NULL)
+			out_session_over(o->slots[i]);
+}
+
+void smtpout_free(struct smtpout **op)
+{
+	struct smtpout *o = op != NULL ? *op : NULL;
+	struct out_hop *h;
+
+	if (o == NULL)
+		return;
+	*op = NULL;
+	o->draining = true;
+	end_all(o);
+	while ((h = out_hop_next(o, NULL)) != NULL)
+		out_hop_free(&h);
+	loop_timer_free(&o->turn);
+	loop_timer_free(&o->tick);
+	loop_timer_free(&o->grace);
+	buf_done(&o->scratch);
+	free(o->slots);
+	free(o->free_slots);
+	free(o->hostname);
+	o->magic = 0;
+	free(o);
+}
+
+/* --- tokens ----------------------------------------------------------------------------------- */
+
+void out_slot_take(struct smtpout *o, struct out_session *s)
+{
+	unsigned slot;
+
+	ASSERT(o->free_n > 0);
+	slot = o->free_slots[--o->free_n];
+	o->slots[slot] = s;
+	s->token = ++o->serial << OUT_SLOT_BITS | slot;
+}
+
+static unsigned slot_of(uint64_t token)
+{
+	return (unsigned)(token & ((1u << OUT_SLOT_BITS) - 1));
+}
+
+void out_slot_give(struct smtpout *o, const struct out_session *s)
+{
+	o->slots[slot_of(s->token)] = NULL;
+	o->free_slots[o->free_n++] = slot_of(s->token);
+}
+
+void smtpout_give(struct smtpout *o, uint64_t token, const struct message *m_take,
+		  const unsigned *rcpts_n, unsigned n)
+{
+	struct out_session *s =
+		slot_of(token) < o->cfg.connections_max ? o->slots[slot_of(token)] : NULL;
+
+	/* a session that goes says so (sched_unwant): one that does not wait is a bug of ours */
+	ASSERT(s != NULL && s->token == token && s->state == OUT_ASKING);
+	out_session_given(s, m_take, rcpts_n, n);
+}
+
+/* --- whose turn it is ------------------------------------------------------------------------- */
+
+void out_turn(struct smtpout *o)
+{
+	if (!loop_timer_pending(o->turn))
+		loop_timer_set(o->turn, 0);
+}
+
+void out_look(struct out_hop *h)
+{
+	if (h->looking)
+		return;
+	h->looking = true;
+	TAILQ_INSERT_TAIL(&h->o->looks, h, look);
+	out_turn(h->o);
+}
+
+void out_watch(struct out_hop *h)
+{
+	struct smtpout *o = h->o;
+
+	if (h->watched)
+		return;
+	h->watched = true;
+	TAILQ_INSERT_TAIL(&o->watched, h, watch);
+	if (!loop_timer_pending(o->tick))
+		loop_timer_set(o->tick, TICK_MS);
+}
+
+static bool fits(const struct smtpout *o, const struct out_hop *h)
+{
+	unsigned reserve = h->sessions_n > 0 ? o->cfg.connections_max / RESERVE_SHARE : 0;
+
+	return o->total < o->cfg.connections_max - reserve;
+}
+
+bool out_has_room(const struct smtpout *o, const struct out_hop *h)
+{
+	return TAILQ_EMPTY(&o->room) && fits(o, h);
+}
+
+void out_wait(struct out_hop *h, enum out_wait for_what)
+{
+	struct smtpout *o = h->o;
+
+	if (h->wait == OUT_WAIT_ROOM) {
+		TAILQ_REMOVE(&o->room, h, queue);
+		o->room_n--;
+	} else if (h->wait == OUT_WAIT_DNS) {
+		TAILQ_REMOVE(&o->dns, h, queue);
+	}
+	h->wait = for_what;
+	if (for_what == OUT_WAIT_NONE)
+		return;
+	if (for_what == OUT_WAIT_ROOM) {
+		TAILQ_INSERT_TAIL(&o->room, h, queue);
+		o->room_n++;
+		if (!loop_timer_pending(o->tick))
+			loop_timer_set(o->tick, TICK_MS);
+	} else {
+		TAILQ_INSERT_TAIL(&o->dns, h, queue);
+	}
+	out_turn(o);
+}
+
+bool out_must_yield(const struct out_session *s)
+{
+	const struct smtpout *o = s->o;
+	unsigned others = o->room_n - (s->hop->wait == OUT_WAIT_ROOM);
+	unsigned share = o->cfg.connections_max / (o->hops_live + o->room_n + 1);
+
+	if (others == 0)
+		return false;
+	return s->hop->sessions_n > (share > 0 ? share : 1) ||
+	       loop_now_ms(o->loop) - s->opened_ms >= TURN_MS;
+}
+
+static void serve_dns(struct smtpout *o)
+{
+	struct out_hop *h;
+
+	while (o->asks < ASKS_MAX && (h = TAILQ_FIRST(&o->dns)) != NULL) {
+		out_wait(h, OUT_WAIT_NONE);
+		out_hop_ask(h);
+	}
+}
+
+static void serve_room(struct smtpout *o)
+{
+	struct out_hop *h;
+
+	for (unsigned n = o->room_n; n > 0 && o->total < o->cfg.connections_max; n--) {
+		h = TAILQ_FIRST(&o->room);
+		if (!fits(o, h)) { /* for one that has none */
+			TAILQ_REMOVE(&o->room, h, queue);
+			TAILQ_INSERT_TAIL(&o->room, h, queue);
+			continue;
+		}
+		out_wait(h, OUT_WAIT_NONE);
+		if (out_hop_wants(h))
+			out_session_open(h);
+		out_look(h);
+	}
+	while (o->leaving < o->room_n && !TAILQ_EMPTY(&o->idle))
+		out_session_quit(TAILQ_FIRST(&o->idle));
+}
+
+static void on_turn(void *arg)
+{
+	struct smtpout *o = OBJ(smtpout, SMTPOUT_MAGIC, arg);
+	struct out_hop *h;
+
+	for (int n = 0; n < LOOKS_MAX && (h = TAILQ_FIRST(&o->looks)) != NULL; n++) {
+		TAILQ_REMOVE(&o->looks, h, look);
+		h->looking = false;
+		out_hop_work(h);
+	}
+	serve_dns(o);
+	serve_room(o);
+	if (!TAILQ_EMPTY(&o->looks))
+		out_turn(o);
+	if (o->draining && o->total == 0 && o->drained != NULL) {
+		smtpout_drained_fn *drained = o->drained;
+		o->drained = NULL;
+		loop_timer_cancel(o->grace);
+		drained(o->drained_arg); /* may free us */
+	}
+}
+
+static void on_tick(void *arg)
+{
+	struct smtpout *o = OBJ(smtpout, SMTPOUT_MAGIC, arg);
+	struct out_session *s;
+	struct out_hop *h;
+
+	while ((h = TAILQ_FIRST(&o->watched)) != NULL) {
+		TAILQ_REMOVE(&o->watched, h, watch);
+		h->watched = false;
+		out_look(h);
+	}
+	for (unsigned n = o->room_n; n > 0 && (s = TAILQ_FIRST(&o->opening)) != NULL; n--) {
+		if (loop_now_ms(o->loop) - s->opened_ms < PRESSED_MS)
+			break;
+		out_session_give_way(s);
+	}
+	if (o->room_n > 0 && !loop_timer_pending(o->tick))
+		loop_timer_set(o->tick, TICK_MS);
+}
+
+/* --- from outside ----------------------------------------------------------------------------- */
+
+void smtpout_kick(struct smtpout *o, const char *next_hop, unsigned n)
+{
+	struct out_hop *h;
+
+	if (o->draining || n == 0)
+		return;
+	h = out_hop_get(o, next_hop);
+	h->work = n;
+	out_hop_wake(h);
+	if (h->work > 0 || h->sessions_n == 0)
+		out_look(h);
+}
+
+void smtpout_drain(struct smtpout *o, int64_t grace_ms, smtpout_drained_fn *done, void *arg)
+{
+	struct out_hop *h, *next;
+
+	o->draining = true;
+	o->drained = done;
+	o->drained_arg = arg;
+	for (unsigned i = 0; i < o->cfg.connections_max; i++)
+		if (o->slots[i] != NULL)
+			out_session_drain(o->slots[i]);
+	for (h = out_hop_next(o, NULL); h != NULL; h = next) {
+		next = out_hop_next(o, h);
+		h->work = 0;
+		out_wait(h, OUT_WAIT_NONE);
+		if (h->sessions_n == 0)
+			out_hop_free(&h);
+	}
+	loop_timer_set(o->grace, grace_ms);
+	out_turn(o);
+}
+
+static void on_grace(void *arg)
+{
+	struct smtpout *o = OBJ(smtpout, SMTPOUT_MAGIC, arg);
+
+	end_all(o);
+	out_turn(o);
+}
+
+unsigned smtpout_connections(const struct smtpout *o)
+{
+	return o->total;
+}
+
+bool smtpout_hop(const struct smtpout *o, const char *next_hop, struct smtpout_hop_view *ret)
+{
+	struct out_hop *h = out_hop_find(o, next_hop);
+
+	if (h == NULL)
+		return false;
+	*ret = (struct smtpout_hop_view){
+		.connections = h->sessions_n - h->n[OUT_OPENING],
+		.opening = h->n[OUT_OPENING],
+		.limit = out_hop_limit(h),
+		.waits_for_room = h->wait == OUT_WAIT_ROOM,
+		.pause_until_ms = 0,
+	};
+	if (h->pause_until_ms > loop_now_ms(o->loop))
+		ret->pause_until_ms =
+			loop_wall_ms(o->loop) + h->pause_until_ms - loop_now_ms(o->loop);
+	return true;
+}

@@ -1,0 +1,403 @@
+/*
+ * One next hop.
+ *
+ * Its addresses are tried in their order, in rounds: what failed in a round is not tried again in
+ * it, and when a connection is made a new round begins. A round that ends without any connection is
+ * reported, once, with the last failure. What failed is also remembered for all next hops
+ * (OUT_BAD_MS): it is tried after the others, and when that time is over by one session first.
+ *
+ * How many sessions: one, and another when what is waiting would keep those there are busy for
+ * longer than a new one takes to open. At most as many are opening as are open, so the number
+ * doubles with success and a host that only opens slowly is not besieged. The estimate is the mean
+ * time of a transaction, or how long the slowest is taking already. A host that refuses a
+ * connection while it serves others has said what its limit is; the limit is lifted bit by bit.
+ *
+ * A next hop exists while it has work, sessions, or something under way.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/obj.h"
+#include "outcome/classify.h"
+#include "smtpout/smtpout_int.h"
+
+#define GROW_MS 100	    /* worth another session, at least */
+#define LIMIT_MS 30000	    /* a lowered limit stays so long, then doubles */
+#define PAUSE_FIRST_MS 1000 /* after a connection that came to nothing, doubled each time */
+#define PAUSE_MAX_MS 8000
+#define RESOLVE_AGAIN_MS 30000 /* for new connections; the resolver keeps answers for their TTL */
+#define MEAN_UNIT 16
+#define MEAN_WEIGHT 8
+
+static int hop_cmp(const struct out_hop *a, const struct out_hop *b)
+{
+	return strcmp(a->key, b->key);
+}
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wnull-dereference" /* the tree's macros */
+#pragma GCC diagnostic ignored "-Wunused-function"
+RB_GENERATE_INTERNAL(out_hop_tree, out_hop, node, hop_cmp, static __attribute__((unused)))
+#pragma GCC diagnostic pop
+
+/* --- addresses remembered as bad -------------------------------------------------------------- */
+
+static struct out_bad *bad_slot(struct smtpout *o, const struct netaddr *a)
+{
+	char key[sizeof(a->ip.b) + sizeof(a->port)];
+
+	memcpy(key, a->ip.b, sizeof(a->ip.b));
+	memcpy(key + sizeof(a->ip.b), &a->port, sizeof(a->port));
+	return &o->bad[str_hash(str_from(key, sizeof(key))) % OUT_BAD_MAX];
+}
+
+static bool bad_is(const struct out_bad *b, const struct netaddr *a)
+{
+	return b->until_ms != 0 && b->addr.port == a->port && ipaddr_eq(&b->addr.ip, &a->ip);
+}
+
+static void bad_note(struct smtpout *o, const struct netaddr *a)
+{
+	*bad_slot(o, a) =
+		(struct out_bad){ .addr = *a, .until_ms = loop_now_ms(o->loop) + OUT_BAD_MS };
+}
+
+/* --- hosts ------------------------------------------------------------------------------------ */
+
+static void forget_hosts(struct out_hop *h)
+{
+	while (h->names_n > 0)
+		free(h->names[--h->names_n]);
+	h->targets_n = 0;
+	h->resolved = false;
+}
+
+static void note_hosts(struct out_hop *h, const struct resolve_answer *answer)
+{
+	forget_hosts(h);
+	for (size_t i = 0; i < answer->hosts_n && h->names_n < RESOLVE_HOSTS_MAX; i++) {
+		const struct resolve_host *from = &answer->hosts[i];
+		h->names[h->names_n] = xstrdup(from->name);
+		for (size_t k = 0; k < from->addresses_n && h->targets_n < OUT_TARGETS_MAX; k++)
+			h->targets[h->targets_n++] = (struct out_target){
+				.addr = { .ip = from->addresses[k], .port = answer->port },
+				.host = h->names_n,
+				.preference = from->preference,
+			};
+		h->names_n++;
+	}
+	h->round++;
+	h->resolved = true;
+	h->resolved_ms = loop_now_ms(h->o->loop);
+}
+
+static bool may_try(const struct out_hop *h, const struct out_target *t, bool bad_too)
+{
+	const struct out_bad *b = bad_slot(h->o, &t->addr);
+
+	if (t->failed_round == h->round)
+		return false;
+	return bad_too || !bad_is(b, &t->addr) || b->until_ms <= loop_now_ms(h->o->loop);
+}
+
+/* The first in order; sessions take turns among hosts of the same preference. */
+static const struct out_target *choose(struct out_hop *h, bool bad_too)
+{
+	const struct out_target *found[RESOLVE_HOSTS_MAX];
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < h->targets_n && n < RESOLVE_HOSTS_MAX; i++) {
+		const struct out_target *t = &h->targets[i];
+		if (!may_try(h, t, bad_too))
+			continue;
+		if (n > 0 && t->preference != found[0]->preference)
+			break;
+		if (n == 0 || t->host != found[n - 1]->host)
+			found[n++] = t;
+	}
+	return n == 0 ? NULL : found[h->turn++ % n];
+}
+
+bool out_hop_pick(struct out_hop *h, const char **ret_name, struct netaddr *ret_addr)
+{
+	const struct out_target *t = choose(h, false);
+
+	if (t == NULL)
+		t = choose(h, true);
+	if (t == NULL)
+		return false;
+	/* one session finds out whether it is still bad */
+	if (bad_is(bad_slot(h->o, &t->addr), &t->addr))
+		bad_note(h->o, &t->addr);
+	*ret_name = h->names[t->host];
+	*ret_addr = t->addr;
+	return true;
+}
+
+static bool is_exhausted(const struct out_hop *h)
+{
+	for (unsigned i = 0; i < h->targets_n; i++)
+		if (h->targets[i].failed_round != h->round)
+			return false;
+	return true;
+}
+
+void out_hop_failed(struct out_hop *h, const struct netaddr *addr, const struct attempt *why)
+{
+	for (unsigned i = 0; i < h->targets_n; i++)
+		if (h->targets[i].addr.port == addr->port &&
+		    ipaddr_eq(&h->targets[i].addr.ip, &addr->ip))
+			h->targets[i].failed_round = h->round;
+	bad_note(h->o, addr);
+	if (h->failure == NULL)
+		h->failure = xcalloc(1, sizeof(*h->failure));
+	*h->failure = *why;
+}
+
+void out_hop_opened(struct out_hop *h, const struct out_session *s)
+{
+	struct out_bad *b = bad_slot(h->o, &s->addr);
+	int64_t took = loop_now_ms(h->o->loop) - s->opened_ms;
+
+	if (bad_is(b, &s->addr))
+		b->until_ms = 0;
+	h->round++;
+	h->setup_ms = h->setup_ms == 0 ? took : (h->setup_ms * 3 + took) / 4;
+	free(h->failure);
+	h->failure = NULL;
+}
+
+/* --- how many --------------------------------------------------------------------------------- */
+
+unsigned out_hop_limit(struct out_hop *h)
+{
+	int64_t now = loop_now_ms(h->o->loop);
+	unsigned most = h->o->cfg.per_hop_max;
+
+	if (h->limit < most && now >= h->limit_until_ms) {
+		h->limit = h->limit > most / 2 ? most : h->limit * 2;
+		h->limit_until_ms = now + LIMIT_MS;
+	}
+	return h->limit;
+}
+
+void out_hop_full(struct out_hop *h, unsigned have)
+{
+	h->limit = have > 0 ? have : 1;
+	h->limit_until_ms = loop_now_ms(h->o->loop) + LIMIT_MS;
+	h->round++;
+}
+
+void out_hop_pause(struct out_hop *h)
+{
+	h->pause_ms = h->pause_ms == 0 ? PAUSE_FIRST_MS : h->pause_ms * 2;
+	if (h->pause_ms > PAUSE_MAX_MS)
+		h->pause_ms = PAUSE_MAX_MS;
+	h->pause_until_ms = loop_now_ms(h->o->loop) + h->pause_ms;
+}
+
+void out_hop_timed(struct out_hop *h, int64_t ms)
+{
+	if (h->mean == 0)
+		h->mean = ms * MEAN_UNIT;
+	else
+		h->mean += (ms * MEAN_UNIT - h->mean) / MEAN_WEIGHT;
+}
+
+/* How long those that are open would need for what is waiting. */
+static int64_t clear_ms(const struct out_hop *h)
+{
+	int64_t now = loop_now_ms(h->o->loop);
+	int64_t each = h->mean;
+	const struct out_session *s;
+
+	TAILQ_FOREACH (s, &h->sessions, of_hop)
+		if (s->mail.m != NULL && (now - s->mail.given_ms) * MEAN_UNIT > each)
+			each = (now - s->mail.given_ms) * MEAN_UNIT;
+	return each * h->work / (MEAN_UNIT * (int64_t)(h->n[OUT_OPEN] + h->n[OUT_OPENING]));
+}
+
+bool out_hop_wants(struct out_hop *h)
+{
+	unsigned open = h->n[OUT_OPEN];
+	unsigned opening = h->n[OUT_OPENING];
+	int64_t worth = h->setup_ms > GROW_MS ? h->setup_ms : GROW_MS;
+
+	if (h->o->draining || h->work <= opening || h->sessions_n >= out_hop_limit(h) ||
+	    loop_now_ms(h->o->loop) < h->pause_until_ms)
+		return false;
+	if (open + opening == 0)
+		return true;
+	return opening < open && clear_ms(h) > worth;
+}
+
+/* --- work ------------------------------------------------------------------------------------- */
+
+static void report(struct out_hop *h, struct attempt *a, bool permanent)
+{
+	if (log_limited("smtpout.unreachable"))
+		log_info(NULL, "smtpout.unreachable", F_STR("next_hop", h->key),
+			 F_I64("permanent", permanent), F_I64("code", a->code),
+			 F_STR("reply", a->reply));
+	h->work = 0;
+	forget_hosts(h);
+	sched_unreachable(h->o->sched, h->key, a, permanent);
+}
+
+static void report_round(struct out_hop *h)
+{
+	struct attempt a = *h->failure;
+
+	if (a.code == 0 && h->targets_n > 1) {
+		size_t n = strlen(a.reply);
+		(void)snprintf(a.reply + n, sizeof(a.reply) - n, " (the last of %u addresses)",
+			       h->targets_n);
+	}
+	free(h->failure);
+	h->failure = NULL;
+	report(h, &a, false);
+}
+
+static void report_dns(struct out_hop *h, const struct resolve_failure *f)
+{
+	struct attempt a;
+	bool bad_domain = f->permanent && strncmp(f->enhanced, "5.1.", 4) == 0;
+
+	memset(&a, 0, sizeof(a));
+	a.at_ms = loop_wall_ms(h->o->loop);
+	a.outcome = f->permanent ? OUTCOME_FAILED : OUTCOME_DEFERRED;
+	a.reply_class = bad_domain ? REPLY_BAD_DOMAIN : REPLY_DNS;
+	memcpy(a.enhanced, f->enhanced, sizeof(a.enhanced));
+	(void)snprintf(a.reply, sizeof(a.reply), "%s", f->text);
+	report(h, &a, f->permanent);
+}
+
+static void on_resolved(void *arg, const struct resolve_answer *answer)
+{
+	static const struct resolve_failure nothing = { .enhanced = "4.4.3",
+							.text = "no host has an address" };
+	struct out_hop *h = OBJ(out_hop, OUT_HOP_MAGIC, arg);
+
+	h->ask = 0;
+	h->o->asks--;
+	out_turn(h->o); /* the next one's turn to ask */
+	out_look(h);
+	if (answer->hosts_n > 0) {
+		note_hosts(h, answer);
+	} else if (h->n[OUT_OPEN] + h->n[OUT_OPENING] > 0) {
+		h->resolved_ms = loop_now_ms(h->o->loop); /* what we have still works */
+	} else {
+		report_dns(h, answer->failure != NULL ? answer->failure : &nothing);
+	}
+}
+
+void out_hop_ask(struct out_hop *h)
+{
+	h->o->asks++;
+	h->ask = resolver_ask(h->o->resolver, h->key, on_resolved, h);
+}
+
+void out_hop_wake(struct out_hop *h)
+{
+	struct out_session *s;
+
+	while (h->work > 0) {
+		TAILQ_FOREACH (s, &h->sessions, of_hop)
+			if (s->state == OUT_IDLE)
+				break;
+		if (s == NULL)
+			return;
+		out_session_wake(s);
+	}
+}
+
+static void open_more(struct out_hop *h)
+{
+	int64_t now = loop_now_ms(h->o->loop);
+
+	while (h->ask == 0 && h->wait == OUT_WAIT_NONE && out_hop_wants(h)) {
+		if (!h->resolved || now - h->resolved_ms >= RESOLVE_AGAIN_MS) {
+			out_wait(h, OUT_WAIT_DNS);
+		} else if (is_exhausted(h)) {
+			if (h->n[OUT_OPEN] > 0)
+				out_hop_full(h, h->n[OUT_OPEN] + h->n[OUT_OPENING]);
+			return;
+		} else if (!out_has_room(h->o, h)) {
+			out_wait(h, OUT_WAIT_ROOM);
+		} else {
+			out_session_open(h);
+		}
+	}
+}
+
+void out_hop_work(struct out_hop *h)
+{
+	out_hop_wake(h);
+	if (h->failure != NULL && h->resolved && h->n[OUT_OPEN] + h->n[OUT_OPENING] == 0 &&
+	    is_exhausted(h))
+		report_round(h);
+	open_more(h);
+	if (h->work > 0 && h->ask == 0 && h->wait == OUT_WAIT_NONE)
+		out_watch(h);
+	else if (h->work == 0 && h->sessions_n == 0 && h->ask == 0 && !h->looking)
+		out_hop_free(&h);
+}
+
+/* --- making ----------------------------------------------------------------------------------- */
+
+struct out_hop *out_hop_find(const struct smtpout *o, const char *key)
+{
+	AUTO_FREE char *copy = xstrdup(key);
+	struct out_hop probe = { .key = copy };
+	struct out_hop_tree tree = o->hops;
+
+	return RB_FIND(out_hop_tree, &tree, &probe);
+}
+
+struct out_hop *out_hop_next(struct smtpout *o, struct out_hop *h)
+{
+	return h == NULL ? RB_MIN(out_hop_tree, &o->hops) : RB_NEXT(out_hop_tree, &o->hops, h);
+}
+
+struct out_hop *out_hop_get(struct smtpout *o, const char *key)
+{
+	struct out_hop *h = out_hop_find(o, key);
+
+	if (h != NULL)
+		return h;
+	h = xcalloc(1, sizeof(*h));
+	h->magic = OUT_HOP_MAGIC;
+	h->o = o;
+	h->key = xstrdup(key);
+	h->limit = o->cfg.per_hop_max;
+	TAILQ_INIT(&h->sessions);
+	RB_INSERT(out_hop_tree, &o->hops, h);
+	return h;
+}
+
+void out_hop_free(struct out_hop **hp)
+{
+	struct out_hop *h = *hp;
+	struct smtpout *o = h->o;
+
+	*hp = NULL;
+	ASSERT(h->sessions_n == 0);
+	if (h->ask != 0) {
+		resolver_cancel(o->resolver, h->ask);
+		o->asks--;
+	}
+	out_wait(h, OUT_WAIT_NONE);
+	if (h->looking)
+		TAILQ_REMOVE(&o->looks, h, look);
+	if (h->watched)
+		TAILQ_REMOVE(&o->watched, h, watch);
+	RB_REMOVE(out_hop_tree, &o->hops, h);
+	forget_hosts(h);
+	free(h->failure);
+	free(h->key);
+	h->magic = 0;
+	free(h);
+}

@@ -1,0 +1,300 @@
+/*
+ * smtpout_int - what the parts of the client share.
+ *
+ *	smtpout.c	   the sessions' tokens, the limit of all connections, draining
+ *	smtpout_hop.c	   one next hop: its hosts, and how many sessions it needs and may have
+ *	smtpout_session.c  one connection: its states and what happens to it
+ *	smtpout_open.c	   its beginning: connecting, greeting, EHLO
+ *	smtpout_mail.c	   one transaction on it: envelope, content, the result of each recipient
+ *	smtpout_evidence.c what an attempt's record says
+ *
+ * Nothing here calls the scheduler or opens a connection from inside smtpout_kick(), but that an
+ * idle session asks for work: next hops are looked at when the loop turns.
+ */
+#ifndef SMTPOUT_SMTPOUT_INT_H
+#define SMTPOUT_SMTPOUT_INT_H
+
+#include <bsd/sys/tree.h>
+#include <stddef.h>
+#include <sys/queue.h>
+
+#include "base/buf.h"
+#include "mail/dotstuff.h"
+#include "mail/reply.h"
+#include "net/stream.h"
+#include "smtpout/smtpout.h"
+
+#define SMTPOUT_MAGIC 0x5a7b2001u
+#define OUT_HOP_MAGIC 0x5a7b2002u
+#define OUT_SESSION_MAGIC 0x5a7b2003u
+
+#define OUT_CONNECTIONS_TOP 60000     /* what connections_max may be at most */
+#define OUT_SLOT_BITS 16	      /* of a token */
+#define OUT_TARGETS_MAX 32	      /* addresses of one next hop that are tried */
+#define OUT_BAD_MAX 1024u	      /* addresses remembered as bad; a newer one takes the place */
+#define OUT_BAD_MS 60000	      /* how long */
+#define OUT_PIECE ((size_t)64 * 1024) /* of content, encoded and written at once */
+
+struct smtpout;
+struct out_hop;
+struct out_session;
+TAILQ_HEAD(out_hops, out_hop);
+TAILQ_HEAD(out_sessions, out_session);
+RB_HEAD(out_hop_tree, out_hop);
+
+/* What a host offers in its reply to EHLO. */
+enum {
+	OUT_EXT_PIPELINING = 1u << 0,
+	OUT_EXT_SIZE = 1u << 1,
+	OUT_EXT_8BITMIME = 1u << 2,
+	OUT_EXT_ENHANCEDSTATUSCODES = 1u << 3,
+	OUT_EXT_STARTTLS = 1u << 4,
+	OUT_EXT_AUTH = 1u << 5,
+	OUT_EXT_SMTPUTF8 = 1u << 6,
+	OUT_EXT_DSN = 1u << 7,
+	OUT_EXT_CHUNKING = 1u << 8,
+};
+
+/* --- one transaction -------------------------------------------------------------------------- */
+
+enum out_step { OUT_STEP_RSET, OUT_STEP_MAIL, OUT_STEP_RCPT, OUT_STEP_DATA };
+enum out_fate {
+	OUT_FATE_OPEN,
+	OUT_FATE_ACCEPTED, /* by the reply to RCPT: the end of the content decides */
+	OUT_FATE_DECIDED,  /* has a result */
+	OUT_FATE_BACK,	   /* not tried after all */
+};
+struct out_rcpt {
+	const struct message_rcpt *r;
+	enum out_fate fate;
+};
+struct out_mail {
+	const struct message *m; /* NULL: no transaction is open */
+	struct out_rcpt *rcpts;
+	unsigned rcpts_n;
+	unsigned rcpts_cap;
+	struct sched_result *results;
+	unsigned results_n;
+	unsigned results_cap;
+	unsigned accepted;
+	enum out_step step; /* whose reply comes next */
+	unsigned at;	    /* of the recipients, in OUT_STEP_RCPT */
+	bool pipelined;
+	bool open;    /* MAIL was accepted: the server has a transaction */
+	bool replied; /* something was said to it */
+	bool nobody;  /* all recipients were refused and yet 354 came: only the dot is sent */
+	int64_t given_ms;
+	struct dot_encoder dots;
+	size_t sent; /* of the content */
+};
+
+/* --- one connection --------------------------------------------------------------------------- */
+
+enum out_state {
+	OUT_CONNECTING,
+	OUT_GREETING,
+	OUT_EHLO,
+	OUT_HELO,
+	OUT_ASKING,
+	OUT_IDLE,
+	OUT_ENVELOPE,
+	OUT_CONTENT,
+	OUT_END,
+	OUT_QUITTING,
+	OUT_OVER
+};
+enum out_phase { OUT_OPENING, OUT_OPEN, OUT_LEAVING, OUT_PHASE__COUNT };
+
+struct out_session {
+	uint32_t magic;
+	enum out_state state;
+	struct smtpout *o;
+	struct out_hop *hop;
+	TAILQ_ENTRY(out_session) of_hop; /* the last that went idle is first */
+	TAILQ_ENTRY(out_session) order;
+	struct out_sessions *in; /* `opening` or `idle` of struct smtpout; or NULL */
+	struct stream *stream;
+	unsigned depth; /* calls we are in; freed when the outermost ends */
+	uint64_t token;
+	bool asking;  /* inside of sched_want() */
+	bool again;   /* what it gave was decided at once */
+	bool ending;  /* nothing more may be sent: 421, or more came than was asked for */
+	bool unclean; /* the server still has a transaction: RSET before the next */
+	bool rested;  /* was idle: the next attempt's time begins with its transaction */
+	struct smtp_reply reply;
+	unsigned extensions;
+	uint64_t size_max; /* of a message; 0: not said */
+	struct netaddr addr;
+	char host[256];
+	char ip[IPADDR_TEXT_LEN];
+	char source[IPADDR_TEXT_LEN];
+	int64_t opened_ms; /* began to connect */
+	int64_t since_ms;  /* the attempt's beginning */
+	int64_t step_ms;   /* what is awaited now, since */
+	unsigned transactions;
+	bool used;   /* a transaction was begun */
+	bool useful; /* a recipient was delivered */
+	struct out_mail mail;
+};
+
+/* --- one next hop ----------------------------------------------------------------------------- */
+
+struct out_target {
+	struct netaddr addr;
+	unsigned host; /* index of its name */
+	uint16_t preference;
+	unsigned failed_round;
+};
+enum out_wait { OUT_WAIT_NONE, OUT_WAIT_DNS, OUT_WAIT_ROOM };
+
+struct out_hop {
+	uint32_t magic;
+	RB_ENTRY(out_hop) node;
+	TAILQ_ENTRY(out_hop) look;  /* to be looked at when the loop turns */
+	TAILQ_ENTRY(out_hop) watch; /* to be looked at with the next tick */
+	TAILQ_ENTRY(out_hop) queue; /* of those that wait */
+	bool looking;
+	bool watched;
+	enum out_wait wait;
+	struct smtpout *o;
+	char *key;
+	uint64_t ask; /* of the resolver; 0 */
+	bool resolved;
+	int64_t resolved_ms;
+	char *names[RESOLVE_HOSTS_MAX];
+	unsigned names_n;
+	struct out_target targets[OUT_TARGETS_MAX];
+	unsigned targets_n;
+	unsigned round; /* of trying them; a target that failed in it is not tried again */
+	unsigned turn;
+	struct attempt *failure; /* the last one of the round */
+	struct out_sessions sessions;
+	unsigned sessions_n;
+	unsigned n[OUT_PHASE__COUNT];
+	unsigned work; /* recipients that are ready and not yet asked for, about */
+	unsigned limit;
+	int64_t limit_until_ms;
+	int64_t mean; /* time of a transaction, sixteenths of a millisecond */
+	int64_t setup_ms;
+	int64_t pause_ms;
+	int64_t pause_until_ms;
+};
+
+struct out_bad {
+	struct netaddr addr;
+	int64_t until_ms; /* 0: empty */
+};
+
+struct smtpout {
+	uint32_t magic;
+	struct loop *loop;
+	struct smtpout_config cfg;
+	char *hostname;
+	struct sched *sched;
+	struct resolver *resolver;
+	struct out_hop_tree hops;
+	struct out_hops looks;
+	struct out_hops watched;
+	struct out_hops room; /* wait for a connection */
+	unsigned room_n;
+	struct out_hops dns;	     /* wait for the resolver's turn */
+	unsigned asks;		     /* under way */
+	struct out_sessions opening; /* in the order of their start */
+	struct out_sessions idle;    /* the longest idle one first */
+	struct out_session **slots;  /* by the low bits of a token */
+	unsigned *free_slots;
+	unsigned free_n;
+	unsigned total;	    /* connections */
+	unsigned leaving;   /* of them, those that said QUIT */
+	unsigned hops_live; /* next hops that have one */
+	uint64_t serial;    /* of the last token */
+	struct loop_timer *turn;
+	struct loop_timer *tick;
+	struct loop_timer *grace;
+	bool draining;
+	smtpout_drained_fn *drained;
+	void *drained_arg;
+	struct buf scratch; /* what is about to be written */
+	struct out_bad bad[OUT_BAD_MAX];
+};
+
+/* smtpout.c */
+void out_turn(struct smtpout *o);  /* soon */
+void out_look(struct out_hop *h);  /* soon */
+void out_watch(struct out_hop *h); /* with the next tick */
+bool out_has_room(const struct smtpout *o, const struct out_hop *h);
+void out_wait(struct out_hop *h, enum out_wait for_what);
+/* Another next hop waits for the session's connection, and has a better right to it. */
+bool out_must_yield(const struct out_session *s);
+void out_slot_take(struct smtpout *o, struct out_session *s);
+void out_slot_give(struct smtpout *o, const struct out_session *s);
+
+/* smtpout_hop.c */
+struct out_hop *out_hop_find(const struct smtpout *o, const char *key);
+struct out_hop *out_hop_get(struct smtpout *o, const char *key);
+struct out_hop *out_hop_next(struct smtpout *o, struct out_hop *h); /* NULL: the first */
+void out_hop_free(struct out_hop **hp);
+/* Does what is due: wakes idle sessions, opens, asks, reports; frees a next hop without purpose. */
+void out_hop_work(struct out_hop *h);
+void out_hop_ask(struct out_hop *h);
+void out_hop_wake(struct out_hop *h);
+bool out_hop_wants(struct out_hop *h);
+unsigned out_hop_limit(struct out_hop *h);
+/* The address that is tried next; false: none is left in this round. */
+bool out_hop_pick(struct out_hop *h, const char **ret_name, struct netaddr *ret_addr);
+void out_hop_failed(struct out_hop *h, const struct netaddr *addr, const struct attempt *why);
+void out_hop_opened(struct out_hop *h, const struct out_session *s);
+void out_hop_full(struct out_hop *h, unsigned have); /* more connections it does not take */
+void out_hop_pause(struct out_hop *h);		     /* a connection came to nothing */
+void out_hop_timed(struct out_hop *h, int64_t ms);   /* a transaction took so long */
+
+/* smtpout_session.c */
+extern const struct stream_ops out_session_ops;
+enum out_phase out_phase(enum out_state state);
+/* Around whatever may end the session, so that it stays until the outermost call returns. */
+void out_session_enter(struct out_session *s);
+void out_session_leave(struct out_session *s);
+void out_session_state(struct out_session *s, enum out_state state);
+void out_session_await(struct out_session *s, int64_t ms);
+/* A transaction is over, or none was begun: what is next. */
+void out_session_go_on(struct out_session *s);
+void out_session_wake(struct out_session *s); /* IDLE: asks for work */
+void out_session_given(struct out_session *s, const struct message *m_take, const unsigned *ns,
+		       unsigned n);
+void out_session_quit(struct out_session *s);
+/* Ends it now; what was not decided is given back. */
+void out_session_over(struct out_session *s);
+void out_session_drain(struct out_session *s);
+/* OPENING, and others wait: as if the time were over. */
+void out_session_give_way(struct out_session *s);
+/* The peer did not speak SMTP; `why` completes "HOST [IP] …". */
+void out_session_garbage(struct out_session *s, const char *why);
+
+/* smtpout_open.c */
+void out_session_open(struct out_hop *h);
+void out_open_reply(struct out_session *s); /* GREETING, EHLO, HELO */
+/* The address will not do. `said`: the host refused in words. */
+void out_open_failed(struct out_session *s, const struct attempt *a, bool said);
+
+/* smtpout_mail.c */
+/* False: it was decided without being sent. */
+bool out_mail_begin(struct out_session *s, const struct message *m_take, const unsigned *ns,
+		    unsigned n);
+void out_mail_reply(struct out_session *s); /* ENVELOPE, CONTENT, END */
+void out_mail_feed(struct out_session *s);  /* CONTENT: the next piece */
+/* Whoever is not decided yet shares the attempt; then the end. */
+void out_mail_broken(struct out_session *s, const struct attempt *a);
+/* Hands over the results; what has none is given back. */
+void out_mail_end(struct out_session *s);
+void out_mail_done(struct out_mail *ml);
+
+/* smtpout_evidence.c */
+/* Where, when and how long; nothing of what was said. */
+void out_attempt(const struct out_session *s, enum outcome outcome, struct attempt *ret);
+/* With the reply that is complete now; the outcome follows from its code. */
+void out_attempt_reply(const struct out_session *s, struct attempt *ret);
+void out_attempt_lost(const struct out_session *s, const struct err *err, struct attempt *ret);
+void out_attempt_timeout(const struct out_session *s, struct attempt *ret);
+void out_attempt_garbage(const struct out_session *s, const char *why, struct attempt *ret);
+
+#endif

@@ -1,0 +1,171 @@
+/*
+ * From connecting to the reply to EHLO: see the table in smtpout_session.c. A session tries the
+ * addresses of its next hop until one serves it or none is left; STARTTLS and AUTH have their place
+ * between opened() and the first transaction.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "smtpout/smtpout_int.h"
+
+/* Tries addresses until one of them takes its time. */
+static void connect_next(struct out_session *s)
+{
+	struct smtpout *o = s->o;
+	struct out_hop *h = s->hop;
+	const char *name;
+
+	while (out_hop_pick(h, &name, &s->addr)) {
+		struct err err = ERR_INIT;
+		struct attempt a;
+		stream_free(&s->stream);
+		smtp_reply_reset(&s->reply);
+		(void)snprintf(s->host, sizeof(s->host), "%s", name);
+		ipaddr_text(&s->addr.ip, s->ip);
+		s->source[0] = '\0';
+		s->ending = false;
+		s->opened_ms = s->since_ms = s->step_ms = loop_now_ms(o->loop);
+		out_session_state(s, OUT_CONNECTING);
+		if (stream_connect(o->loop, &s->addr, NULL, o->cfg.connect_ms, &out_session_ops, s,
+				   &s->stream, &err) >= 0)
+			return;
+		out_attempt_lost(s, &err, &a);
+		out_hop_failed(h, &s->addr, &a);
+	}
+	out_session_over(s);
+}
+
+static bool has_open_at(const struct out_hop *h, const struct netaddr *addr)
+{
+	const struct out_session *s;
+
+	TAILQ_FOREACH (s, &h->sessions, of_hop)
+		if (out_phase(s->state) == OUT_OPEN && ipaddr_eq(&s->addr.ip, &addr->ip))
+			return true;
+	return false;
+}
+
+/* The address will not do. `said`: the host refused in words. */
+void out_open_failed(struct out_session *s, const struct attempt *a, bool said)
+{
+	if (said && has_open_at(s->hop, &s->addr)) {
+		/* it works for others: it will not have so many at once */
+		out_hop_full(s->hop, s->hop->n[OUT_OPEN] + s->hop->n[OUT_OPENING] - 1);
+		out_session_over(s);
+		return;
+	}
+	out_hop_failed(s->hop, &s->addr, a);
+	connect_next(s);
+}
+
+static void open_refused(struct out_session *s)
+{
+	struct attempt a;
+
+	if (smtp_reply_is(&s->reply, 2) || smtp_reply_is(&s->reply, 3)) {
+		char why[64];
+		(void)snprintf(why, sizeof(why), "said %d", s->reply.code);
+		out_session_garbage(s, why);
+		return;
+	}
+	out_attempt_reply(s, &a);
+	if (a.code == 421 && a.enhanced[0] == '\0')
+		(void)snprintf(a.enhanced, sizeof(a.enhanced), "4.3.2");
+	out_open_failed(s, &a, true);
+}
+
+static void say_hello(struct out_session *s, enum out_state state)
+{
+	if (s->ending) {
+		out_session_garbage(s, "said more than it was asked for");
+		return;
+	}
+	out_session_state(s, state);
+	(void)stream_printf(s->stream, "%s %s\r\n", state == OUT_EHLO ? "EHLO" : "HELO",
+			    s->o->hostname);
+	out_session_await(s, s->o->cfg.greeting_ms);
+}
+
+static void note_extension(struct out_session *s, struct str line)
+{
+	static const struct {
+		const char *name;
+		unsigned flag;
+	} known[] = {
+		{ "PIPELINING", OUT_EXT_PIPELINING },
+		{ "SIZE", OUT_EXT_SIZE },
+		{ "8BITMIME", OUT_EXT_8BITMIME },
+		{ "ENHANCEDSTATUSCODES", OUT_EXT_ENHANCEDSTATUSCODES },
+		{ "STARTTLS", OUT_EXT_STARTTLS },
+		{ "AUTH", OUT_EXT_AUTH },
+		{ "SMTPUTF8", OUT_EXT_SMTPUTF8 },
+		{ "DSN", OUT_EXT_DSN },
+		{ "CHUNKING", OUT_EXT_CHUNKING },
+	};
+	struct str rest = str_trim(line);
+	struct str name = str_cut(&rest, ' ');
+
+	for (size_t i = 0; i < ARRAY_LEN(known); i++)
+		if (str_eq_nocase(name, str_of(known[i].name)))
+			s->extensions |= known[i].flag;
+	if (str_eq_nocase(name, STR("SIZE")) && !str_u64(str_trim(rest), UINT64_MAX, &s->size_max))
+		s->size_max = 0;
+}
+
+static void opened(struct out_session *s, bool esmtp)
+{
+	if (s->ending) {
+		out_session_garbage(s, "said more than it was asked for");
+		return;
+	}
+	s->extensions = 0;
+	s->size_max = 0;
+	for (unsigned i = 1; esmtp && i < s->reply.lines; i++)
+		note_extension(s, smtp_reply_line(&s->reply, i));
+	out_session_state(s, OUT_ASKING);
+	out_hop_opened(s->hop, s);
+	out_session_go_on(s);
+}
+
+/* It does not know EHLO; other refusals are meant for us (RFC 5321, 4.1.4). */
+static bool wants_helo(const struct out_session *s)
+{
+	int code = s->reply.code;
+
+	return s->state == OUT_EHLO && !s->ending &&
+	       (code == 500 || code == 501 || code == 502 || code == 504);
+}
+
+void out_open_reply(struct out_session *s)
+{
+	if (wants_helo(s))
+		say_hello(s, OUT_HELO);
+	else if (!smtp_reply_is(&s->reply, 2))
+		open_refused(s);
+	else if (s->state == OUT_GREETING)
+		say_hello(s, OUT_EHLO);
+	else
+		opened(s, s->state == OUT_EHLO);
+}
+
+void out_session_open(struct out_hop *h)
+{
+	struct smtpout *o = h->o;
+	struct out_session *s = xcalloc(1, sizeof(*s));
+
+	s->magic = OUT_SESSION_MAGIC;
+	s->o = o;
+	s->hop = h;
+	s->reply = SMTP_REPLY_INIT;
+	s->state = OUT_OVER;
+	out_slot_take(o, s);
+	TAILQ_INSERT_TAIL(&h->sessions, s, of_hop);
+	if (h->sessions_n++ == 0)
+		o->hops_live++;
+	o->total++;
+	out_session_enter(s);
+	out_session_state(s, OUT_CONNECTING);
+	connect_next(s);
+	out_session_leave(s);
+}
