@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/json.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/obj.h"
 
@@ -160,6 +161,14 @@ static int run(struct cli *c, struct args *a, int argc, char **argv, struct err 
 	return function_of(a)(c, a, err);
 }
 
+/* Standard error is for what the verb has to say; a script reads it as JSON. */
+static void drop_line(enum log_level level, const char *line, void *arg)
+{
+	(void)level;
+	(void)line;
+	(void)arg;
+}
+
 int cli_run(const struct cli_options *o, int argc, char **argv)
 {
 	struct cli c = { .magic = CLI_MAGIC, .o = o, .relay = o->relay };
@@ -169,6 +178,7 @@ int cli_run(const struct cli_options *o, int argc, char **argv)
 
 	c.json = o->json || wants_json(argc, argv);
 	out_init(&c.out);
+	log_to_fn(drop_line, NULL);
 	(void)signal(SIGPIPE, SIG_IGN);
 	status = run(&c, &a, argc, argv, &err);
 	if (status >= 0 && out_check(&c.out, &err) < 0)
@@ -177,5 +187,6 @@ int cli_run(const struct cli_options *o, int argc, char **argv)
 		status = fail(&c, &a, &err);
 	talk_end(&c);
 	args_done(&a);
+	log_to_stderr();
 	return status;
 }
