@@ -24,7 +24,7 @@
 #include "loop/loop.h"
 
 #define DNS_NAME_MAX 253       /* of a name in text, without the last dot */
-#define DNS_ACTIVE_MAX 256     /* questions with the servers at a time */
+#define DNS_ACTIVE_MAX 200     /* with the servers at a time: a socket's buffer holds some 250 */
 #define DNS_WAITING_MAX 100000 /* behind them */
 #define DNS_ALIASES_MAX 8      /* followed, from one name to the next */
 #define DNS_RECORDS_MAX 256    /* looked at in one answer; more are left out */
