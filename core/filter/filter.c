@@ -234,6 +234,28 @@ bool filter_splits(const struct filter *f, uint32_t fields, uint32_t known)
 	return node_splits(f->root, fields, known);
 }
 
+static bool node_names_state(const struct filter_node *n, struct str state, bool positive)
+{
+	const struct filter_node *child;
+
+	if (n->kind == NODE_NOT)
+		positive = !positive;
+	if (n->kind == NODE_TERM && n->term.field == FILTER_STATE &&
+	    positive == (n->term.op != OP_NE))
+		for (size_t i = 0; i < n->term.n; i++)
+			if (str_eq(str_of(n->term.values[i].text), state))
+				return true;
+	STAILQ_FOREACH (child, &n->children, link)
+		if (node_names_state(child, state, positive))
+			return true;
+	return false;
+}
+
+bool filter_names_state(const struct filter *f, struct str state)
+{
+	return node_names_state(f->root, state, true);
+}
+
 const char *filter_field_name(enum filter_field field)
 {
 	ASSERT(field < FILTER__COUNT);

@@ -75,6 +75,12 @@ size_t filter_id_ranges(const struct filter *f, struct filter_range *ret, size_t
  */
 bool filter_splits(const struct filter *f, uint32_t fields, uint32_t known);
 
+/*
+ * Whether the filter asks for rows in that state by its name ("state:trash", "not state!=trash"): a
+ * list that does not show them otherwise shows them then.
+ */
+bool filter_names_state(const struct filter *f, struct str state);
+
 enum filter_truth { FILTER_FALSE, FILTER_TRUE, FILTER_UNKNOWN };
 
 /* A number that is known to be none: no reply, no next attempt. Text that is none is empty. */

@@ -490,14 +490,44 @@ static void test_splits(void **state)
 	}
 }
 
+static void test_names_state(void **state)
+{
+	static const struct {
+		const char *filter;
+		bool names;
+	} cases[] = {
+		{ "", false },
+		{ "state:trash", true },
+		{ "state:held,TRASH domain:a.org", true },
+		{ "domain:a.org or (size>1K state=trash)", true },
+		{ "-state:trash", false },
+		{ "not (state:trash or state:held)", false },
+		{ "state!=trash", false },
+		{ "not state!=trash", true },
+		{ "-(not state:trash)", true },
+		{ "subject:trash trash", false },
+		{ "state:held", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct filter *f = filter_parse(str_of(cases[i].filter), NULL);
+		assert_non_null(f);
+		if (filter_names_state(f, STR("trash")) != cases[i].names)
+			fail_msg("%s", cases[i].filter);
+		filter_free(&f);
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_canonical), cmocka_unit_test(test_errors),
-		cmocka_unit_test(test_limits),	  cmocka_unit_test(test_eval),
-		cmocka_unit_test(test_unknown),	  cmocka_unit_test(test_simple_key),
-		cmocka_unit_test(test_uses),	  cmocka_unit_test(test_table_examples),
-		cmocka_unit_test(test_id_ranges), cmocka_unit_test(test_splits),
+		cmocka_unit_test(test_canonical),   cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_limits),	    cmocka_unit_test(test_eval),
+		cmocka_unit_test(test_unknown),	    cmocka_unit_test(test_simple_key),
+		cmocka_unit_test(test_uses),	    cmocka_unit_test(test_table_examples),
+		cmocka_unit_test(test_id_ranges),   cmocka_unit_test(test_splits),
+		cmocka_unit_test(test_names_state),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
