@@ -1,0 +1,13 @@
+/* base64 - RFC 4648, with padding, without line breaks. */
+#ifndef BASE_BASE64_H
+#define BASE_BASE64_H
+
+#include "base/buf.h"
+#include "base/str.h"
+
+#define BASE64_LEN(n) (((n) + 2) / 3 * 4)
+
+/* Appends; false when out is full. */
+bool base64_put(struct buf *out, struct str bytes);
+
+#endif
