@@ -63,6 +63,7 @@ void env_group_row(const struct ctl_env *env, uint32_t domain, uint32_t stream,
 		   struct filter_row *ret);
 /* The same for a record of the scheduler: what is known without asking the store. */
 void env_view_row(const struct ctl_env *env, const struct sched_view *v, struct filter_row *ret);
+void env_view_over(const struct sched_view *v, struct filter_row *row); /* over its group's row */
 /* The same for a message that is about to be tried or just came in. v may be NULL. */
 void env_rcpt_row(const struct ctl_env *env, const struct message *m, const struct message_rcpt *r,
 		  const struct sched_view *v, struct filter_row *ret);

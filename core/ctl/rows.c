@@ -62,16 +62,21 @@ void env_group_row(const struct ctl_env *env, uint32_t domain, uint32_t stream,
 		filter_row_text(ret, FILTER_PROVIDER, str_of(provider));
 }
 
+void env_view_over(const struct sched_view *v, struct filter_row *row)
+{
+	filter_row_number(row, FILTER_ID, (int64_t)v->rid.v);
+	filter_row_number(row, FILTER_AGE, msgid_time_ms(rid_msgid(v->rid)));
+	filter_row_text(row, FILTER_STATE, str_of(sched_state_name(v->state)));
+	filter_row_number(row, FILTER_NEXT, v->next_ms);
+	filter_row_number(row, FILTER_ATTEMPTS, v->attempts);
+	put_code(row, v->code);
+	put_class(row, v->reply_class);
+}
+
 void env_view_row(const struct ctl_env *env, const struct sched_view *v, struct filter_row *ret)
 {
 	env_group_row(env, v->domain, v->stream, ret);
-	filter_row_number(ret, FILTER_ID, (int64_t)v->rid.v);
-	filter_row_number(ret, FILTER_AGE, msgid_time_ms(rid_msgid(v->rid)));
-	filter_row_text(ret, FILTER_STATE, str_of(sched_state_name(v->state)));
-	filter_row_number(ret, FILTER_NEXT, v->next_ms);
-	filter_row_number(ret, FILTER_ATTEMPTS, v->attempts);
-	put_code(ret, v->code);
-	put_class(ret, v->reply_class);
+	env_view_over(v, ret);
 }
 
 static bool is_queued(const struct queue_entry *e)
