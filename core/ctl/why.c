@@ -1,0 +1,277 @@
+/* Each reason says what is the case, with numbers and times, and what comes next. */
+#include "ctl/why.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fmt.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "ctl/views.h"
+
+#define REPLY_SHOWN 240
+
+static const char *const binding_names[B__COUNT] = {
+	[B_HELD] = "held",	 [B_ROUTE] = "route",
+	[B_BACKOFF] = "backoff", [B_DNS] = "dns",
+	[B_CONNECT] = "connect", [B_CONCURRENCY] = "concurrency",
+	[B_REMOTE] = "remote",	 [B_RETRY] = "retry",
+	[B_WAITING] = "waiting", [B_DELIVERING] = "delivering",
+	[B_TRASH] = "trash",	 [B_DONE] = "done",
+	[B_UNKNOWN] = "unknown",
+};
+
+json_t *why_json(struct why *w)
+{
+	json_t *o = json_pack("{s:s, s:o, s:o, s:o, s:o}", "binding", binding_names[w->binding],
+			      "text", json_text(buf_str(&w->text)), "since_at",
+			      json_time(w->since_ms), "until_at", json_time(w->until_ms), "rule",
+			      json_text_or_null(str_of(w->rule)));
+
+	buf_done(&w->text);
+	return o;
+}
+
+void why_say(struct why *w, const char *fmt, ...)
+{
+	char part[WHY_TEXT_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(part, sizeof(part), fmt, ap);
+	va_end(ap);
+	(void)buf_puts(&w->text, part);
+}
+
+/* "in 12m", "8m ago" */
+static const char *span(int64_t ms, char ret[static FMT_SHORT_LEN])
+{
+	fmt_age(ms > 0 ? ms / 1000 : 0, ret);
+	return ret;
+}
+
+static const char *number(uint64_t n, char ret[static FMT_TIME_LEN])
+{
+	fmt_count(n, ret);
+	return ret;
+}
+
+/* ---- reasons ---- */
+
+void why_held(const struct ctl_env *env, struct why *w, uint32_t number_of_hold)
+{
+	const struct hold *x = holds_find(env->holds, number_of_hold);
+	int64_t now_ms = loop_wall_ms(env->loop);
+	char age[FMT_SHORT_LEN];
+
+	w->binding = B_HELD;
+	if (x == NULL) {
+		why_say(w, "held");
+		return;
+	}
+	(void)snprintf(w->rule, sizeof(w->rule), "%s", x->id);
+	w->since_ms = x->created_ms;
+	w->until_ms = x->expires_ms;
+	why_say(w, "held by %s (hold %s on %s, for %s so far): %s", x->by, x->id,
+		x->target.canonical, span(now_ms - x->created_ms, age), x->reason);
+	if (x->expires_ms != 0)
+		why_say(w, "; it ends by itself in %s", span(x->expires_ms - now_ms, age));
+	else
+		why_say(w, "; until somebody releases it");
+}
+
+/* Mail that goes nowhere by a route. */
+bool why_route(const struct ctl_env *env, struct why *w, const char *next_hop,
+	       const struct filter_row *row)
+{
+	static const char *const words[][2] = {
+		{ "hold", "keeps it back" },
+		{ "reject", "rejects it" },
+		{ "discard", "discards it" },
+	};
+	const struct route *r = NULL;
+	char hop[ROUTE_HOP_MAX];
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		if (strcmp(next_hop, words[i][0]) != 0)
+			continue;
+		w->binding = B_ROUTE;
+		(void)routes_judge(env->routes, row, row->text[FILTER_DOMAIN], &r, hop);
+		if (r != NULL) {
+			(void)snprintf(w->rule, sizeof(w->rule), "%s", r->id);
+			w->since_ms = r->created_ms;
+			why_say(w, "route %s (%s) %s%s%s", r->id,
+				*r->match_text != '\0' ? r->match_text : "all mail", words[i][1],
+				*r->note != '\0' ? ": " : "", r->note);
+		} else {
+			why_say(w, "a route %s", words[i][1]);
+		}
+		return true;
+	}
+	return false;
+}
+
+static enum binding binding_of_class(uint8_t reply_class, enum binding otherwise)
+{
+	if (reply_class == REPLY_DNS)
+		return B_DNS;
+	if (reply_class == REPLY_NETWORK || reply_class == REPLY_TLS)
+		return B_CONNECT;
+	return otherwise;
+}
+
+static const char *hop_name(const char *next_hop)
+{
+	const char *colon = strchr(next_hop, ':');
+
+	return colon != NULL ? colon + 1 : next_hop;
+}
+
+bool why_backoff(const struct ctl_env *env, struct why *w, const char *next_hop,
+		 uint8_t reply_class)
+{
+	struct sched_dest_view d;
+	int64_t now_ms = loop_wall_ms(env->loop);
+	char left[FMT_SHORT_LEN];
+	char age[FMT_SHORT_LEN];
+	AUTO_FREE char *reply = NULL;
+
+	if (!sched_dest(env->sched, next_hop, &d) || d.backoff_until_ms == 0)
+		return false;
+	reply = view_quote(d.reply, REPLY_SHOWN);
+	w->binding = binding_of_class(reply_class, B_BACKOFF);
+	w->since_ms = d.since_ms;
+	w->until_ms = d.backoff_until_ms;
+	why_say(w, "%s cannot be reached since %s; it is tried again in %s. %s", hop_name(next_hop),
+		span(now_ms - d.since_ms, age), span(d.backoff_until_ms - now_ms, left), reply);
+	return true;
+}
+
+/* Due, and not in a session. */
+void why_due(const struct ctl_env *env, struct why *w, const char *next_hop, uint64_t ready)
+{
+	struct smtpout_hop_view hop = { .connections = 0 };
+	bool known = env->smtpout != NULL && smtpout_hop(env->smtpout, next_hop, &hop);
+	char n[FMT_TIME_LEN];
+
+	w->binding = B_WAITING;
+	if (*next_hop == '\0') {
+		why_say(w, "due now; its route is being decided");
+	} else if (known && hop.waits_for_room) {
+		w->binding = B_CONCURRENCY;
+		why_say(w,
+			"due now, but the relay has as many connections open as it may; %s wait "
+			"for "
+			"%s, which has %u",
+			number(ready, n), hop_name(next_hop), hop.connections);
+	} else if (known && hop.limit > 0 && hop.connections + hop.opening >= hop.limit) {
+		w->binding = B_CONCURRENCY;
+		why_say(w,
+			"due now; %s has all of the %u connections that it may have, and %s "
+			"recipients wait for them",
+			hop_name(next_hop), hop.limit, number(ready, n));
+	} else if (known && hop.opening > 0) {
+		why_say(w, "due now; a connection to %s is being made", hop_name(next_hop));
+	} else {
+		why_say(w, "due now; a connection to %s takes it next", hop_name(next_hop));
+	}
+}
+
+/* The code at the beginning of a reply; 0: it is the relay's own words. */
+static int code_of(const char *reply)
+{
+	bool is_code = strlen(reply) >= 3 && reply[0] >= '2' && reply[0] <= '5';
+
+	for (int i = 0; is_code && i < 3; i++)
+		is_code = reply[i] >= '0' && reply[i] <= '9';
+	is_code = is_code && (reply[3] == '\0' || reply[3] == ' ');
+	return is_code ? (reply[0] - '0') * 100 + (reply[1] - '0') * 10 + reply[2] - '0' : 0;
+}
+
+/* Its time has not come; the last attempt says why. */
+void why_deferred(const struct ctl_env *env, struct why *w, uint8_t reply_class,
+		  const char *reply_text, int64_t next_ms)
+{
+	int64_t now_ms = loop_wall_ms(env->loop);
+	char left[FMT_SHORT_LEN];
+	AUTO_FREE char *reply = view_quote(reply_text, REPLY_SHOWN);
+	struct classify_out c = { .meaning = "" };
+	int code = code_of(reply_text);
+
+	if (reply_class < REPLY_CLASS__COUNT)
+		classify_class((enum reply_class)reply_class, code, &c);
+	w->binding = binding_of_class(reply_class, code != 0 ? B_REMOTE : B_RETRY);
+	w->until_ms = next_ms;
+	if (code != 0)
+		why_say(w, "the remote host said to come back: %s", reply);
+	else if (*reply != '\0')
+		why_say(w, "the last attempt failed: %s", reply);
+	else
+		why_say(w, "it waits for its time");
+	if (next_ms != 0)
+		why_say(w, ". Next attempt in %s", span(next_ms - now_ms, left));
+	if (c.meaning[0] != '\0')
+		why_say(w, ". %s", c.meaning);
+}
+
+/* ---- one recipient ---- */
+
+/* e: what the store has of it; last: its last event, or NULL. */
+void why_recipient(const struct ctl_env *env, const struct queue_entry *e,
+		   const struct queue_event *last, struct why *w)
+{
+	struct sched_group_view g = { .next_hop = "" };
+	struct filter_row row;
+	struct sched_view v;
+	AUTO_FREE char *reply = xstrndup(e->reply.n > 0 ? e->reply.p : "", e->reply.n);
+	AUTO_FREE char *quoted = view_quote(reply, REPLY_SHOWN);
+	bool queued = e->outcome == OUTCOME_NONE || e->outcome == OUTCOME_DEFERRED;
+
+	w->since_ms = last != NULL ? last->attempt.at_ms : 0;
+	if (!queued) {
+		w->binding = B_DONE;
+		why_say(w, "%s%s%s%s%s", outcome_name(e->outcome),
+			last != NULL && last->attempt.host[0] != '\0' ? " by " : "",
+			last != NULL ? last->attempt.host : "", *quoted != '\0' ? ": " : "",
+			quoted);
+		return;
+	}
+	if (!sched_find(env->sched, e->rid, &v)) {
+		w->binding = B_DELIVERING;
+		why_say(w, "its last attempt is being recorded");
+		return;
+	}
+	(void)sched_group(env->sched, v.group, &g);
+	env_filter_row(env, e, &row);
+	switch (v.state) {
+	case SCHED_TRASH:
+		w->binding = B_TRASH;
+		why_say(w,
+			"in the trash: it was deleted or bounced, and can be taken back as long as "
+			"the action can be undone");
+		return;
+	case SCHED_HELD:
+		if (v.hold != 0 || !why_route(env, w, g.next_hop, &row))
+			why_held(env, w, v.hold);
+		return;
+	case SCHED_ACTIVE:
+		w->binding = B_DELIVERING;
+		why_say(w, "in delivery to %s this moment", hop_name(g.next_hop));
+		return;
+	case SCHED_READY:
+		if (!why_route(env, w, g.next_hop, &row))
+			why_due(env, w, g.next_hop, g.counts.state[SCHED_READY]);
+		return;
+	case SCHED_DEFERRED:
+		if (v.own_next_ms > loop_wall_ms(env->loop) ||
+		    !why_backoff(env, w, g.next_hop, g.last_class))
+			why_deferred(env, w, e->reply_class, reply, v.next_ms);
+		return;
+	case SCHED_STATE__COUNT:
+		break;
+	}
+	w->binding = B_UNKNOWN;
+	why_say(w, "unknown");
+}
