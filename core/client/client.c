@@ -117,7 +117,6 @@ static void clean_trouble(struct client *c)
 void client_lost(struct client *c, const struct err *why, bool final)
 {
 	c->trouble = *why;
-	client_lines_explain(c, &c->trouble);
 	clean_trouble(c);
 	c->state = CLIENT_LOST;
 	if (c->ping != 0)
@@ -257,6 +256,8 @@ static void lose_patience(struct client *c)
 
 	(void)err_set(&err, ERR_TIMEOUT, "%s: no answer in %lld s while %.200s", c->to.name,
 		      (long long)(c->connect_ms / 1000), doing);
+	if (c->state == CLIENT_GREETING)
+		client_lines_explain(c, &err);
 	client_lost(c, &err, false);
 }
 

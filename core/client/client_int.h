@@ -103,7 +103,7 @@ void client_lines_read(struct client *c);
 void client_lines_reset(struct client *c);
 /* Takes lines that are there; `more` says whether some are left for the next turn of the loop. */
 void client_lines_take(struct client *c);
-/* Adds what was said instead of a hello to the reason. */
+/* While GREETING: adds what was said instead of a hello to the reason. */
 void client_lines_explain(struct client *c, struct err *err);
 
 /* calls.c */

@@ -43,29 +43,38 @@ static void put_said(struct client *c, struct str line)
 	(void)utf8_put_shown(&c->said, text);
 }
 
-static void keep_said(struct client *c, struct str line)
-{
-	struct err err = ERR_INIT;
-
-	put_said(c, line);
-	c->strange += line.n + 1;
-	if (c->strange <= STRANGE_MAX)
-		return;
-	(void)err_set(&err, ERR_PROTO, "%s does not speak Weir's protocol", c->to.name);
-	client_lost(c, &err, false);
-}
-
-void client_lines_explain(struct client *c, struct err *err)
+static void add_said(struct client *c, struct err *err)
 {
 	char before[sizeof(err->msg)];
 
-	if (c->state == CLIENT_GREETING && c->in.n > 0)
-		put_said(c, buf_str(&c->in)); /* a line without its end */
 	if (c->said.n == 0)
 		return;
 	(void)snprintf(before, sizeof(before), "%s", err->msg);
 	(void)snprintf(err->msg, sizeof(err->msg), "%.250s; it said: %.200s", before,
 		       buf_cstr(&c->said));
+}
+
+void client_lines_explain(struct client *c, struct err *err)
+{
+	put_said(c, buf_str(&c->in)); /* a line without its end */
+	add_said(c, err);
+}
+
+static void not_ours(struct client *c)
+{
+	struct err err = ERR_INIT;
+
+	(void)err_set(&err, ERR_PROTO, "%s does not speak Weir's protocol", c->to.name);
+	add_said(c, &err);
+	client_lost(c, &err, false);
+}
+
+static void keep_said(struct client *c, struct str line)
+{
+	put_said(c, line);
+	c->strange += line.n + 1;
+	if (c->strange > STRANGE_MAX)
+		not_ours(c);
 }
 
 /* --- the hello --- */
@@ -83,7 +92,6 @@ static void on_hello(struct client *c, const json_t *params)
 	struct err err = ERR_INIT;
 
 	if (version != PROTO_VERSION) {
-		buf_reset(&c->said);
 		(void)err_set(&err, ERR_PROTO,
 			      "%s speaks version %lld of the control protocol (weir-relayd %.40s), "
 			      "this weir version %d: the older of the two needs an update",
@@ -210,6 +218,8 @@ static void at_end(struct client *c, int errnum)
 	if (err.code != ERR_CLOSED)
 		err.code = ERR_NET;
 	c->transport->ops->trouble(c->transport, &err, &final);
+	if (c->state == CLIENT_GREETING)
+		client_lines_explain(c, &err);
 	client_lost(c, &err, final);
 }
 
@@ -239,8 +249,8 @@ void client_lines_read(struct client *c)
 	c->heard_wall_ms = loop_wall_ms(c->loop);
 	if (c->state == CLIENT_GREETING && c->in.n > STRANGE_MAX &&
 	    memchr(c->in.p, '\n', c->in.n) == NULL) {
-		(void)err_set(&err, ERR_PROTO, "%s does not speak Weir's protocol", c->to.name);
-		client_lost(c, &err, false);
+		put_said(c, buf_str(&c->in));
+		not_ours(c);
 		return;
 	}
 	client_lines_take(c);

@@ -4,15 +4,18 @@
  * Model:   "mx:DOMAIN" follows RFC 5321, 5.1: MX by preference (equal ones shuffled at each
  *          answer), the implicit MX without any, null MX (RFC 7505), CNAME; our own name or
  *          addresses among the hosts cut the list there, and an empty rest is a loop. A smarthost
- *          "HOST:PORT" is an address or a name with A or AAAA records. Answers are kept as long as
- *          their TTL says, between RESOLVE_TTL_MIN_S and RESOLVE_TTL_MAX_S; failures for
- *          RESOLVE_FAIL_S.
+ *          "HOST:PORT" is an address or a name with A or AAAA records. A domain that is an address
+ *          literal goes to that address. Addresses of v6 and v4 alternate, in any order of their
+ *          own at each answer.
+ *          What DNS said is kept by name, for next hops to share, as long as its TTL says, between
+ *          RESOLVE_TTL_MIN_S and RESOLVE_TTL_MAX_S; failures for RESOLVE_FAIL_S.
  *          A domain's provider is the site of its mail exchangers: the registered domain of the
  *          most preferred host ("google.com"), and the domain itself for an implicit MX.
- * Owner:   the answer borrows for the length of the callback.
+ * Owner:   copies its configuration; the answer borrows for the length of the callback.
  * Context: loop thread. A callback comes once, never from inside resolver_ask(); after
- *          resolver_cancel() none comes.
- * Errors:  a failure is an answer (struct resolve_failure), ready for an attempt's record.
+ *          resolver_cancel() none comes. Callbacks may ask, cancel and forget, but not free.
+ * Errors:  a failure is an answer (struct resolve_failure), ready for an attempt's record. Those of
+ *          a smarthost are never permanent: somebody's mistake in a route must not return mail.
  * Limits:  below.
  */
 #ifndef ROUTE_RESOLVE_H
@@ -29,7 +32,10 @@
 
 #define RESOLVE_HOSTS_MAX 16	 /* hosts of one answer */
 #define RESOLVE_ADDRESSES_MAX 16 /* addresses of one host */
-#define RESOLVE_CACHE_MAX 100000 /* next hops remembered; the least used one makes room */
+#define RESOLVE_CACHE_MAX 100000 /* names remembered; the least recently used one makes room */
+#define RESOLVE_CACHE_BYTES ((size_t)64 << 20)
+#define RESOLVE_PROVIDERS_MAX 250000 /* domains; the one that was not asked for longest goes */
+#define RESOLVE_HOP_MAX 300	     /* of a next hop's text */
 #define RESOLVE_TTL_MIN_S 30
 #define RESOLVE_TTL_MAX_S 3600
 #define RESOLVE_FAIL_S 30
@@ -46,7 +52,7 @@ struct resolve_host {
 
 struct resolve_failure {
 	bool permanent; /* no such domain, null MX, a loop; else DNS is in trouble */
-	char enhanced[SMTP_ENHANCED_LEN]; /* 5.1.2, 5.1.10, 5.4.6, 4.4.3 */
+	char enhanced[SMTP_ENHANCED_LEN]; /* 5.1.2, 5.1.10, 5.4.6, 4.4.3; 4.3.5 for a route */
 	char text[256];			  /* in plain words, with the names */
 };
 
@@ -65,6 +71,9 @@ struct resolver_config {
 	uint16_t mx_port;	  /* 25 */
 	const struct ipaddr *own; /* our addresses, with mx_port: a loop. May be NULL. */
 	size_t own_n;
+	int64_t dns_timeout_ms; /* of the first try; 0: DNS_TIMEOUT_MS */
+	unsigned dns_tries;	/* 0: DNS_TRIES */
+	size_t cache_max;	/* 0: RESOLVE_CACHE_MAX */
 };
 
 /* The provider of a domain became known or changed. Called before the answers that wait for it. */
@@ -81,7 +90,7 @@ uint64_t resolver_ask(struct resolver *r, const char *next_hop, resolve_fn *fn, 
 void resolver_cancel(struct resolver *r, uint64_t ask);
 /* Forgets what is remembered about a next hop, or everything (NULL). Providers stay. */
 void resolver_forget(struct resolver *r, const char *next_hop);
-/* NULL while it is not known. Borrows until the loop turns. */
+/* NULL while it is not known. The domain is in lower case. Borrows until the loop turns. */
 const char *resolver_provider(const struct resolver *r, struct str domain);
 
 #endif

@@ -99,6 +99,7 @@ def deliver(world, to, sender="a@shop.example", tag=None, mx=0):
     ("implicit.example", A, [(A, "127.0.10.17")]),
     ("alias.example", MX, [(CNAME, "real.alias.example"), (MX, (10, "mx.shapes.example"))]),
     ("d17.bulk.example", MX, [(MX, (10, "mx.bulk.example"))]),
+    ("mx.bulk.example", A, [(A, "127.0.10.19")]),
 ])
 def test_dns_records(world, name, kind, expected):
     assert resolve(world, name, kind) == (0, False, expected)

@@ -218,9 +218,11 @@ static bool fill(struct answer *a, struct world *w, const struct query *q)
 {
 	struct domain *d = find_domain(w, str_of(q->name));
 
+	/* A host below a "*." row is itself, not one of its domains. */
+	if ((d == NULL || d->name[0] == '*') && put_host(a, w, q))
+		return true;
 	if (d == NULL) {
-		if (!put_host(a, w, q))
-			a->rcode = RCODE_NXDOMAIN;
+		a->rcode = RCODE_NXDOMAIN;
 		return true;
 	}
 	d->stats.dns_queries++;
