@@ -1,10 +1,10 @@
 /*
  * events - what happened, and with --follow what happens.
  *
- * Following: the subscription is opened first, then what happened before is fetched; what is
- * pushed meanwhile is put to it. After a lost link, or when the relay says that it dropped
- * something, everything behind the last printed number is fetched. The numbers bring it in order
- * and tell what is known already: each event is printed once, and none is left out.
+ * Following: the subscription is opened first, then the newest events are fetched; what is pushed
+ * meanwhile waits. After a lost link, or when the relay says that it dropped something, everything
+ * behind the last printed number is fetched, page by page, the oldest first. The numbers bring what
+ * is fetched and what is pushed in order: each event is printed once, and none is left out.
  *
  *	FETCHING -> (page) FETCHING … -> LIVE -> (resync) FETCHING
  */
@@ -23,6 +23,7 @@
 
 #define FOLLOW_MAGIC 0x666f6c6cu
 #define ROWS_MAX 1000000 /* of one answer put together */
+#define PUSHED_MAX 10000 /* events that wait while older ones are fetched */
 
 /* --- order ------------------------------------------------------------------------------------ */
 
@@ -83,7 +84,8 @@ static void put_rows(struct cli *c, const struct args *a, const json_t *rows)
 	cli_print(c, &b);
 }
 
-/* Pages go from the newest to older ones; what is printed begins with the oldest. */
+/* Pages go from the newest to older ones (behind --after the other way); what is printed begins
+ * with the oldest. */
 static int list_events(struct cli *c, const struct args *a, struct err *err)
 {
 	uint64_t wanted = a->has_limit ? a->limit : CLI_ROWS_DEFAULT;
@@ -125,11 +127,12 @@ struct follow {
 	const struct args *a;
 	struct client *client;
 	struct columns *columns;
-	json_t *fetched; /* pages so far; NULL: not fetching */
-	bool again;	 /* something was dropped while fetching */
-	int64_t last;	 /* the number printed last; -1: none */
-	bool begun;	 /* all behind `last` is wanted, not only the newest rows */
-	bool told;	 /* that the link is lost */
+	bool fetching;
+	json_t *pushed; /* while fetching */
+	bool again;	/* something was dropped while fetching */
+	int64_t last;	/* the number printed last; -1: none */
+	bool begun;	/* all behind `last` is wanted, not only the newest rows */
+	bool told;	/* that the link is lost */
 	struct loop_fd *reader;
 	struct loop_signal *ends[2];
 	struct err err;
@@ -181,26 +184,22 @@ static void on_page(void *arg, const json_t *result, const struct err *err)
 {
 	struct follow *f = OBJ(follow, FOLLOW_MAGIC, arg);
 	const json_t *rows = json_object_get(result, "rows");
-	json_t *fetched = f->fetched;
-	bool whole;
+	bool more = f->begun && cli_has(result, "next") && json_array_size(rows) > 0;
 
 	if (result == NULL) {
 		f->err = *err;
 		loop_stop(f->c->loop);
 		return;
 	}
-	(void)json_array_extend(fetched, (json_t *)(uintptr_t)rows);
-	/* At first the last so many are wanted; later all that was missed. */
-	whole = !f->begun || !cli_has(result, "next") || json_array_size(rows) == 0 ||
-		json_array_size(fetched) >= ROWS_MAX;
-	if (!whole) {
+	print_events(f, rows);
+	if (more) {
 		fetch(f, json_get_str(result, "next"));
 		return;
 	}
-	f->fetched = NULL;
+	f->fetching = false;
 	f->begun = true;
-	print_events(f, fetched);
-	json_decref(fetched);
+	print_events(f, f->pushed);
+	(void)json_array_clear(f->pushed);
 	if (f->again)
 		fetch(f, NULL);
 }
@@ -209,14 +208,13 @@ static void fetch(struct follow *f, const char *cursor)
 {
 	json_t *params = json_copy(f->a->params);
 
-	if (f->fetched == NULL)
-		f->fetched = json_array();
+	f->fetching = true;
 	if (cursor == NULL)
 		f->again = false;
 	else
 		(void)json_object_set_new(params, "cursor", json_string(cursor));
-	if (f->begun && f->last >= 0) {
-		(void)json_object_set_new(params, "after", json_integer(f->last));
+	if (f->begun) {
+		(void)json_object_set_new(params, "after", json_integer(f->last > 0 ? f->last : 0));
 		(void)json_object_set_new(params, "limit", json_integer(PROTO_PAGE_MAX));
 	}
 	(void)client_call(f->client, f->a->m->name, params, on_page, f);
@@ -225,15 +223,15 @@ static void fetch(struct follow *f, const char *cursor)
 static void on_push(void *arg, const json_t *data, bool resync)
 {
 	struct follow *f = OBJ(follow, FOLLOW_MAGIC, arg);
+	json_t *rows = json_object_get((json_t *)(uintptr_t)data, "rows");
 
-	if (f->fetched != NULL)
-		(void)json_array_extend(f->fetched,
-					json_object_get((json_t *)(uintptr_t)data, "rows"));
-	else if (!resync)
-		print_events(f, json_object_get(data, "rows"));
-	if (resync && f->fetched != NULL)
-		f->again = true;
-	else if (resync)
+	if (!f->fetching && !resync)
+		print_events(f, rows);
+	else if (!resync && !f->again && json_array_size(f->pushed) < PUSHED_MAX)
+		(void)json_array_extend(f->pushed, rows);
+	else if (f->fetching)
+		f->again = true; /* what is behind the last printed number is fetched then */
+	else
 		fetch(f, NULL);
 }
 
@@ -305,6 +303,7 @@ static int follow_events(struct cli *c, const struct args *a, struct err *err)
 	f.ends[0] = loop_signal_new(c->loop, SIGINT, on_end, &f);
 	f.ends[1] = loop_signal_new(c->loop, SIGTERM, on_end, &f);
 	watch_reader(&f);
+	f.pushed = json_array();
 	if (json_is_integer(json_object_get(a->params, "after"))) {
 		f.begun = true;
 		f.last = json_get_int(a->params, "after");
@@ -317,7 +316,7 @@ static int follow_events(struct cli *c, const struct args *a, struct err *err)
 	loop_signal_free(&f.ends[0]);
 	loop_signal_free(&f.ends[1]);
 	columns_free(&f.columns);
-	json_decref(f.fetched);
+	json_decref(f.pushed);
 	if (f.err.code == 0)
 		return 0;
 	*err = f.err;

@@ -8,11 +8,15 @@
 
 #define REPLY_INDENT 4
 
-static void put_heading(const struct out *o, struct buf *b, const char *title, size_t n)
+static void put_heading(const struct out *o, struct buf *b, const char *title, size_t n,
+			int64_t all)
 {
 	(void)buf_putc(b, '\n');
 	out_style(o, b, OUT_HEAD, true);
-	(void)buf_printf(b, "%s (%zu)", title, n);
+	if (all > (int64_t)n)
+		(void)buf_printf(b, "%s (%zu of %lld)", title, n, (long long)all);
+	else
+		(void)buf_printf(b, "%s (%zu)", title, n);
 	out_style(o, b, OUT_HEAD, false);
 	(void)buf_putc(b, '\n');
 }
@@ -98,9 +102,10 @@ static void put_detail(const struct out *o, struct buf *b, const json_t *detail)
 	const json_t *attempts = json_object_get(detail, "attempts");
 
 	columns_put_fields(o, b, "detail", NULL, detail);
-	put_heading(o, b, "Recipients", json_array_size(recipients));
+	put_heading(o, b, "Recipients", json_array_size(recipients),
+		    json_get_int(detail, "recipients_n"));
 	put_table(o, b, "message", " id from size age_s ", recipients);
-	put_heading(o, b, "Attempts", json_array_size(attempts));
+	put_heading(o, b, "Attempts", json_array_size(attempts), 0);
 	show_put_attempts(o, b, attempts);
 }
 

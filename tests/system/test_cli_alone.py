@@ -374,7 +374,12 @@ class Events:
         fake.answers["event.list"] = self.list
 
     def list(self, params):
-        rows = [r for r in self.rows if r["seq"] > params.get("after", 0)]
+        if "after" in params:
+            rows = [r for r in self.rows if r["seq"] > int(params.get("cursor", params["after"]))]
+            page = rows[:params.get("limit", 100)]
+            return {"rows": page, "next": str(page[-1]["seq"]) if len(page) < len(rows) else None, "prev": None,
+                    "total": len(page), "exact": False}
+        rows = self.rows
         rows = [r for r in rows if r["seq"] < int(params.get("cursor", 10 ** 9))]
         limit = params.get("limit", 100)
         page = rows[-limit:]
