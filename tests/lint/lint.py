@@ -21,7 +21,7 @@ CLOCK_OWNERS = {
     "core/loop": "owns the clock",
     "core/base/log": "stamps lines of any thread, below the loop",
 }
-NAME_LOOKUP = {"core/client/transport_ssh": "its own thread may block; the loop's never does"}
+NAME_LOOKUP = {"core/client/remote_dial": "its own thread may block; the loop's never does"}
 
 LONG_CONTRACTS = {"queue.h"}  # the store's whole interface, read from top to bottom
 
