@@ -17,6 +17,7 @@
 #include <stdatomic.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -129,6 +130,31 @@ static void *run_relay(void *arg)
 	}
 }
 
+/* The same relay under a name, as $XDG_CONFIG_HOME/weir/relays. */
+static void write_relays(void)
+{
+	char path[128];
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "%s/weir", relay.dir);
+	assert_int_equal(mkdir(path, 0700), 0);
+	(void)strlcat(path, "/relays", sizeof(path));
+	f = fopen(path, "w");
+	assert_non_null(f);
+	(void)fprintf(f, "relay prod {\n url = \"%s\"\n production = true\n}\n", relay.path);
+	(void)fclose(f);
+}
+
+static void remove_relays(void)
+{
+	char path[128];
+
+	(void)snprintf(path, sizeof(path), "%s/weir/relays", relay.dir);
+	(void)unlink(path);
+	(void)snprintf(path, sizeof(path), "%s/weir", relay.dir);
+	(void)rmdir(path);
+}
+
 static void start_relay(void)
 {
 	struct sockaddr_un to = { .sun_family = AF_UNIX };
@@ -144,6 +170,7 @@ static void start_relay(void)
 	atomic_store(&relay.stop, false);
 	atomic_store(&relay.refuse, false);
 	atomic_store(&relay.commits, 0);
+	write_relays();
 	assert_int_equal(pthread_create(&relay.thread, NULL, run_relay, NULL), 0);
 }
 
@@ -169,6 +196,7 @@ static void run_console(void)
 	(void)ioctl(fd, TIOCSCTTY, 0);
 	(void)dup2(fd, 0);
 	(void)setenv("TERM", "xterm-256color", 1);
+	(void)setenv("XDG_CONFIG_HOME", relay.dir, 1);
 	(void)unsetenv("NO_COLOR");
 	if (console_run(&(struct console_options){ .relay = relay.path }, &err) < 0)
 		_exit(1);
@@ -199,6 +227,7 @@ static int teardown(void **state)
 	(void)pthread_join(relay.thread, NULL);
 	(void)close(relay.listener);
 	(void)unlink(relay.path + 5);
+	remove_relays();
 	(void)rmdir(relay.dir);
 	return 0;
 }
@@ -323,6 +352,28 @@ static void test_link_lost_in_a_change(void **state)
 	assert_string_equal(relay.request[0], relay.request[1]);
 }
 
+/* The menu changes to a relay of the file, which is marked; a wrong address leaves all as it is. */
+static void test_another_relay(void **state)
+{
+	(void)state;
+	expect("Needs attention");
+	vt_type(vt, "@");
+	expect("another");
+	vt_type(vt, "anoth\r");
+	expect("ssh://[user@]host");
+	vt_type(vt, "nonsense\r");
+	expect("no relay named nonsense");
+	vt_type(vt, "\003"); /* Ctrl-C: leave the prompt */
+	for (int i = 0; i < WAIT_STEPS && on_screen("no relay named", 24); i++)
+		pause_shortly();
+	assert_false(on_screen("PRODUCTION", 24));
+	vt_type(vt, "@");
+	expect("prod");
+	vt_type(vt, "prod\r");
+	expect("mx1.example.net PRODUCTION");
+	expect("slow.example");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -333,6 +384,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_lost_link_shows_and_comes_back, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_link_lost_in_a_change, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_another_relay, setup, teardown),
 	};
 
 	screen_locale();

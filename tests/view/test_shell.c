@@ -25,6 +25,7 @@ static int screen_rows = 24, screen_cols = 80;
 static bool screen_ready = true;
 static int presented;
 static bool quit;
+static int hurried;
 
 /* --- a screen --- */
 
@@ -210,6 +211,12 @@ static void on_quit(void *app)
 	quit = true;
 }
 
+static void on_hurry(void *app)
+{
+	(void)app;
+	hurried++;
+}
+
 static int setup(void **state)
 {
 	struct shell_status status = { .relay = "mx1.example.net",
@@ -228,7 +235,7 @@ static int setup(void **state)
 	loop = loop_new();
 	loop_fake_clock(loop, WALL_MS);
 	shell = shell_new(&(struct shell_options){
-		.loop = loop, .screen_ops = &screen_ops, .quit = on_quit });
+		.loop = loop, .screen_ops = &screen_ops, .quit = on_quit, .hurry = on_hurry });
 	shell_register(shell, &view_home);
 	shell_register(shell, &view_list);
 	shell_register(shell, &view_detail);
@@ -642,6 +649,34 @@ static void test_lost_link(void **state)
 	screen_golden(shell_grid(shell), "shell-production");
 }
 
+/* Each state of the link in words, and Ctrl-R, which connects where there is no link. */
+static void test_link_states(void **state)
+{
+	static const struct {
+		enum shell_link link;
+		const char *trouble, *says;
+	} cases[] = {
+		{ LINK_CONNECTING, "logging in as ops", "CONNECTING: logging in as ops" },
+		{ LINK_ASKING, "", "WAITING FOR YOU" },
+		{ LINK_REFUSED, "no role", "REFUSED, Ctrl-R tries again: no role" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct shell_status status = *shell_status(shell);
+
+		status.link = cases[i].link;
+		snprintf(status.trouble, sizeof(status.trouble), "%s", cases[i].trouble);
+		shell_status_set(shell, &status);
+		shell_frame(shell);
+		assert_true(sees(cases[i].says));
+		hurried = 0;
+		key('r' | K_CTRL);
+		assert_int_equal(hurried, 1);
+	}
+	assert_true(sees("Queues")); /* what the view does on Ctrl-R was not done */
+}
+
 static void resize(int rows, int cols)
 {
 	struct event ev = { .kind = EVENT_RESIZE, .rows = rows, .cols = cols };
@@ -687,6 +722,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_freeze, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_frames, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lost_link, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_link_states, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sizes, setup, teardown),
 	};
 

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/ask.h"
+#include "app/choose.h"
 #include "app/link.h"
 #include "base/fmt.h"
 #include "base/log.h"
@@ -31,6 +33,12 @@ struct console {
 	struct loop *loop;
 	struct term *term;
 	struct link *link;
+	struct ask *ask;
+	struct choose *choose;
+	char *relay; /* as it was asked for; NULL: the local default */
+	char *next;  /* to change to, in the next turn of the loop */
+	struct loop_timer *change;
+	char said[sizeof(((struct shell_status *)0)->trouble)]; /* the trouble told last */
 	struct loop_signal *ends[3];
 };
 
@@ -49,11 +57,26 @@ static void on_end(void *arg)
 	loop_stop(OBJ(console, CONSOLE_MAGIC, arg)->loop);
 }
 
+static struct console *console_of(void *app)
+{
+	char *at = (char *)app - offsetof(struct console, app);
+
+	return OBJ(console, CONSOLE_MAGIC, at);
+}
+
 static void on_quit(void *app)
 {
-	struct console *c = (struct console *)((char *)app - offsetof(struct console, app));
+	on_end(console_of(app));
+}
 
-	on_end(c);
+static void on_try_again(void *arg, bool yes)
+{
+	struct console *c = OBJ(console, CONSOLE_MAGIC, arg);
+
+	if (!yes)
+		return;
+	c->said[0] = '\0'; /* to be told again */
+	link_hurry(c->link);
 }
 
 /* "12 431 queued, oldest 3h15m" for the top bar. */
@@ -74,6 +97,29 @@ static void summarise(const json_t *status, struct shell_status *out)
 	out->summary_role = ji(status, "alerts") > 0 ? ROLE_WARN : ROLE_TEXT;
 }
 
+/* In full once, for the top bar may cut it. */
+static void tell_trouble(struct console *c, const struct shell_status *status)
+{
+	bool settled = status->link == LINK_REFUSED || status->retry_wall_ms != 0;
+
+	if (status->link == LINK_UP && c->said[0] != '\0') {
+		c->said[0] = '\0';
+		shell_notice(c->app.shell, NOTICE_INFO, "connected");
+	}
+	if (!settled || status->trouble[0] == '\0' || strcmp(status->trouble, c->said) == 0)
+		return;
+	(void)snprintf(c->said, sizeof(c->said), "%s", status->trouble);
+	if (status->link != LINK_REFUSED) {
+		shell_notice(c->app.shell, NOTICE_BAD, "%s", status->trouble);
+		return;
+	}
+	(void)shell_ask(c->app.shell, &(struct shell_ask){ .title = "Not connected",
+							   .text = status->trouble,
+							   .yes = "Try again",
+							   .done = on_try_again,
+							   .arg = c });
+}
+
 static void show_status(struct console *c)
 {
 	struct shell_status status = { .link = LINK_CONNECTING };
@@ -83,11 +129,35 @@ static void show_status(struct console *c)
 	link_status(c->link, &status);
 	summarise(relay_status(c->app.relay), &status);
 	shell_status_set(c->app.shell, &status);
+	tell_trouble(c, &status);
 }
 
 static void on_link(void *arg)
 {
 	show_status(OBJ(console, CONSOLE_MAGIC, arg));
+}
+
+static void on_ask(void *arg, const struct client_question *q)
+{
+	ask_show(OBJ(console, CONSOLE_MAGIC, arg)->ask, q);
+}
+
+static void on_withdraw(void *arg, uint64_t question)
+{
+	struct console *c = OBJ(console, CONSOLE_MAGIC, arg);
+
+	if (c->ask != NULL)
+		ask_withdraw(c->ask, question);
+}
+
+static void on_answer(void *arg, uint64_t question, const char *text)
+{
+	link_answer(OBJ(console, CONSOLE_MAGIC, arg)->link, question, text);
+}
+
+static void on_hurry(void *app)
+{
+	link_hurry(console_of(app)->link);
 }
 
 static void on_moved(void *arg, unsigned moved)
@@ -119,18 +189,39 @@ static void close_relay(struct console *c)
 	if (c->app.relay != NULL)
 		relay_unlisten(c->app.relay, c);
 	log_to_stderr();
+	ask_free(&c->ask);
+	choose_free(&c->choose);
 	shell_free(&c->app.shell);
 	acts_free(&c->app.acts);
 	relay_free(&c->app.relay);
 	link_free(&c->link);
 }
 
-static int open_relay(struct console *c, const char *relay, struct err *err)
+static void on_chosen(void *arg, const char *relay)
 {
-	int result = link_new(c->loop, relay, on_link, c, &c->link, err);
+	struct console *c = OBJ(console, CONSOLE_MAGIC, arg);
 
-	if (result < 0)
-		return result;
+	free(c->next);
+	c->next = xstrdup(relay);
+	loop_timer_set(c->change, 0); /* not from inside a window of the shell that goes */
+}
+
+static void on_relays(void *app)
+{
+	struct console *c = console_of(app);
+
+	choose_open(c->choose, c->relay);
+}
+
+static const struct link_ops link_ops = { .state = on_link,
+					  .ask = on_ask,
+					  .withdraw = on_withdraw };
+
+/* Takes the link. */
+static void open_relay(struct console *c, struct link *link)
+{
+	c->link = link;
+	c->said[0] = '\0';
 	c->app.rpc = link_rpc(c->link);
 	c->app.relay = relay_new(c->app.rpc);
 	c->app.acts = acts_new(&c->app);
@@ -142,18 +233,43 @@ static int open_relay(struct console *c, const char *relay, struct err *err)
 							  .readonly = c->o.readonly,
 							  .quit = on_quit,
 							  .complete = complete_command,
-							  .command = on_command });
+							  .command = on_command,
+							  .relays = on_relays,
+							  .hurry = on_hurry });
+	c->ask = ask_new(c->app.shell, on_answer, c);
+	c->choose = choose_new(c->app.shell, on_chosen, c);
 	log_to_fn(shell_log_line, c->app.shell);
 	app_register(c->app.shell);
 	relay_listen(c->app.relay, on_moved, c);
 	show_status(c);
 	(void)shell_open(c->app.shell, "overview", "");
-	return 0;
+}
+
+/* --- another relay --- */
+
+/* The new link first: what is no relay leaves the console where it is. */
+static void on_change(void *arg)
+{
+	struct console *c = OBJ(console, CONSOLE_MAGIC, arg);
+	struct link *link = NULL;
+	struct err err = ERR_INIT;
+
+	if (link_new(c->loop, c->next, &link_ops, c, &link, &err) < 0) {
+		shell_notice_err(c->app.shell, "not changed", &err);
+		free(c->next);
+	} else {
+		close_relay(c);
+		free(c->relay);
+		c->relay = c->next;
+		open_relay(c, link);
+	}
+	c->next = NULL;
 }
 
 static int start(struct console *c, struct err *err)
 {
 	struct theme *theme = NULL;
+	struct link *link = NULL;
 	const char *name = c->o.theme != NULL ? c->o.theme : getenv("WEIR_THEME");
 	int result;
 
@@ -178,7 +294,12 @@ static int start(struct console *c, struct err *err)
 		return result;
 	for (size_t i = 0; i < ARRAY_LEN(end_signals); i++)
 		c->ends[i] = loop_signal_new(c->loop, end_signals[i], on_end, c);
-	return open_relay(c, c->o.relay, err);
+	c->change = loop_timer_new(c->loop, "console.change", on_change, c);
+	c->relay = c->o.relay != NULL ? xstrdup(c->o.relay) : NULL;
+	result = link_new(c->loop, c->relay, &link_ops, c, &link, err);
+	if (result >= 0)
+		open_relay(c, link);
+	return result;
 }
 
 int console_run(const struct console_options *o, struct err *err)
@@ -194,9 +315,12 @@ int console_run(const struct console_options *o, struct err *err)
 	close_relay(c);
 	for (size_t i = 0; i < ARRAY_LEN(c->ends); i++)
 		loop_signal_free(&c->ends[i]);
+	loop_timer_free(&c->change);
 	term_free(&c->term);
 	history_free(&c->app.filters);
 	loop_free(&c->loop);
+	free(c->relay);
+	free(c->next);
 	free(c);
 	return result;
 }

@@ -13,7 +13,7 @@
 struct link {
 	uint32_t magic;
 	struct client *client;
-	link_state_fn *state;
+	const struct link_ops *ops;
 	void *arg;
 };
 
@@ -56,19 +56,35 @@ static void on_state(void *arg)
 {
 	struct link *l = OBJ(link, LINK_MAGIC, arg);
 
-	l->state(l->arg);
+	l->ops->state(l->arg);
 }
 
-static const struct client_ops client_ops = { .state = on_state };
+static void on_ask(void *arg, const struct client_question *q)
+{
+	struct link *l = OBJ(link, LINK_MAGIC, arg);
 
-int link_new(struct loop *loop, const char *relay, link_state_fn *state, void *arg,
+	l->ops->ask(l->arg, q);
+}
+
+static void on_withdraw(void *arg, uint64_t question)
+{
+	struct link *l = OBJ(link, LINK_MAGIC, arg);
+
+	l->ops->withdraw(l->arg, question);
+}
+
+static const struct client_ops client_ops = { .state = on_state,
+					      .ask = on_ask,
+					      .withdraw = on_withdraw };
+
+int link_new(struct loop *loop, const char *relay, const struct link_ops *ops, void *arg,
 	     struct link **ret_link, struct err *err)
 {
 	struct link *l = xcalloc(1, sizeof(*l));
 	int result;
 
 	l->magic = LINK_MAGIC;
-	l->state = state;
+	l->ops = ops;
 	l->arg = arg;
 	result = client_new(loop, &(struct client_options){ .relay = relay, .stay = true },
 			    &client_ops, l, &l->client, err);
@@ -90,11 +106,43 @@ void link_free(struct link **lp)
 	*lp = NULL;
 }
 
+void link_answer(struct link *l, uint64_t question, const char *text)
+{
+	client_answer(l->client, question, text);
+}
+
+void link_hurry(struct link *l)
+{
+	client_hurry(l->client);
+}
+
 static enum shell_link shell_link_of(const struct client_view *v)
 {
-	if (v->state == CLIENT_UP)
+	switch (v->state) {
+	case CLIENT_UP:
 		return LINK_UP;
+	case CLIENT_ASKING:
+		return LINK_ASKING;
+	case CLIENT_LOST:
+		if (v->retry_wall_ms == 0)
+			return LINK_REFUSED;
+		break;
+	case CLIENT_CONNECTING:
+	case CLIENT_GREETING:
+	case CLIENT_STATE__COUNT:
+		break;
+	}
 	return v->was_up ? LINK_LOST : LINK_CONNECTING;
+}
+
+/* What goes on now; else why it is not connected. */
+static const char *trouble_of(const struct client_view *v)
+{
+	if (v->doing[0] != '\0')
+		return v->doing;
+	if (v->state == CLIENT_GREETING && v->trouble.code == 0)
+		return "waiting for the relay's greeting";
+	return v->state == CLIENT_ASKING ? "" : v->trouble.msg;
 }
 
 void link_status(const struct link *l, struct shell_status *out)
@@ -105,7 +153,7 @@ void link_status(const struct link *l, struct shell_status *out)
 	(void)snprintf(out->relay, sizeof(out->relay), "%s", v.relay[0] != '\0' ? v.relay : v.name);
 	if (v.role != ACCESS_NONE)
 		(void)snprintf(out->role, sizeof(out->role), "%s", access_name(v.role));
-	(void)snprintf(out->trouble, sizeof(out->trouble), "%s", v.trouble.msg);
+	(void)snprintf(out->trouble, sizeof(out->trouble), "%s", trouble_of(&v));
 	out->perm = v.role >= ACCESS_ADMIN	? ACTION_ADMIN
 		    : v.role >= ACCESS_OPERATOR ? ACTION_OPERATE
 						: ACTION_VIEW;

@@ -41,6 +41,7 @@ static void link_text(const struct shell *s, struct buf *b)
 {
 	static const char *const words[] = {
 		[LINK_CONNECTING] = "CONNECTING",
+		[LINK_ASKING] = "WAITING FOR YOU",
 		[LINK_UP] = "",
 		[LINK_LOST] = "LOST",
 		[LINK_REFUSED] = "REFUSED",
@@ -55,6 +56,8 @@ static void link_text(const struct shell *s, struct buf *b)
 		put_age(b, ", data of ", now - st->data_wall_ms, " ago");
 	if (st->retry_wall_ms > now)
 		put_age(b, ", retry in ", st->retry_wall_ms - now, "");
+	if (st->link == LINK_REFUSED)
+		(void)buf_puts(b, ", Ctrl-R tries again");
 	if (st->trouble[0] != '\0')
 		(void)buf_printf(b, ": %s", st->trouble);
 }

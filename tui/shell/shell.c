@@ -319,6 +319,12 @@ static void show_log(struct shell *s)
 
 /* --- actions --- */
 
+/* Then to fetch again means to connect first. */
+static bool wants_link(const struct shell *s)
+{
+	return s->status.link != LINK_UP && s->o.hurry != NULL;
+}
+
 static bool own_action(const struct shell *s, enum action_id a)
 {
 	const struct action_def *d = &action_defs[a];
@@ -330,7 +336,7 @@ static bool own_action(const struct shell *s, enum action_id a)
 	if (a == A_RELAYS)
 		return s->o.relays != NULL;
 	if (a == A_REFRESH)
-		return false;
+		return wants_link(s);
 	return d->group == GROUP_SCREEN || a == A_MENU || view_def_find(s, d->name) != NULL;
 }
 
@@ -506,6 +512,8 @@ void shell_run(struct shell *s, enum action_id a)
 		shell_notice(s, NOTICE_WARN, "%s: %s", d->title, refusal);
 	else if (d->nav != NAV_NONE)
 		navigate(s, d->nav);
+	else if (a == A_REFRESH && wants_link(s))
+		s->o.hurry(s->o.app);
 	else if (v != NULL && view_handles(v, a))
 		v->def->action(v, a);
 	else if (!run_own(s, a))

@@ -72,6 +72,7 @@ struct shell_options {
 	prompt_complete_fn *complete;
 	int (*command)(void *app, struct str line, struct err *err);
 	void (*relays)(void *app); /* '@'; NULL: not possible */
+	void (*hurry)(void *app);  /* Ctrl-R while there is no link; may be NULL */
 };
 
 struct shell *shell_new(const struct shell_options *o);
@@ -91,7 +92,13 @@ const struct grid *shell_grid(const struct shell *s);
 
 /* --- what is always on the screen --- */
 
-enum shell_link { LINK_CONNECTING, LINK_UP, LINK_LOST, LINK_REFUSED };
+enum shell_link {
+	LINK_CONNECTING,
+	LINK_ASKING, /* a question is open */
+	LINK_UP,
+	LINK_LOST,
+	LINK_REFUSED, /* not tried again by itself */
+};
 
 struct shell_status {
 	char relay[64];	  /* name of the relay */

@@ -382,6 +382,18 @@ static void draw_focus(const struct overview *o, const struct canvas *c, int row
 	(void)cell_wrap(c, row + 2, 1, FOCUS_ROWS - 2, ROLE_QUOTE, str_of(cause_text(at)));
 }
 
+/* Before the first status: what it waits for, in full, for the top bar may cut it. */
+static void draw_waiting(struct view *v, const struct canvas *c)
+{
+	const struct shell_status *st = shell_status(view_shell(v));
+
+	(void)canvas_puts(c, 1, 2, ROLE_PENDING,
+			  st->link == LINK_UP ? STR("waiting for the relay's status")
+					      : STR("not connected to the relay"));
+	if (st->link != LINK_UP && st->link != LINK_REFUSED)
+		(void)cell_wrap(c, 3, 2, canvas_rows(c) - 3, ROLE_TEXT, str_of(st->trouble));
+}
+
 static void overview_draw(struct view *v, const struct canvas *c)
 {
 	struct overview *o = view_state(v);
@@ -393,7 +405,7 @@ static void overview_draw(struct view *v, const struct canvas *c)
 	struct canvas body;
 
 	if (o->status == NULL) {
-		(void)canvas_puts(c, 1, 2, ROLE_PENDING, STR("waiting for the relay's status"));
+		draw_waiting(v, c);
 		return;
 	}
 	if (rows < 24)
