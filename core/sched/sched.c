@@ -546,10 +546,10 @@ bool sched_hold(struct sched *s, struct rid rid, uint32_t hold)
 	return true;
 }
 
-size_t sched_unhold(struct sched *s, uint32_t hold)
+static size_t unhold(struct sched *s, uint32_t hold, uint32_t from, uint32_t to)
 {
 	size_t n = 0;
-	for (uint32_t i = 0; i < s->places; i++) {
+	for (uint32_t i = from; i < to; i++) {
 		struct rec *r = sched_rec(s, i);
 		if (r->place == P_FREE || r->hold != hold)
 			continue;
@@ -563,6 +563,19 @@ size_t sched_unhold(struct sched *s, uint32_t hold)
 		sched_settle(s, i);
 	}
 	return n;
+}
+
+size_t sched_unhold(struct sched *s, uint32_t hold)
+{
+	return unhold(s, hold, 0, s->places);
+}
+
+bool sched_unhold_some(struct sched *s, uint32_t hold, uint32_t *place, uint32_t n)
+{
+	uint32_t to = s->places - *place < n ? s->places : *place + n;
+	(void)unhold(s, hold, *place, to);
+	*place = to;
+	return to < s->places;
 }
 
 bool sched_trash(struct sched *s, struct rid rid, bool in)

@@ -140,6 +140,8 @@ void sched_rejudge_domain(struct sched *s, uint32_t domain);
 bool sched_hold(struct sched *s, struct rid rid, uint32_t hold);
 /* Ends the marks of a hold; the records are ready or deferred as before. Returns how many. */
 size_t sched_unhold(struct sched *s, uint32_t hold);
+/* The same for the n places from *place on (0 at first), which moves on; true: there are more. */
+bool sched_unhold_some(struct sched *s, uint32_t hold, uint32_t *place, uint32_t n);
 /* Into the trash or out of it; false: not there, in delivery, or as it was. */
 bool sched_trash(struct sched *s, struct rid rid, bool in);
 /* Takes a record out for good. */
