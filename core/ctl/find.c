@@ -37,7 +37,6 @@ struct find {
 	(1u << FILTER_ID | 1u << FILTER_STATE | 1u << FILTER_DOMAIN | 1u << FILTER_PROVIDER |      \
 	 1u << FILTER_STREAM | 1u << FILTER_CODE | 1u << FILTER_CLASS | 1u << FILTER_AGE |         \
 	 1u << FILTER_NEXT | 1u << FILTER_ATTEMPTS | 1u << FILTER_RELAY)
-#define NOT_STORED (1u << FILTER_STATE | 1u << FILTER_PROVIDER)
 
 uint32_t find_fields(void)
 {
@@ -273,10 +272,12 @@ void find_start(struct ctl_env *env, const struct filter *filter, unsigned flags
 	f->arg = arg;
 	f->phase = memory ? GROUPS : STORE;
 	f->row_group = UINT32_MAX;
-	/* ids are enough when what only we know can be asked apart from what only the store knows
-	 */
-	f->ids_only = (flags & (FIND_ENTRIES | FIND_FINISHED)) == 0 &&
-		      (filter == NULL || filter_splits(filter, NOT_STORED, MEMORY_FIELDS));
+	/* ids are enough when what only we know can be asked apart from what only the store knows;
+	 * a provider may be unknown to both, and then it does not match */
+	f->ids_only =
+		(flags & (FIND_ENTRIES | FIND_FINISHED)) == 0 &&
+		(filter == NULL || ((filter_uses(filter) & 1u << FILTER_PROVIDER) == 0 &&
+				    filter_splits(filter, 1u << FILTER_STATE, MEMORY_FIELDS)));
 	view_begin(&f->job, env, NULL, &job_ops);
 	view_soon(&f->job);
 }
