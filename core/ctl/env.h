@@ -95,8 +95,9 @@ json_t *env_hold(const struct ctl_env *env, uint32_t number);  /* its id, or nul
 
 /*
  * All queued recipients (not in the trash) that match, in the order of their ids; those in delivery
- * are only counted. Works in slices: groups and records where domain, stream, provider, state, id,
- * age, attempts, next, code and class decide, the store where more is asked.
+ * are only counted. Works in slices: ids are looked up; groups and records where domain, stream,
+ * provider, state, id, age, attempts, next, code and class decide; the store where more is asked.
+ * A row for which the answer is not known (its provider) does not match.
  */
 struct selection {
 	struct rid *rids; /* owned by the receiver: selection_done() */
@@ -104,10 +105,11 @@ struct selection {
 	size_t in_delivery;
 };
 void selection_done(struct selection *s);
+/* Once, and not from inside select_start(); the selection is over then. */
 typedef void select_fn(void *arg, struct selection *take, const struct err *err);
 struct select;
-struct select *select_start(struct ctl_env *env, const struct filter *borrow, select_fn *fn,
-			    void *arg);
+/* The filter is copied. Needs env->actions. */
+struct select *select_start(struct ctl_env *env, const struct filter *f, select_fn *fn, void *arg);
 /* Its fn is not called any more. */
 void select_cancel(struct select **sp);
 

@@ -1,0 +1,382 @@
+/*
+ * The journal's recent part: what can still be taken back, what is still to be brought to its end,
+ * and the answers of the last hour. The store has the rest.
+ *
+ * After a restart everything follows from the stored actions: an action whose undo is in the
+ * journal was taken back, even when its own state was not written any more; what is in the set of
+ * an open delete or bounce is in the trash; a retry whose times are still the old ones is done
+ * again. Holds, routes and the allowlist are objects and need no action for that.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/obj.h"
+#include "ctl/actions_int.h"
+
+#define TIMER_MIN_MS 20
+#define TIMER_MAX_MS 60000
+
+static const char *const state_names[ACTION_STATE__COUNT] = {
+	[ACTION_UNDOABLE] = "undoable",
+	[ACTION_DONE] = "done",
+	[ACTION_UNDONE] = "undone",
+	[ACTION_EXPIRED] = "expired",
+};
+
+const char *journal_state_name(enum action_state s)
+{
+	ASSERT(s < ACTION_STATE__COUNT);
+	return state_names[s];
+}
+
+static enum action_state state_of(const char *text)
+{
+	for (int s = 0; s < ACTION_STATE__COUNT; s++)
+		if (strcmp(state_names[s], text) == 0)
+			return (enum action_state)s;
+	return ACTION_DONE;
+}
+
+void journal_id_text(uint64_t id, char ret[static ACTION_ID_LEN])
+{
+	(void)snprintf(ret, ACTION_ID_LEN, "a%" PRIu64, id);
+}
+
+bool journal_id_parse(struct str text, uint64_t *ret_id)
+{
+	text = str_trim(text);
+	if (text.n > 1 && (text.p[0] == 'a' || text.p[0] == 'A'))
+		text = str_from(text.p + 1, text.n - 1);
+	return str_u64(text, INT64_MAX, ret_id) && *ret_id != 0;
+}
+
+bool journal_is(const struct action *x, enum method_id m)
+{
+	return x->method == &method_defs[m];
+}
+
+struct action *journal_find(struct actions *a, uint64_t id)
+{
+	struct action *x;
+	TAILQ_FOREACH_REVERSE(x, &a->recent, action_list, link)
+	if (x->id == id)
+		return x;
+	return NULL;
+}
+
+enum action_state journal_state_now(const struct actions *a, const struct action *x)
+{
+	if (x->state != ACTION_UNDOABLE || x->undo_until_ms > loop_wall_ms(a->env->loop))
+		return x->state;
+	return journal_is(x, M_QUEUE_DELETE) || journal_is(x, M_QUEUE_BOUNCE) ? ACTION_DONE
+									      : ACTION_EXPIRED;
+}
+
+const struct action *journal_on_object(struct actions *a, const char *kind, const char *id)
+{
+	const struct action *x;
+	size_t i;
+	json_t *o;
+	TAILQ_FOREACH_REVERSE(x, &a->recent, action_list, link)
+	json_array_foreach(x->objects, i, o) if (strcmp(json_get_str(o, "kind"), kind) == 0 &&
+						 strcmp(json_get_str(o, "id"), id) == 0) return x;
+	return NULL;
+}
+
+static int rid_cmp(const void *a, const void *b)
+{
+	const struct rid *x = a;
+	const struct rid *y = b;
+	return (x->v > y->v) - (x->v < y->v);
+}
+
+const struct action *journal_on_rid(struct actions *a, struct rid rid)
+{
+	const struct action *x;
+	TAILQ_FOREACH_REVERSE(x, &a->recent, action_list, link)
+	if (x->state == ACTION_UNDOABLE && x->n > 0 && !journal_is(x, M_QUEUE_RETRY) &&
+	    bsearch(&rid, x->rids, x->n, sizeof(rid), rid_cmp) != NULL)
+		return x;
+	return NULL;
+}
+
+void journal_name(const struct action *x, char *ret, size_t n)
+{
+	char id[ACTION_ID_LEN];
+	journal_id_text(x->id, id);
+	(void)snprintf(ret, n, "%s %s by %s (%s)", x->method != NULL ? x->method->name : "?",
+		       x->target, x->who, id);
+}
+
+static void action_free(struct actions *a, struct action *x)
+{
+	TAILQ_REMOVE(&a->recent, x, link);
+	a->recent_n--;
+	free(x->who);
+	free(x->target);
+	free(x->reason);
+	free(x->request);
+	json_decref(x->result);
+	json_decref(x->objects);
+	free(x->rids);
+	free(x->was);
+	free(x);
+}
+
+static void on_state(void *arg, const struct err *err)
+{
+	(void)arg;
+	if (err != NULL) /* not lost: it follows from the journal at the next start */
+		log_warn(NULL, "actions.state", F_STR("error", err->msg));
+}
+
+void journal_close(struct actions *a, struct action *x, enum action_state state)
+{
+	bool set = x->n > 0;
+	end_retry_stop(a, x);
+	x->state = state;
+	x->busy = false;
+	x->n = 0;
+	free(x->rids);
+	x->rids = NULL;
+	free(x->was);
+	x->was = NULL;
+	queue_action_state(a->env->queue, x->id, journal_state_name(state), NULL, set, on_state,
+			   NULL);
+	a->env->actions_generation++;
+}
+
+/* --- time ------------------------------------------------------------------------------------- */
+
+static void trim(struct actions *a)
+{
+	struct action *x, *next;
+	int64_t now = loop_wall_ms(a->env->loop);
+	for (x = TAILQ_FIRST(&a->recent); x != NULL; x = next) {
+		next = TAILQ_NEXT(x, link);
+		if (x->busy || x->n > 0 || journal_state_now(a, x) == ACTION_UNDOABLE)
+			continue;
+		if (x->at_ms < now - ACTIONS_KEEP_MS || a->recent_n > ACTIONS_RECENT_MAX)
+			action_free(a, x);
+	}
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+	if (a == 0 || b == 0)
+		return a == 0 ? b : a;
+	return a < b ? a : b;
+}
+
+void actions_arm(struct actions *a)
+{
+	int64_t next = plans_next_ms(a);
+	int64_t wait = TIMER_MAX_MS;
+	if (!a->started)
+		return;
+	next = earlier(next, ends_next_ms(a));
+	next = earlier(next, expiry_next_ms(a));
+	if (next != 0 && next - loop_wall_ms(a->env->loop) < wait)
+		wait = next - loop_wall_ms(a->env->loop);
+	loop_timer_set(a->timer, wait < TIMER_MIN_MS ? TIMER_MIN_MS : wait);
+}
+
+static void on_timer(void *arg)
+{
+	struct actions *a = OBJ(actions, ACTIONS_MAGIC, arg);
+	plans_expire(a);
+	ends_run(a);
+	expiry_run(a);
+	trim(a);
+	actions_arm(a);
+}
+
+/* --- at start --------------------------------------------------------------------------------- */
+
+struct load {
+	struct ctl_env *env;
+	const char *kind;
+	size_t n;
+};
+
+static void load_object(void *arg, const struct queue_object *o)
+{
+	struct load *l = arg;
+	struct err err = ERR_INIT;
+	int rc = 0;
+	if (strcmp(l->kind, "hold") == 0)
+		rc = holds_put(l->env->holds, o->json, &err);
+	else if (strcmp(l->kind, "route") == 0)
+		rc = routes_put(l->env->routes, o->json, &err);
+	else
+		rc = allow_put(l->env->allow, o->json, &err);
+	if (rc < 0) /* the others hold, route and allow all the same */
+		log_error(o->id, "actions.object", F_STR("kind", l->kind), F_STR("error", err.msg));
+	l->n++;
+}
+
+static int64_t *read_was(const char *text, size_t n)
+{
+	static const char digits[] = WAS_ALPHABET;
+	int64_t *was = xcalloc(n + 1, sizeof(*was));
+	size_t have = strlen(text) / WAS_DIGITS;
+	for (size_t i = 0; i < n && i < have; i++) {
+		uint64_t v = 0;
+		for (size_t k = 0; k < WAS_DIGITS; k++) {
+			const char *at = strchr(digits, text[i * WAS_DIGITS + k]);
+			v = v << 6 | (uint64_t)(at != NULL && *at != '\0' ? at - digits : 0);
+		}
+		was[i] = (int64_t)v;
+	}
+	return was;
+}
+
+static void load_action(void *arg, const struct queue_action *q)
+{
+	struct actions *a = arg;
+	struct action *x = xcalloc(1, sizeof(*x));
+	json_t *undo = NULL;
+	x->id = q->id;
+	x->at_ms = q->at_ms;
+	x->undo_until_ms = q->undo_until_ms;
+	x->method = method_find(q->method);
+	x->who = xstrdup(q->who);
+	x->target = xstrdup(q->target);
+	x->reason = xstrdup(q->reason);
+	x->request = xstrdup(q->request);
+	x->state = state_of(q->state);
+	if (q->result == NULL || json_read(q->result, &x->result, NULL) < 0)
+		x->result = json_object();
+	if (q->undo != NULL && json_read(q->undo, &undo, NULL) >= 0)
+		x->objects = json_incref(json_object_get(undo, "objects"));
+	if (q->rids != NULL && q->rids_n > 0) { /* rids_n stays when the set is dropped */
+		x->n = q->rids_n;
+		x->rids = xreallocarray(NULL, x->n, sizeof(*x->rids));
+		memcpy(x->rids, q->rids, x->n * sizeof(*x->rids));
+		if (journal_is(x, M_QUEUE_RETRY))
+			x->was = read_was(json_get_str(undo, "was"), x->n);
+	}
+	json_decref(undo);
+	TAILQ_INSERT_TAIL(&a->recent, x, link);
+	a->recent_n++;
+}
+
+/* What the stored actions say about the records that were just loaded. */
+static void derive(struct actions *a)
+{
+	struct sched *s = a->env->sched;
+	struct action *x;
+	int64_t was;
+	uint64_t id;
+	TAILQ_FOREACH (x, &a->recent, link) {
+		struct action *of = NULL;
+		if (journal_is(x, M_ACTION_UNDO) && journal_id_parse(str_of(x->target), &id))
+			of = journal_find(a, id);
+		if (of != NULL && of->state == ACTION_UNDOABLE)
+			of->state = ACTION_UNDONE;
+	}
+	TAILQ_FOREACH (x, &a->recent, link) {
+		struct sched_view v;
+		if (x->state != ACTION_UNDOABLE)
+			continue;
+		if (!journal_is(x, M_QUEUE_RETRY)) {
+			for (size_t i = 0; i < x->n; i++)
+				(void)sched_trash(s, x->rids[i], true);
+			continue;
+		}
+		for (size_t i = 0; i < x->n; i++)
+			if (x->was[i] != 0 && sched_find(s, x->rids[i], &v) &&
+			    v.own_next_ms == x->was[i])
+				(void)sched_retry(s, x->rids[i], &was);
+	}
+}
+
+int actions_open(struct ctl_env *env, struct err *err)
+{
+	static const char *const kinds[] = { "hold", "route", "allow" };
+	struct actions *a = xcalloc(1, sizeof(*a));
+	int64_t keep =
+		env->undo_window_ms > ACTIONS_KEEP_MS ? env->undo_window_ms : ACTIONS_KEEP_MS;
+	int rc = 0;
+	a->magic = ACTIONS_MAGIC;
+	a->env = env;
+	TAILQ_INIT(&a->recent);
+	TAILQ_INIT(&a->plans);
+	TAILQ_INIT(&a->ops);
+	LIST_INIT(&a->selects);
+	a->timer = loop_timer_new(env->loop, "ctl.actions", on_timer, a);
+	reports_init(a);
+	a->last_id = queue_last_action(env->queue);
+	for (size_t i = 0; rc >= 0 && i < ARRAY_LEN(kinds); i++) {
+		struct load l = { .env = env, .kind = kinds[i] };
+		rc = queue_load_objects(env->queue, kinds[i], load_object, &l, err);
+	}
+	if (rc >= 0)
+		rc = queue_load_actions(env->queue, loop_wall_ms(env->loop) - keep, load_action, a,
+					err);
+	if (rc < 0) {
+		actions_close(&a);
+		return rc;
+	}
+	if (holds_n(env->holds) > 0 || routes_n(env->routes) > 0)
+		sched_rejudge(env->sched, true);
+	derive(a);
+	env->actions = a;
+	return 0;
+}
+
+void actions_start(struct actions *a)
+{
+	struct action *x;
+	a->started = true;
+	TAILQ_FOREACH (x, &a->recent, link) {
+		if (x->n > 0 && x->state != ACTION_UNDOABLE)
+			journal_close(a, x, x->state);
+		else if (x->n > 0 && journal_is(x, M_QUEUE_RETRY))
+			end_retry_store(a, x);
+	}
+	marks_again(a);
+	actions_arm(a);
+}
+
+void actions_close(struct actions **ap)
+{
+	struct actions *a = *ap;
+	struct op *op;
+	struct plan *p;
+	struct action *x;
+	if (a == NULL)
+		return;
+	while ((op = TAILQ_FIRST(&a->ops)) != NULL)
+		op_free(&op);
+	while ((p = TAILQ_FIRST(&a->plans)) != NULL) {
+		TAILQ_REMOVE(&a->plans, p, link);
+		plan_free(&p);
+	}
+	while ((x = TAILQ_FIRST(&a->recent)) != NULL)
+		action_free(a, x);
+	selects_close(a);
+	reports_close(a);
+	loop_timer_free(&a->timer);
+	if (a->env->actions == a)
+		a->env->actions = NULL;
+	a->magic = 0;
+	free(a);
+	*ap = NULL;
+}
+
+json_t *actions_replay(struct ctl_env *env, const struct ctl_caller *who, const char *request)
+{
+	struct action *x;
+	int64_t since = loop_wall_ms(env->loop) - ACTIONS_KEEP_MS;
+	if (env->actions == NULL)
+		return NULL;
+	TAILQ_FOREACH_REVERSE(x, &env->actions->recent, action_list, link)
+	if (x->at_ms >= since && strcmp(x->request, request) == 0 && strcmp(x->who, who->user) == 0)
+		return json_incref(x->result);
+	return NULL;
+}

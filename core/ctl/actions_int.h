@@ -1,0 +1,295 @@
+/*
+ * actions_int - what the files of actions.h share: the journal's recent part, plans, and changes
+ * under way (struct op).
+ *
+ * A change is an op from its call to its answer. It goes through steps that call each other: get
+ * the set (op_select), go over it in slices (op_pass), store action and objects (op_commit), bring
+ * the rules' marks in line (op_marks), answer. What can be taken back (marks in memory) is done
+ * before the commit, so that the stored set is exactly the one that was touched, and taken back
+ * when the commit fails; what cannot (mail that is released, routes, access) comes after it.
+ * Every step ends in the next one, in op_fail() or in op_answer(); op_free() ends all.
+ */
+#ifndef CTL_ACTIONS_INT_H
+#define CTL_ACTIONS_INT_H
+
+#include <sys/queue.h>
+
+#include "base/buf.h"
+#include "base/json.h"
+#include "ctl/actions.h"
+#include "ctl/slicer.h"
+#include "loop/loop.h"
+
+#define ACTIONS_KEEP_MS (INT64_C(3600) * 1000) /* answers are remembered for repeated requests */
+#define ACTIONS_RECENT_MAX 20000	       /* actions without a set in memory */
+#define ACTIONS_SET_MAX ((size_t)16 << 20)     /* recipients of all open plans together */
+#define ACTIONS_RECORDS_MAX 20000	       /* results waiting for the disk before we wait */
+#define ACTION_ID_LEN 24
+/* Times in the undo text of a retry: eight digits of six bits each, the highest first. */
+#define WAS_DIGITS 8
+#define WAS_ALPHABET "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+
+/* --- the journal's recent part (actions.c) ---------------------------------------------------- */
+
+enum action_state {
+	ACTION_UNDOABLE, /* stored; past its time it reads as EXPIRED, or as DONE with a set */
+	ACTION_DONE,	 /* final, or never could be taken back */
+	ACTION_UNDONE,
+	ACTION_EXPIRED,
+	ACTION_STATE__COUNT
+};
+const char *journal_state_name(enum action_state s);
+
+struct action {
+	TAILQ_ENTRY(action) link;
+	uint64_t id;
+	int64_t at_ms;
+	int64_t undo_until_ms;		 /* 0: cannot be taken back */
+	const struct method_def *method; /* NULL: of another version */
+	char *who;
+	char *target;
+	char *reason;
+	char *request;
+	enum action_state state;
+	json_t *result;	  /* the answer */
+	json_t *objects;  /* array of {kind, id, before, after}, or NULL */
+	struct rid *rids; /* ascending */
+	size_t n;
+	int64_t *was;  /* of retry: next times before; 0: only its next hop waited */
+	size_t stored; /* of retry: so many of the set have their new times on disk */
+	bool busy;     /* being taken back or brought to its end */
+};
+TAILQ_HEAD(action_list, action);
+
+void journal_id_text(uint64_t id, char ret[static ACTION_ID_LEN]);
+bool journal_id_parse(struct str text, uint64_t *ret_id);
+struct action *journal_find(struct actions *a, uint64_t id);
+enum action_state journal_state_now(const struct actions *a, const struct action *x);
+bool journal_is(const struct action *x, enum method_id m);
+/* The newest one that changed this object, or has this recipient in its trash; NULL. */
+const struct action *journal_on_object(struct actions *a, const char *kind, const char *id);
+const struct action *journal_on_rid(struct actions *a, struct rid rid);
+/* "queue.delete domain:x by olga (a7)" */
+void journal_name(const struct action *x, char *ret, size_t n);
+/* New state; drops the set. */
+void journal_close(struct actions *a, struct action *x, enum action_state state);
+
+/* --- plans (actions_plan.c) ------------------------------------------------------------------- */
+
+#define PLAN_ID_LEN 16
+#define PLAN_SAMPLE 20
+#define PLAN_DOMAINS 20
+
+struct plan {
+	TAILQ_ENTRY(plan) link;
+	char id[PLAN_ID_LEN]; /* empty: of a change without a plan */
+	const struct method_def *method;
+	json_t *params; /* without reason and request */
+	struct target target;
+	char *text; /* the target as journal and answers show it */
+	uid_t uid;
+	char user[CTL_USER_LEN];
+	int64_t expires_ms;
+	struct rid *rids; /* ascending */
+	size_t n;
+	size_t in_delivery;
+	uint32_t *holds; /* that a release ends */
+	size_t holds_n;
+	bool committing;
+};
+TAILQ_HEAD(plan_list, plan);
+
+void plan_free(struct plan **pp);
+/* Takes it off the list of open ones, too. */
+void plan_close(struct actions *a, struct plan **pp);
+/* The plans whose time is over. */
+void plans_expire(struct actions *a);
+int64_t plans_next_ms(const struct actions *a); /* 0: none is open */
+/* Appends the command line that does the same. */
+void command_line(const struct method_def *m, const json_t *params, struct buf *out);
+
+/* --- changes under way (actions_op.c) --------------------------------------------------------- */
+
+struct op;
+typedef void op_fn(struct op *op);
+/* Whether the recipient (op->pass[op->at]) was touched. With op->stop it ends the pass there. */
+typedef bool op_touch_fn(struct op *op, struct rid rid);
+
+struct op {
+	uint32_t magic;
+	TAILQ_ENTRY(op) link;
+	struct actions *a;
+	struct ctl_env *env;
+	struct ctl_call *call; /* NULL: nobody waits */
+	const struct ctl_caller *who;
+	const struct method_def *method; /* what is done; of plan.commit the planned one */
+	struct plan *plan;		 /* owned unless it stands in the list of open ones */
+	struct slicer slicer;
+	struct select *select;
+	op_fn *then;
+	op_fn *failed;
+	struct err err;
+	json_t *locks; /* array of "kind:id" */
+	/* a pass */
+	const struct rid *pass;
+	size_t pass_n;
+	size_t at;
+	op_touch_fn *touch;
+	bool keep;    /* in set */
+	bool stop;    /* set by touch, with err */
+	bool records; /* the pass waits while too many results wait for the disk */
+	struct msgid last;
+	size_t touched;
+	uint64_t messages;
+	/* what was touched */
+	struct rid *set;
+	size_t set_n;
+	size_t set_cap;
+	int64_t *was;
+	int64_t was_one; /* of the recipient in hand */
+	struct buf was_text;
+	uint8_t *groups; /* touched ones, by their index */
+	uint32_t groups_n;
+	/* marks to be taken off and to be set, by number of the hold */
+	struct op_holds {
+		uint32_t *v;
+		size_t n;
+	} unmark, mark;
+	uint32_t place;
+	uint32_t hold; /* the one in hand */
+	struct selection to_mark;
+	op_fn *marked;
+	/* the transaction */
+	uint64_t id; /* of the action */
+	int64_t at_ms;
+	int64_t undo_until_ms;
+	size_t skipped;
+	json_t *result;
+	json_t *objects;
+	struct action *of;	/* that is taken back, or brought to its end: busy */
+	struct action *storing; /* a retry whose times are written */
+	void *more;		/* of one file */
+	void (*more_free)(void *more);
+};
+TAILQ_HEAD(op_list, op);
+
+/* call NULL: for what the relay does by itself. */
+struct op *op_new(struct actions *a, struct ctl_call *call, const struct method_def *m);
+void op_free(struct op **opp);
+void op_fail(struct op *op, const struct err *err); /* answers and frees */
+void op_answer(struct op *op); /* with op->result; frees, and the plan that was committed */
+/* Nobody else changes this object meanwhile: ERR_CONFLICT with a name. */
+int op_lock(struct op *op, const char *kind, const char *id, struct err *err) MUST_CHECK;
+/* The plan's set from a filter, or what holds (op->plan->holds) hold. */
+void op_select(struct op *op, const struct filter *f, op_fn *then);
+void op_pass(struct op *op, const struct rid *rids, size_t n, op_touch_fn *touch, bool keep,
+	     op_fn *then);
+/* Gives the action its id and times. */
+void op_begin(struct op *op, bool undoable);
+/* The answer from what was touched; `skipped` set before. */
+void op_result(struct op *op, size_t recipients, uint64_t messages);
+void op_object(struct op *op, const char *kind, const char *id, json_t *before_take,
+	       json_t *after_take);
+/* Stores the action (its set is op->set) and the objects; then `then` or, with op->err, `failed`.
+ */
+void op_commit(struct op *op, op_fn *then, op_fn *failed);
+/* The objects without an action, for what happens by itself; `then` in any case. */
+void op_commit_objects(struct op *op, op_fn *then);
+void op_holds_add(struct op_holds *h, uint32_t number);
+bool op_planned(const struct op *op);
+/* Whether every queued message has one recipient. */
+bool all_single(const struct ctl_env *env, uint64_t *ret_messages);
+
+/* --- objects (actions_object.c) --------------------------------------------------------------- */
+
+/* As it stands now; owned, NULL when there is none. */
+json_t *object_current(const struct ctl_env *env, const char *kind, const char *id);
+/* Puts every object's `after` in force; marks to be moved are added to op. */
+void objects_apply(struct op *op);
+json_t *hold_ended(const json_t *hold, int64_t now_ms); /* owned */
+
+/* --- the parts of a change -------------------------------------------------------------------- */
+
+/* Commits op->plan; see the table in actions_plan.c. */
+op_fn set_delete, set_bounce, set_retry; /* actions_set.c */
+op_touch_fn touch_untrash;
+op_touch_fn touch_restore;	   /* the next time before a retry */
+op_fn hold_commit, release_commit; /* actions_hold.c */
+/* Checks before there is a set, and completes the plan: for release, which holds. */
+int hold_check(struct op *op, struct err *err) MUST_CHECK;
+int release_check(struct op *op, struct err *err) MUST_CHECK;
+/* A plan that is only a name, for changes without a set. */
+void op_name(struct op *op, const char *text);
+
+/* Takes marks off and sets them (actions_marks.c), then goes on. */
+void op_marks(struct op *op, op_fn *then);
+/* All holds that ask are marked again, in the background. */
+void marks_again(struct actions *a);
+
+/* Brings windows that are over to their end (actions_end.c). */
+void ends_run(struct actions *a);
+int64_t ends_next_ms(struct actions *a); /* 0: nothing waits */
+/* Writes the times of a retry, or stops that. */
+void end_retry_store(struct actions *a, struct action *x);
+void end_retry_stop(struct actions *a, const struct action *x);
+/* Holds and allowlist entries past their end (actions_expiry.c). */
+void expiry_run(struct actions *a);
+int64_t expiry_next_ms(struct actions *a);
+
+/* A row of entity "hold"; owned. */
+json_t *hold_row(const struct hold *h, uint64_t recipients, uint64_t messages);
+/* What an active hold has now, from the groups' counters; only for holds that do not ask. */
+uint64_t hold_recipients(const struct ctl_env *env, uint32_t number);
+
+/* --- reports (report.c) ----------------------------------------------------------------------- */
+
+struct report;
+TAILQ_HEAD(report_list, report);
+struct reports {
+	struct report_list waiting;
+	struct report_list active;
+	unsigned active_n;
+	struct loop_timer *again;
+};
+typedef void report_done_fn(void *arg, uint64_t ticket);
+/* Results are copied as far as needed; done() always comes, maybe from inside. */
+void report_start(struct ctl_env *env, struct msgid id, const struct message *m,
+		  const struct queue_result *results, unsigned n, report_done_fn *done, void *arg,
+		  uint64_t ticket);
+void reports_init(struct actions *a);
+void reports_close(struct actions *a);
+
+/* --- selections (select.c) -------------------------------------------------------------------- */
+
+LIST_HEAD(select_list, select);
+/* What is held by one of these. */
+struct select *select_held(struct ctl_env *env, const uint32_t *holds, size_t n, select_fn *fn,
+			   void *arg);
+void selects_close(struct actions *a);
+
+/* ---------------------------------------------------------------------------------------------- */
+
+#define ACTIONS_MAGIC 0x57e3c010u
+#define OP_MAGIC 0x57e3c011u
+
+struct actions {
+	uint32_t magic;
+	struct ctl_env *env;
+	uint64_t last_id;
+	struct action_list recent; /* by id */
+	size_t recent_n;
+	struct plan_list plans;
+	size_t plans_n;
+	size_t plans_set; /* recipients of all of them */
+	struct op_list ops;
+	struct select_list selects;
+	struct reports reports;
+	struct loop_timer *timer;
+	bool started;
+	struct op *marking; /* marks_again() at work */
+	bool mark_again;
+};
+/* Something new may be due: the timer is set for what comes first. */
+void actions_arm(struct actions *a);
+
+#endif

@@ -1,0 +1,167 @@
+/*
+ * Holds, routes and allowlist entries as the journal sees them: JSON by kind and id, put in force
+ * or taken away. What has to follow (groups judged again, sessions asked again, marks moved) is
+ * done here, so that a change, its undo and an end by itself do the same.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/obj.h"
+#include "ctl/actions_int.h"
+
+static json_t *hold_current(const struct ctl_env *env, struct str id)
+{
+	const struct hold *h = holds_by_id(env->holds, id);
+	return h != NULL ? holds_json(h) : NULL;
+}
+
+static json_t *route_current(const struct ctl_env *env, struct str id)
+{
+	const struct route *r = routes_find(env->routes, id);
+	return r != NULL ? routes_json(r) : NULL;
+}
+
+static json_t *allow_current(const struct ctl_env *env, struct str id)
+{
+	const struct allow_entry *e = allow_find(env->allow, id);
+	return e != NULL ? allow_json(e) : NULL;
+}
+
+/* Other groups than those of one domain need not be asked. */
+static void rejudge_for(struct ctl_env *env, const struct filter *f)
+{
+	enum filter_field field;
+	struct str value;
+	if (f != NULL && filter_simple_key(f, &field, &value) && field == FILTER_DOMAIN) {
+		uint32_t domain = queue_name_find(env->queue, value);
+		if (domain != 0)
+			sched_rejudge_domain(env->sched, domain);
+		return;
+	}
+	sched_rejudge(env->sched, false);
+}
+
+static bool is_active(const struct hold *h)
+{
+	return h != NULL && h->ended_ms == 0;
+}
+
+static int hold_apply(struct op *op, struct str id, const char *json, struct err *err)
+{
+	struct ctl_env *env = op->env;
+	const struct hold *h = holds_by_id(env->holds, id);
+	bool was_active = is_active(h);
+	bool was_marking = was_active && h->asks;
+	uint32_t number = h != NULL ? h->number : 0;
+	int rc = 0;
+	if (json != NULL)
+		rc = holds_put(env->holds, json, err);
+	else if (h != NULL)
+		(void)holds_drop(env->holds, number);
+	if (rc < 0)
+		return rc;
+	h = holds_by_id(env->holds, id);
+	if (was_marking && !is_active(h))
+		op_holds_add(&op->unmark, number);
+	if (is_active(h) && h->asks)
+		op_holds_add(&op->mark, h->number);
+	if (was_active || is_active(h))
+		rejudge_for(env, h != NULL ? h->target.filter : NULL);
+	env->holds_generation++;
+	return 0;
+}
+
+static int route_apply(struct op *op, struct str id, const char *json, struct err *err)
+{
+	struct ctl_env *env = op->env;
+	const struct route *r = routes_find(env->routes, id);
+	int rc = 0;
+	if (json != NULL)
+		rc = routes_put(env->routes, json, err);
+	else if (r != NULL)
+		(void)routes_drop(env->routes, r->number);
+	return rc;
+}
+
+static int allow_apply(struct op *op, struct str id, const char *json, struct err *err)
+{
+	if (json != NULL)
+		return allow_put(op->env->allow, json, err);
+	(void)allow_drop(op->env->allow, id);
+	return 0;
+}
+
+static void hold_after(struct ctl_env *env)
+{
+	(void)env; /* each hold did it by itself */
+}
+
+static void route_after(struct ctl_env *env)
+{
+	sched_rejudge(env->sched, true);
+	env->routes_generation++;
+}
+
+static void allow_after(struct ctl_env *env)
+{
+	if (env->smtpin != NULL)
+		smtpin_recheck(env->smtpin);
+	env->allow_generation++;
+}
+
+static const struct kind {
+	const char *name;
+	json_t *(*current)(const struct ctl_env *env, struct str id);
+	int (*apply)(struct op *op, struct str id, const char *json, struct err *err);
+	void (*after)(struct ctl_env *env);
+} kinds[] = {
+	{ "hold", hold_current, hold_apply, hold_after },
+	{ "route", route_current, route_apply, route_after },
+	{ "allow", allow_current, allow_apply, allow_after },
+};
+
+static const struct kind *kind_of(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		if (strcmp(kinds[i].name, name) == 0)
+			return &kinds[i];
+	return NULL;
+}
+
+json_t *object_current(const struct ctl_env *env, const char *kind, const char *id)
+{
+	const struct kind *k = kind_of(kind);
+	return k != NULL ? k->current(env, str_of(id)) : NULL;
+}
+
+void objects_apply(struct op *op)
+{
+	const struct kind *last = NULL;
+	size_t i;
+	json_t *o;
+	json_array_foreach(op->objects, i, o)
+	{
+		const json_t *after = json_object_get(o, "after");
+		const struct kind *k = kind_of(json_get_str(o, "kind"));
+		struct err err = ERR_INIT;
+		char *json = json_is_null(after) ? NULL : json_dumps(after, JSON_COMPACT);
+		if (k != NULL && k->apply(op, str_of(json_get_str(o, "id")), json, &err) < 0)
+			log_error(json_get_str(o, "id"), "actions.apply", F_STR("kind", k->name),
+				  F_STR("error", err.msg));
+		free(json);
+		if (k != last && last != NULL)
+			last->after(op->env);
+		last = k;
+	}
+	if (last != NULL)
+		last->after(op->env);
+}
+
+json_t *hold_ended(const json_t *hold, int64_t now_ms)
+{
+	json_t *ended = json_deep_copy(hold);
+	(void)json_object_set_new(ended, "ended_ms", json_integer(now_ms));
+	return ended;
+}

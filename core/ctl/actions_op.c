@@ -1,0 +1,417 @@
+/*
+ * The life of a change: its set, passes over it, its transaction, its answer. See actions_int.h.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/obj.h"
+#include "ctl/actions_int.h"
+
+#define TEXT_MAX ((size_t)1 << 31) /* of times in an undo text */
+
+struct op *op_new(struct actions *a, struct ctl_call *call, const struct method_def *m)
+{
+	struct op *op = xcalloc(1, sizeof(*op));
+	op->magic = OP_MAGIC;
+	op->a = a;
+	op->env = a->env;
+	op->call = call;
+	op->who = call != NULL ? ctl_who(call) : NULL;
+	op->method = m;
+	op->locks = json_array();
+	op->was_text = BUF_INIT(TEXT_MAX);
+	slicer_init(&op->slicer, a->env->loop, "ctl.actions", op);
+	TAILQ_INSERT_TAIL(&a->ops, op, link);
+	return op;
+}
+
+bool op_planned(const struct op *op)
+{
+	return op->plan != NULL && op->plan->id[0] != '\0';
+}
+
+void op_free(struct op **opp)
+{
+	struct op *op = *opp;
+	*opp = NULL;
+	if (op == NULL)
+		return;
+	TAILQ_REMOVE(&op->a->ops, op, link);
+	slicer_done(&op->slicer);
+	select_cancel(&op->select);
+	if (op_planned(op))
+		op->plan->committing = false;
+	else
+		plan_free(&op->plan);
+	if (op->of != NULL)
+		op->of->busy = false;
+	json_decref(op->locks);
+	json_decref(op->result);
+	json_decref(op->objects);
+	free(op->set);
+	free(op->was);
+	buf_done(&op->was_text);
+	free(op->groups);
+	free(op->unmark.v);
+	free(op->mark.v);
+	selection_done(&op->to_mark);
+	if (op->more_free != NULL)
+		op->more_free(op->more);
+	op->magic = 0;
+	free(op);
+}
+
+void op_fail(struct op *op, const struct err *err)
+{
+	if (op->call != NULL)
+		ctl_fail(op->call, err);
+	else
+		log_warn(NULL, "actions.failed", F_STR("error", err->msg));
+	op_free(&op);
+}
+
+void op_answer(struct op *op)
+{
+	if (op->call != NULL)
+		ctl_reply(op->call, json_incref(op->result));
+	if (op_planned(op) && op->plan->committing)
+		plan_close(op->a, &op->plan);
+	op_free(&op);
+}
+
+void op_name(struct op *op, const char *text)
+{
+	op->plan = xcalloc(1, sizeof(*op->plan));
+	op->plan->method = op->method;
+	op->plan->text = xstrdup(text);
+}
+
+static bool has_lock(const struct op *op, const char *lock)
+{
+	size_t i;
+	json_t *have;
+	json_array_foreach(op->locks, i,
+			   have) if (strcmp(json_string_value(have), lock) == 0) return true;
+	return false;
+}
+
+int op_lock(struct op *op, const char *kind, const char *id, struct err *err)
+{
+	AUTO_FREE char *lock = xasprintf("%s:%s", kind, id);
+	const struct op *other;
+	TAILQ_FOREACH (other, &op->a->ops, link)
+		if (other != op && has_lock(other, lock))
+			return err_set(
+				err, ERR_CONFLICT, "%s is changing %s %s this moment; try again",
+				other->who != NULL ? other->who->user : "the relay", kind, id);
+	(void)json_array_append_new(op->locks, json_text(str_of(lock)));
+	return 0;
+}
+
+/* --- the set ---------------------------------------------------------------------------------- */
+
+static void on_selected(void *arg, struct selection *take, const struct err *err)
+{
+	struct op *op = OBJ(op, OP_MAGIC, arg);
+	op->select = NULL;
+	if (err != NULL) {
+		struct err copy = *err;
+		op_fail(op, &copy);
+		return;
+	}
+	free(op->plan->rids);
+	op->plan->rids = take->rids;
+	op->plan->n = take->n;
+	op->plan->in_delivery = take->in_delivery;
+	*take = (struct selection){ .n = 0 };
+	op->then(op);
+}
+
+void op_select(struct op *op, const struct filter *f, op_fn *then)
+{
+	op->then = then;
+	if (f != NULL)
+		op->select = select_start(op->env, f, on_selected, op);
+	else
+		op->select =
+			select_held(op->env, op->plan->holds, op->plan->holds_n, on_selected, op);
+}
+
+bool all_single(const struct ctl_env *env, uint64_t *ret_messages)
+{
+	struct sched_counts c;
+	int64_t oldest;
+	sched_totals(env->sched, &c, ret_messages, &oldest);
+	return c.total + c.state[SCHED_TRASH] == *ret_messages;
+}
+
+/* --- passes ----------------------------------------------------------------------------------- */
+
+static void put_was(struct buf *out, int64_t was)
+{
+	static const char digits[] = WAS_ALPHABET;
+	for (int k = WAS_DIGITS - 1; k >= 0; k--)
+		(void)buf_putc(out, digits[(uint64_t)was >> (6 * k) & 63]);
+}
+
+static void touched(struct op *op, struct rid rid)
+{
+	op->touched++;
+	if (!msgid_eq(op->last, rid_msgid(rid)))
+		op->messages++;
+	op->last = rid_msgid(rid);
+	if (!op->keep)
+		return;
+	bool retry = op->method == &method_defs[M_QUEUE_RETRY];
+	if (op->set_n == op->set_cap) {
+		op->set_cap = op->set_cap == 0 ? 256 : op->set_cap * 2;
+		op->set = xreallocarray(op->set, op->set_cap, sizeof(*op->set));
+		if (retry)
+			op->was = xreallocarray(op->was, op->set_cap, sizeof(*op->was));
+	}
+	if (retry) {
+		op->was[op->set_n] = op->was_one;
+		put_was(&op->was_text, op->was_one);
+	}
+	op->set[op->set_n++] = rid;
+}
+
+static enum slice step_pass(void *arg)
+{
+	struct op *op = arg;
+	if (op->records && queue_record_backlog(op->env->queue) > ACTIONS_RECORDS_MAX)
+		return SLICE_WAIT;
+	for (size_t end = op->at + SLICER_ITEMS; op->at < end; op->at++) {
+		if (op->at >= op->pass_n || op->stop)
+			return SLICE_END;
+		if (op->touch(op, op->pass[op->at]))
+			touched(op, op->pass[op->at]);
+	}
+	return SLICE_MORE;
+}
+
+static void on_passed(void *arg)
+{
+	struct op *op = OBJ(op, OP_MAGIC, arg);
+	op->then(op);
+}
+
+void op_pass(struct op *op, const struct rid *rids, size_t n, op_touch_fn *touch, bool keep,
+	     op_fn *then)
+{
+	op->pass = rids;
+	op->pass_n = n;
+	op->at = 0;
+	op->touch = touch;
+	op->keep = keep;
+	op->stop = false;
+	op->touched = 0;
+	op->messages = 0;
+	op->last = (struct msgid){ 0 };
+	op->then = then;
+	slicer_run(&op->slicer, step_pass, on_passed);
+}
+
+/* --- the transaction -------------------------------------------------------------------------- */
+
+void op_begin(struct op *op, bool undoable)
+{
+	int64_t window = op->method == &method_defs[M_QUEUE_BOUNCE] ? op->env->bounce_grace_ms
+								    : op->env->undo_window_ms;
+	op->id = ++op->a->last_id;
+	op->at_ms = loop_wall_ms(op->env->loop);
+	op->undo_until_ms = undoable ? op->at_ms + window : 0;
+}
+
+void op_result(struct op *op, size_t recipients, uint64_t messages)
+{
+	char id[ACTION_ID_LEN];
+	bool undoable = op->undo_until_ms > op->at_ms;
+	journal_id_text(op->id, id);
+	json_decref(op->result);
+	op->result = json_pack("{s:s, s:I, s:I, s:I, s:o}", "action", id, "messages",
+			       (json_int_t)messages, "recipients", (json_int_t)recipients,
+			       "skipped", (json_int_t)op->skipped, "undo_until_at",
+			       json_time(undoable ? op->undo_until_ms : 0));
+}
+
+void op_object(struct op *op, const char *kind, const char *id, json_t *before_take,
+	       json_t *after_take)
+{
+	if (op->objects == NULL)
+		op->objects = json_array();
+	(void)json_array_append_new(
+		op->objects, json_pack("{s:s, s:s, s:o, s:o}", "kind", kind, "id", id, "before",
+				       before_take != NULL ? before_take : json_null(), "after",
+				       after_take != NULL ? after_take : json_null()));
+}
+
+void op_holds_add(struct op_holds *h, uint32_t number)
+{
+	for (size_t i = 0; i < h->n; i++)
+		if (h->v[i] == number)
+			return;
+	h->v = xreallocarray(h->v, h->n + 1, sizeof(*h->v));
+	h->v[h->n++] = number;
+}
+
+/* The transaction's objects; owned with their texts. */
+static struct queue_object *objects_of(const struct op *op, size_t *ret_n)
+{
+	size_t n = json_array_size(op->objects);
+	struct queue_object *v = xcalloc(n + 1, sizeof(*v));
+	for (size_t i = 0; i < n; i++) {
+		const json_t *o = json_array_get(op->objects, i);
+		const json_t *after = json_object_get(o, "after");
+		v[i].kind = json_get_str(o, "kind");
+		v[i].id = json_get_str(o, "id");
+		v[i].json = json_is_null(after) ? NULL : json_dumps(after, JSON_COMPACT);
+	}
+	*ret_n = n;
+	return v;
+}
+
+static void objects_free(struct queue_object *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		char *text = (char *)(uintptr_t)v[i].json;
+		free(text);
+	}
+	free(v);
+}
+
+static char *undo_text(struct op *op)
+{
+	json_t *o;
+	char *text;
+	if (op->was_text.n > 0)
+		return xasprintf("{\"was\":\"%s\"}", buf_cstr(&op->was_text));
+	o = json_object();
+	if (op->objects != NULL)
+		(void)json_object_set(o, "objects", op->objects);
+	text = json_dumps(o, JSON_COMPACT);
+	json_decref(o);
+	return text;
+}
+
+static const char *reason_of(const struct op *op)
+{
+	const char *reason = op->call != NULL ? ctl_str(op->call, "reason") : NULL;
+	return reason != NULL ? reason : "";
+}
+
+static const char *request_of(const struct op *op)
+{
+	const char *request = op->call != NULL ? ctl_str(op->call, "request") : NULL;
+	return request != NULL ? request : "";
+}
+
+static enum action_state state_at_first(const struct op *op)
+{
+	return op->undo_until_ms != 0 ? ACTION_UNDOABLE : ACTION_DONE;
+}
+
+/* In the order of ids, although commits may overtake each other. */
+static void insert(struct actions *a, struct action *x)
+{
+	struct action *before = TAILQ_LAST(&a->recent, action_list);
+	while (before != NULL && before->id > x->id)
+		before = TAILQ_PREV(before, action_list, link);
+	if (before != NULL)
+		TAILQ_INSERT_AFTER(&a->recent, before, x, link);
+	else
+		TAILQ_INSERT_HEAD(&a->recent, x, link);
+	a->recent_n++;
+}
+
+static void remember(struct op *op)
+{
+	struct action *x = xcalloc(1, sizeof(*x));
+	x->id = op->id;
+	x->at_ms = op->at_ms;
+	x->undo_until_ms = op->undo_until_ms;
+	x->method = op->method;
+	x->who = xstrdup(op->who->user);
+	x->target = xstrdup(op->plan->text);
+	x->reason = xstrdup(reason_of(op));
+	x->request = xstrdup(request_of(op));
+	x->state = state_at_first(op);
+	x->result = json_incref(op->result);
+	x->objects = json_incref(op->objects);
+	x->rids = op->set;
+	x->n = op->set_n;
+	x->was = op->was;
+	op->set = NULL;
+	op->set_n = 0;
+	op->was = NULL;
+	insert(op->a, x);
+	op->env->actions_generation++;
+	if (x->method == &method_defs[M_QUEUE_RETRY] && x->n > 0)
+		end_retry_store(op->a, x);
+}
+
+static void on_committed(void *arg, const struct err *err)
+{
+	struct op *op = OBJ(op, OP_MAGIC, arg);
+	if (err != NULL) {
+		op->err = *err;
+		op->failed(op);
+		return;
+	}
+	remember(op);
+	actions_arm(op->a);
+	op->then(op);
+}
+
+void op_commit(struct op *op, op_fn *then, op_fn *failed)
+{
+	size_t n;
+	struct queue_object *objects = objects_of(op, &n);
+	char *result = json_dumps(op->result, JSON_COMPACT);
+	char *undo = undo_text(op);
+	struct queue_action a = {
+		.id = op->id,
+		.at_ms = op->at_ms,
+		.undo_until_ms = op->undo_until_ms,
+		.who = op->who->user,
+		.from_where = op->who->from_where,
+		.role = access_name(op->who->role),
+		.method = op->method->name,
+		.target = op->plan->text,
+		.reason = reason_of(op),
+		.request = request_of(op),
+		.state = journal_state_name(state_at_first(op)),
+		.result = result,
+		.undo = undo,
+		.rids = op->set_n > 0 ? op->set : NULL,
+		.rids_n = op->set_n,
+	};
+	op->then = then;
+	op->failed = failed;
+	queue_commit(op->env->queue, &a, objects, n, on_committed, op);
+	buf_done(&op->was_text);
+	objects_free(objects, n);
+	free(result);
+	free(undo);
+}
+
+static void on_objects(void *arg, const struct err *err)
+{
+	struct op *op = OBJ(op, OP_MAGIC, arg);
+	if (err != NULL) /* what is due stays due: it happens again after the next start */
+		log_warn(NULL, "actions.objects", F_STR("error", err->msg));
+	op->then(op);
+}
+
+void op_commit_objects(struct op *op, op_fn *then)
+{
+	size_t n;
+	struct queue_object *objects = objects_of(op, &n);
+	op->then = then;
+	queue_commit(op->env->queue, NULL, objects, n, on_objects, op);
+	objects_free(objects, n);
+}

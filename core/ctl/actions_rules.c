@@ -1,0 +1,372 @@
+/*
+ * Changes of the allowlist and of the routes: objects without a set, in force when they are on
+ * disk.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fmt.h"
+#include "base/mem.h"
+#include "base/obj.h"
+#include "ctl/actions_int.h"
+#include "ctl/handlers.h"
+
+#define WIDE_V4 16 /* public networks with shorter prefixes are pointed out */
+#define WIDE_V6 32
+
+/* What a route cannot ask for: it is decided before the first attempt, and not again. */
+#define NOT_FOR_ROUTES                                                                             \
+	(1u << FILTER_STATE | 1u << FILTER_CODE | 1u << FILTER_ENHANCED | 1u << FILTER_CLASS |     \
+	 1u << FILTER_TEXT | 1u << FILTER_AGE | 1u << FILTER_NEXT | 1u << FILTER_ATTEMPTS)
+
+static void refused(struct op *op)
+{
+	op_fail(op, &op->err);
+}
+
+static void in_force(struct op *op)
+{
+	objects_apply(op);
+	op_answer(op);
+}
+
+static struct op *rule_op(struct ctl_call *call, const char *name)
+{
+	struct ctl_env *env = ctl_env(call);
+	struct op *op = op_new(env->actions, call, ctl_method(call));
+	op_name(op, name);
+	ctl_about(call, op->method, name);
+	return op;
+}
+
+static void store(struct op *op)
+{
+	json_t *warnings = json_incref(json_object_get(op->result, "warnings"));
+	op_result(op, 0, 0);
+	if (warnings != NULL)
+		(void)json_object_set_new(op->result, "warnings", warnings);
+	op_commit(op, in_force, refused);
+}
+
+static char *text_of(const char *s)
+{
+	return xstrdup(s != NULL ? s : "");
+}
+
+/* --- allowlist -------------------------------------------------------------------------------- */
+
+static void warn(struct op *op, char *text_take)
+{
+	json_t *list;
+	if (op->result == NULL)
+		op->result = json_pack("{s:[]}", "warnings");
+	list = json_object_get(op->result, "warnings");
+	(void)json_array_append_new(list, json_text(str_of(text_take)));
+	free(text_take);
+}
+
+static bool is_private(const struct ipnet *net)
+{
+	static const char *const ranges[] = { "10.0.0.0/8",  "172.16.0.0/12",  "192.168.0.0/16",
+					      "127.0.0.0/8", "169.254.0.0/16", "100.64.0.0/10",
+					      "fc00::/7",    "fe80::/10",      "::1" };
+	for (size_t i = 0; i < ARRAY_LEN(ranges); i++) {
+		struct ipnet range;
+		if (ipnet_parse(str_of(ranges[i]), &range, NULL) >= 0 && ipnet_covers(&range, net))
+			return true;
+	}
+	return false;
+}
+
+static void warn_of_overlaps(struct op *op, const struct ipnet *net, int64_t now)
+{
+	const struct allow_entry *first = NULL;
+	size_t n = 0;
+	for (size_t i = 0; i < allow_n(op->env->allow); i++) {
+		const struct allow_entry *e = allow_at(op->env->allow, i);
+		if (e->expires_ms != 0 && e->expires_ms <= now)
+			continue;
+		if (ipnet_covers(&e->net, net)) {
+			warn(op, xasprintf("%s is on the list already and has all of it (%.80s)",
+					   e->text, e->note));
+		} else if (ipnet_covers(net, &e->net)) {
+			first = first != NULL ? first : e;
+			n++;
+		}
+	}
+	if (n > 0)
+		warn(op, xasprintf("it has %zu other %s of the list in it, %s for one", n,
+				   n == 1 ? "entry" : "entries", first->text));
+}
+
+static void warn_of_width(struct op *op, const struct ipnet *net)
+{
+	bool v4 = ipaddr_is_v4(&net->addr);
+	if (ipnet_prefix(net) < (v4 ? WIDE_V4 : WIDE_V6) && !is_private(net))
+		warn(op, xasprintf("this is a large part of the public Internet: everybody in /%u "
+				   "may relay",
+				   ipnet_prefix(net)));
+}
+
+static int allow_check_new(const struct ctl_call *call, const struct ipnet *net, const char *text,
+			   int64_t now, struct err *err)
+{
+	const struct ctl_env *env = ctl_env(call);
+	const struct allow_entry *e = allow_find(env->allow, str_of(text));
+	char since[FMT_TIME_LEN];
+	if (ipnet_prefix(net) == 0 && !ctl_bool(call, "everything"))
+		return err_param(err, ERR_INVALID, "network",
+				 "%s would let everybody in the Internet relay; if that is really "
+				 "meant, say so with everything (--everything)",
+				 text);
+	if (e != NULL && (e->expires_ms == 0 || e->expires_ms > now)) {
+		fmt_time(e->created_ms, since);
+		return err_param(err, ERR_EXISTS, "network",
+				 "%s is on the allowlist already, added by %s at %s: %.100s", text,
+				 e->by, since, e->note[0] != '\0' ? e->note : "no note");
+	}
+	if (allow_n(env->allow) >= ALLOW_MAX)
+		return err_set(err, ERR_LIMIT, "the allowlist has %d entries already", ALLOW_MAX);
+	return 0;
+}
+
+static json_t *new_entry(const struct op *op, const struct ipnet *net, const char *text)
+{
+	int64_t for_s = ctl_age(op->call, "for_s");
+	AUTO_FREE char *note = text_of(ctl_str(op->call, "note"));
+	AUTO_FREE char *by = text_of(op->who->user);
+	struct allow_entry e = { .net = *net,
+				 .note = note,
+				 .by = by,
+				 .created_ms = op->at_ms,
+				 .expires_ms = for_s > 0 ? op->at_ms + for_s * 1000 : 0 };
+	(void)snprintf(e.text, sizeof(e.text), "%s", text);
+	return allow_json(&e);
+}
+
+void ctl_allow_add(struct ctl_call *call)
+{
+	struct ctl_env *env = ctl_env(call);
+	int64_t now = loop_wall_ms(env->loop);
+	struct err err = ERR_INIT;
+	char text[IPNET_TEXT_LEN];
+	struct ipnet net;
+	struct op *op;
+	if (ipnet_parse(str_of(ctl_str(call, "network")), &net, &err) < 0) {
+		ctl_fail(call, &err);
+		return;
+	}
+	ipnet_text(&net, text);
+	op = rule_op(call, text);
+	if (allow_check_new(call, &net, text, now, &err) < 0 ||
+	    op_lock(op, "allow", text, &err) < 0) {
+		op_fail(op, &err);
+		return;
+	}
+	op_begin(op, true);
+	warn_of_overlaps(op, &net, now);
+	warn_of_width(op, &net);
+	op_object(op, "allow", text, object_current(env, "allow", text), new_entry(op, &net, text));
+	store(op);
+}
+
+static int refuse_unknown(const struct ctl_env *env, const struct ipnet *net, const char *text,
+			  struct err *err)
+{
+	for (size_t i = 0; i < allow_n(env->allow); i++) {
+		const struct allow_entry *e = allow_at(env->allow, i);
+		if (ipnet_covers(&e->net, net))
+			return err_param(err, ERR_UNKNOWN, "network",
+					 "%s is no entry of the allowlist; it is a part of %s",
+					 text, e->text);
+	}
+	return err_param(err, ERR_UNKNOWN, "network", "%s is not on the allowlist", text);
+}
+
+void ctl_allow_remove(struct ctl_call *call)
+{
+	struct ctl_env *env = ctl_env(call);
+	struct err err = ERR_INIT;
+	char text[IPNET_TEXT_LEN];
+	struct ipnet net;
+	struct op *op;
+	if (ipnet_parse(str_of(ctl_str(call, "network")), &net, &err) < 0) {
+		ctl_fail(call, &err);
+		return;
+	}
+	ipnet_text(&net, text);
+	op = rule_op(call, text);
+	if (allow_find(env->allow, str_of(text)) == NULL) {
+		(void)refuse_unknown(env, &net, text, &err);
+		op_fail(op, &err);
+		return;
+	}
+	if (op_lock(op, "allow", text, &err) < 0) {
+		op_fail(op, &err);
+		return;
+	}
+	op_begin(op, true);
+	op_object(op, "allow", text, object_current(env, "allow", text), NULL);
+	store(op);
+}
+
+/* --- routes ----------------------------------------------------------------------------------- */
+
+static json_t *with_place(const json_t *route, double place)
+{
+	json_t *o = json_deep_copy(route);
+	(void)json_object_set_new(o, "place", json_real(place));
+	return o;
+}
+
+/* Where doubles have no room left between two places, all routes get new ones. */
+static double renumber(struct op *op, const struct route *before, const struct route *self)
+{
+	const struct routes *r = op->env->routes;
+	double place = (double)routes_n(r) + 1;
+	for (size_t i = 0; i < routes_n(r); i++) {
+		const struct route *x = routes_at(r, i);
+		json_t *now;
+		if (x == before)
+			place = (double)i + 0.5;
+		if (x == self)
+			continue;
+		now = routes_json(x);
+		op_object(op, "route", x->id, now, with_place(now, (double)i + 1));
+	}
+	return place;
+}
+
+/* before NULL: behind all others. self: the route that moves, or NULL. */
+static double place_for(struct op *op, const struct route *before, const struct route *self)
+{
+	const struct routes *r = op->env->routes;
+	double place = routes_place(r, before);
+	const struct route *prev = NULL;
+	for (size_t i = 0; i < routes_n(r) && routes_at(r, i) != before; i++)
+		prev = routes_at(r, i);
+	if ((prev != NULL && !(prev->place < place)) ||
+	    (before != NULL && !(place < before->place)))
+		return renumber(op, before, self);
+	return place;
+}
+
+static int route_find(const struct ctl_call *call, const char *param, const struct route **ret,
+		      struct err *err)
+{
+	const struct ctl_env *env = ctl_env(call);
+	const char *id = ctl_str(call, param);
+	*ret = id != NULL ? routes_find(env->routes, str_of(id)) : NULL;
+	if (id != NULL && *ret == NULL)
+		return err_param(err, ERR_UNKNOWN, param,
+				 "there is no route %.40s; weir route list has those there are",
+				 id);
+	return 0;
+}
+
+static int route_check_match(const struct filter *match, struct err *err)
+{
+	uint32_t wrong = match != NULL ? filter_uses(match) & NOT_FOR_ROUTES : 0;
+	for (int f = 0; f < FILTER__COUNT; f++)
+		if ((wrong & 1u << f) != 0)
+			return err_param(err, ERR_INVALID, "match",
+					 "a route cannot depend on %s: it is chosen before a "
+					 "message is tried",
+					 filter_field_name((enum filter_field)f));
+	return 0;
+}
+
+static json_t *new_route(const struct op *op, const char *to, double place)
+{
+	AUTO_BUF match = BUF_INIT(FILTER_TEXT_MAX + 1);
+	AUTO_FREE char *note = text_of(ctl_str(op->call, "note"));
+	AUTO_FREE char *by = text_of(op->who->user);
+	AUTO_FREE char *where = xstrdup(to);
+	AUTO_FREE char *match_text = NULL;
+	struct route x = { .number = (uint32_t)op->id,
+			   .place = place,
+			   .to = where,
+			   .note = note,
+			   .by = by,
+			   .created_ms = op->at_ms };
+	if (ctl_filter(op->call) != NULL)
+		(void)filter_print(ctl_filter(op->call), &match);
+	match_text = xstrdup(buf_cstr(&match));
+	x.match_text = match_text;
+	(void)snprintf(x.id, sizeof(x.id), "r%" PRIu32, x.number);
+	return routes_json(&x);
+}
+
+void ctl_route_add(struct ctl_call *call)
+{
+	struct ctl_env *env = ctl_env(call);
+	const struct route *before;
+	struct err err = ERR_INIT;
+	char to[ROUTE_HOP_MAX];
+	struct op *op;
+	json_t *route;
+	char id[16];
+	int rc = routes_parse_to(str_of(ctl_str(call, "to")), to, &err);
+	if (rc < 0)
+		(void)snprintf(err.param, sizeof(err.param), "to");
+	if (rc >= 0)
+		rc = route_check_match(ctl_filter(call), &err);
+	if (rc >= 0)
+		rc = route_find(call, "before", &before, &err);
+	if (rc >= 0 && routes_n(env->routes) >= ROUTES_MAX)
+		rc = err_set(&err, ERR_LIMIT, "there are %d routes already", ROUTES_MAX);
+	if (rc < 0) {
+		ctl_fail(call, &err);
+		return;
+	}
+	op = rule_op(call, to);
+	op_begin(op, true);
+	if (before == NULL && routes_n(env->routes) > 0)
+		before = routes_at(env->routes, 0);
+	(void)snprintf(id, sizeof(id), "r%" PRIu32, (uint32_t)op->id);
+	route = new_route(op, to, place_for(op, before, NULL));
+	op_object(op, "route", id, NULL, route);
+	store(op);
+}
+
+static void route_change(struct ctl_call *call, bool remove)
+{
+	const struct route *x;
+	const struct route *before = NULL;
+	struct err err = ERR_INIT;
+	struct op *op;
+	json_t *now;
+	int rc = route_find(call, "id", &x, &err);
+	if (rc >= 0 && !remove)
+		rc = route_find(call, "before", &before, &err);
+	if (rc >= 0 && before == x && !remove)
+		rc = err_param(&err, ERR_INVALID, "before", "a route cannot stand before itself");
+	if (rc < 0) {
+		ctl_fail(call, &err);
+		return;
+	}
+	op = rule_op(call, x->id);
+	if (op_lock(op, "route", x->id, &err) < 0) {
+		op_fail(op, &err);
+		return;
+	}
+	op_begin(op, true);
+	now = routes_json(x);
+	if (remove)
+		op_object(op, "route", x->id, now, NULL);
+	else
+		op_object(op, "route", x->id, now, with_place(now, place_for(op, before, x)));
+	store(op);
+}
+
+void ctl_route_remove(struct ctl_call *call)
+{
+	route_change(call, true);
+}
+
+void ctl_route_move(struct ctl_call *call)
+{
+	route_change(call, false);
+}

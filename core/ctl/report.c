@@ -1,0 +1,373 @@
+/*
+ * Reports of failure to the sender. One covers all recipients of a message that failed together;
+ * it is stored as a message of our own, from the null sender, before the failures are recorded: a
+ * kill in between repeats a report, and loses none.
+ *
+ *	waiting	 for its turn (REPORTS_ACTIVE are made at a time), or for room on the disk
+ *	active	 the message is being read, or its report stored
+ *
+ * What waits holds no message: it is read again when its turn comes.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/obj.h"
+#include "ctl/actions_int.h"
+#include "mail/dsn.h"
+#include "mail/header.h"
+
+#define REPORT_MAGIC 0x57e3c014u
+#define REPORTS_ACTIVE 32
+#define AGAIN_MS 15000			     /* after a failure to read or to store */
+#define REPORT_MAX ((size_t)4 * 1024 * 1024) /* bytes, with the original's header block */
+#define STREAM "default"
+#define LIFETIME_MS (INT64_C(5) * 24 * 3600 * 1000) /* when the original says none */
+
+struct report_rcpt {
+	unsigned n;
+	enum outcome outcome;
+	int code;
+	char enhanced[SMTP_ENHANCED_LEN];
+	char *reply;
+	char *host;
+	int64_t at_ms;
+};
+
+struct report {
+	uint32_t magic;
+	TAILQ_ENTRY(report) link;
+	struct ctl_env *env;
+	struct msgid of;
+	struct report_rcpt *rcpts;
+	unsigned rcpts_n;
+	report_done_fn *done;
+	void *arg;
+	uint64_t ticket;
+	/* while it is being stored */
+	struct message m;
+	struct message_rcpt to;
+	char *sender; /* of the original, who gets it */
+	char *message_id;
+	char *subject;
+};
+
+static struct reports *reports_of(const struct ctl_env *env)
+{
+	return &env->actions->reports;
+}
+
+static void clear_message(struct report *r)
+{
+	free(r->sender);
+	free(r->message_id);
+	free(r->subject);
+	r->sender = r->message_id = r->subject = NULL;
+}
+
+static void report_free(struct report **rp)
+{
+	struct report *r = *rp;
+	*rp = NULL;
+	for (unsigned i = 0; i < r->rcpts_n; i++) {
+		free(r->rcpts[i].reply);
+		free(r->rcpts[i].host);
+	}
+	free(r->rcpts);
+	clear_message(r);
+	r->magic = 0;
+	free(r);
+}
+
+static void run_waiting(struct ctl_env *env);
+
+/* It is on disk, or there is none to send. */
+static void finish(struct report *r)
+{
+	struct ctl_env *env = r->env;
+	report_done_fn *done = r->done;
+	void *arg = r->arg;
+	uint64_t ticket = r->ticket;
+	TAILQ_REMOVE(&reports_of(env)->active, r, link);
+	reports_of(env)->active_n--;
+	report_free(&r);
+	done(arg, ticket);
+	run_waiting(env);
+}
+
+/* Once more, later: a failure is not lost because its report could not be stored. */
+static void put_off(struct report *r, const struct err *err)
+{
+	struct reports *all = reports_of(r->env);
+	char id[MSGID_TEXT_LEN];
+	msgid_text(r->of, id);
+	if (log_limited("report.put-off"))
+		log_warn(id, "report.put-off", F_STR("error", err->msg));
+	clear_message(r);
+	TAILQ_REMOVE(&all->active, r, link);
+	all->active_n--;
+	TAILQ_INSERT_TAIL(&all->waiting, r, link);
+	if (!loop_timer_pending(all->again))
+		loop_timer_set(all->again, AGAIN_MS);
+}
+
+/* --- the report ------------------------------------------------------------------------------- */
+
+/* A status for replies without one (RFC 3463: X.0.0 is "other, undefined"). */
+static const char *status_of(const struct report_rcpt *r)
+{
+	if (r->enhanced[0] != '\0')
+		return r->enhanced;
+	if (r->outcome == OUTCOME_EXPIRED)
+		return "4.4.7";
+	return "5.0.0";
+}
+
+static struct str address_of(const struct message *m, unsigned n)
+{
+	for (unsigned i = 0; i < m->rcpts_n; i++)
+		if (m->rcpts[i].n == n)
+			return m->rcpts[i].address;
+	return STR("");
+}
+
+static bool compose(const struct report *r, const struct message *m, struct str original,
+		    struct buf *out)
+{
+	AUTO_FREE struct dsn_rcpt *rcpts = xcalloc(r->rcpts_n + 1, sizeof(*rcpts));
+	struct dsn d = { .relay = str_of(r->env->hostname),
+			 .message_id = str_of(r->message_id),
+			 .to = m->sender,
+			 .now_ms = loop_wall_ms(r->env->loop),
+			 .arrived_ms = m->received_ms,
+			 .rcpts = rcpts,
+			 .rcpts_n = r->rcpts_n,
+			 .original = original };
+	for (unsigned i = 0; i < r->rcpts_n; i++) {
+		const struct report_rcpt *f = &r->rcpts[i];
+		rcpts[i] = (struct dsn_rcpt){ .action = DSN_FAILED,
+					      .address = address_of(m, f->n),
+					      .status = str_of(status_of(f)),
+					      .code = f->code,
+					      .enhanced = str_of(f->enhanced),
+					      .diagnostic = str_of(f->reply),
+					      .remote = str_of(f->host),
+					      .at_ms = f->at_ms };
+	}
+	return dsn_compose(&d, out);
+}
+
+static void on_stored(void *arg, const struct err *err)
+{
+	struct report *r = OBJ(report, REPORT_MAGIC, arg);
+	char id[MSGID_TEXT_LEN], report_id[MSGID_TEXT_LEN];
+	if (err != NULL) {
+		put_off(r, err);
+		return;
+	}
+	msgid_text(r->of, id);
+	msgid_text(r->m.id, report_id);
+	log_info(id, "report.queued", F_STR("id", report_id), F_STR("to", r->sender),
+		 F_U64("recipients", r->rcpts_n));
+	sched_add(r->env->sched, &r->m);
+	finish(r);
+}
+
+static bool has_high_bytes(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if ((unsigned char)s.p[i] >= 0x80)
+			return true;
+	return false;
+}
+
+static char *subject_of(struct str content)
+{
+	struct header_facts facts;
+	struct buf decoded = BUF_INIT(HEADER_SUBJECT_MAX);
+	header_scan(content, &facts);
+	header_decode(facts.subject, &decoded);
+	return buf_take(&decoded);
+}
+
+/* The message that carries the report; its texts belong to r, its content to the queue. */
+static void fill_message(struct report *r, const struct message *of, struct buf *content)
+{
+	struct queue *q = r->env->queue;
+	int64_t now = loop_wall_ms(r->env->loop);
+	int64_t life =
+		of->expires_ms > of->received_ms ? of->expires_ms - of->received_ms : LIFETIME_MS;
+	r->subject = subject_of(buf_str(content));
+	r->to = (struct message_rcpt){ .n = 1,
+				       .domain = queue_name(q,
+							    address_text_domain(str_of(r->sender))),
+				       .address = str_of(r->sender) };
+	r->m = (struct message){ .id = r->m.id,
+				 .received_ms = now,
+				 .expires_ms = now + life,
+				 .sender = STR(""),
+				 .client = STR(""),
+				 .helo = STR(""),
+				 .msgid_header = str_of(r->message_id),
+				 .subject = str_of(r->subject),
+				 .credential = STR(""),
+				 .stream = queue_name(q, STR(STREAM)),
+				 .eight_bit = has_high_bytes(buf_str(content)),
+				 .size = content->n,
+				 .rcpts = &r->to,
+				 .rcpts_n = 1 };
+	r->m.content = buf_str(content);
+}
+
+static void store(struct report *r, const struct message *of)
+{
+	struct buf content = BUF_INIT(REPORT_MAX);
+	struct queue_new n;
+	char id[MSGID_TEXT_LEN];
+	r->m.id = queue_new_id(r->env->queue);
+	msgid_text(r->m.id, id);
+	r->sender = xstrndup(of->sender.p, of->sender.n);
+	r->message_id = xasprintf("<%s@%s>", id, r->env->hostname);
+	if (!compose(r, of, of->content.p != NULL ? of->content : STR(""), &content)) {
+		buf_done(&content); /* a header block of megabytes: without it then */
+		(void)compose(r, of, STR(""), &content);
+	}
+	fill_message(r, of, &content);
+	n.m = r->m;
+	n.content_take = buf_take(&content);
+	n.m.content.p = n.content_take;
+	r->m.content = (struct str){ NULL, 0 };
+	queue_accept(r->env->queue, &n, on_stored, r);
+}
+
+static void on_read(void *arg, const struct message *m, const struct err *err)
+{
+	struct report *r = OBJ(report, REPORT_MAGIC, arg);
+	if (m == NULL && err->code != ERR_UNKNOWN)
+		put_off(r, err);
+	else if (m == NULL || m->sender.n == 0)
+		finish(r); /* the null sender never gets one */
+	else
+		store(r, m);
+	if (m != NULL)
+		message_unref(&m);
+}
+
+static void activate(struct report *r)
+{
+	struct reports *all = reports_of(r->env);
+	TAILQ_INSERT_TAIL(&all->active, r, link);
+	all->active_n++;
+}
+
+static void run_waiting(struct ctl_env *env)
+{
+	struct reports *all = reports_of(env);
+	struct report *r;
+	while (all->active_n < REPORTS_ACTIVE && !loop_timer_pending(all->again) &&
+	       (r = TAILQ_FIRST(&all->waiting)) != NULL) {
+		TAILQ_REMOVE(&all->waiting, r, link);
+		activate(r);
+		queue_message_read(env->queue, r->of, true, on_read, r);
+	}
+}
+
+static void on_again(void *arg)
+{
+	run_waiting(((struct actions *)arg)->env);
+}
+
+/* --- from outside ----------------------------------------------------------------------------- */
+
+/* An attempt's reply begins with its codes; the report has them in places of their own. */
+static struct str words_of(const struct attempt *a)
+{
+	struct str text = str_of(a->reply);
+	char code[16];
+	(void)snprintf(code, sizeof(code), "%d", a->code);
+	if (a->code == 0 || !str_starts(text, str_of(code)))
+		return text;
+	text = str_trim(str_from(text.p + strlen(code), text.n - strlen(code)));
+	if (a->enhanced[0] != '\0' && str_starts(text, str_of(a->enhanced)))
+		text = str_from(text.p + strlen(a->enhanced), text.n - strlen(a->enhanced));
+	return str_trim(text);
+}
+
+static void copy_rcpt(const struct queue_result *f, struct report_rcpt *ret)
+{
+	const struct attempt *a = &f->attempt;
+	struct str words = words_of(a);
+	*ret = (struct report_rcpt){ .n = rid_n(f->rid),
+				     .outcome = a->outcome,
+				     .code = a->code,
+				     .reply = xstrndup(words.p, words.n),
+				     .host = xstrdup(a->host),
+				     .at_ms = a->at_ms };
+	(void)snprintf(ret->enhanced, sizeof(ret->enhanced), "%s", a->enhanced);
+}
+
+void report_start(struct ctl_env *env, struct msgid id, const struct message *m,
+		  const struct queue_result *results, unsigned n, report_done_fn *done, void *arg,
+		  uint64_t ticket)
+{
+	struct reports *all = reports_of(env);
+	struct report *r;
+	if (m != NULL && m->sender.n == 0) {
+		done(arg, ticket);
+		return;
+	}
+	r = xcalloc(1, sizeof(*r));
+	r->magic = REPORT_MAGIC;
+	r->env = env;
+	r->of = id;
+	r->done = done;
+	r->arg = arg;
+	r->ticket = ticket;
+	r->rcpts_n = n;
+	r->rcpts = xcalloc(n, sizeof(*r->rcpts));
+	for (unsigned i = 0; i < n; i++)
+		copy_rcpt(&results[i], &r->rcpts[i]);
+	if (m != NULL && m->content.p != NULL && all->active_n < REPORTS_ACTIVE &&
+	    !loop_timer_pending(all->again)) {
+		activate(r);
+		store(r, m);
+		return;
+	}
+	TAILQ_INSERT_TAIL(&all->waiting, r, link);
+	run_waiting(env);
+}
+
+static void on_failed_reported(void *arg, uint64_t ticket)
+{
+	struct ctl_env *env = arg;
+	sched_failed_recorded(env->sched, ticket);
+}
+
+void report_failed(struct ctl_env *env, const struct message *m, const struct queue_result *results,
+		   unsigned n, uint64_t ticket)
+{
+	report_start(env, rid_msgid(results[0].rid), m, results, n, on_failed_reported, env,
+		     ticket);
+}
+
+void reports_init(struct actions *a)
+{
+	TAILQ_INIT(&a->reports.waiting);
+	TAILQ_INIT(&a->reports.active);
+	a->reports.again = loop_timer_new(a->env->loop, "ctl.reports", on_again, a);
+}
+
+void reports_close(struct actions *a)
+{
+	struct report_list *lists[] = { &a->reports.waiting, &a->reports.active };
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+		struct report *r;
+		while ((r = TAILQ_FIRST(lists[i])) != NULL) {
+			TAILQ_REMOVE(lists[i], r, link);
+			report_free(&r);
+		}
+	}
+	loop_timer_free(&a->reports.again);
+}
