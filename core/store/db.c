@@ -91,8 +91,8 @@ int db_open(const char *path, enum db_mode mode, struct db **ret_db, struct err 
 {
 	static const char write_setup[] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
 					  "PRAGMA wal_autocheckpoint=0; PRAGMA secure_delete=OFF;"
-					  "PRAGMA cache_size=-65536; PRAGMA temp_store=MEMORY;";
-	static const char read_setup[] = "PRAGMA query_only=ON; PRAGMA cache_size=-16384;"
+					  "PRAGMA cache_size=-32768; PRAGMA temp_store=MEMORY;";
+	static const char read_setup[] = "PRAGMA query_only=ON; PRAGMA cache_size=-4096;"
 					 "PRAGMA temp_store=MEMORY;";
 	struct db *d = xcalloc(1, sizeof(*d));
 	d->path = xstrdup(path);
