@@ -130,8 +130,8 @@ size_t queue_accept_backlog(const struct queue *q);
  * Reads a message, with its content or only the envelope. From the cache it may be at hand:
  * message_cached() returns a new reference or NULL without asking the disk. ERR_UNKNOWN when there
  * is none, ERR_CORRUPT when its content is damaged. When a content was asked for that is not needed
- * any more, because every recipient is finished, that is ERR_UNKNOWN with the message: in both cases
- * m is given without content.
+ * any more, because every recipient is finished, that is ERR_UNKNOWN with the message: in both
+ * cases m is given without content.
  */
 typedef void queue_message_fn(void *arg, const struct message *m_take, const struct err *err);
 const struct message *queue_message_cached(struct queue *q, struct msgid id);
@@ -221,8 +221,8 @@ void queue_scan(struct queue *q, const struct queue_scan *scan, queue_scan_fn *f
 /*
  * The feed, newest first (or oldest first from `after_seq` on). of: only events of this message.
  * Terms on state, provider and hold as for queue_scan(). An event is kept as long as its message:
- * while it is queued, then keep_finished_ms and keep_finished_max, and QUEUE_FEED_MAX events at most
- * behind the one with which it ended.
+ * while it is queued, then keep_finished_ms and keep_finished_max, and QUEUE_FEED_MAX events at
+ * most behind the one with which it ended.
  */
 #define QUEUE_FEED_MAX 2000000
 struct queue_event_query {
@@ -251,7 +251,8 @@ struct queue_cause {
 };
 typedef void queue_causes_fn(void *arg, const struct queue_cause *rows, size_t n,
 			     const struct err *err);
-/* The filter cannot ask for state, provider or hold: counts cannot be corrected later. ERR_INVALID. */
+/* The filter cannot ask for state, provider or hold: counts cannot be corrected later. ERR_INVALID.
+ */
 void queue_causes(struct queue *q, const struct filter *filter, size_t limit, int64_t now_ms,
 		  queue_causes_fn *fn, void *arg);
 

@@ -49,6 +49,7 @@
 #define QUEUE_NAME_MAX 255
 #define QUEUE_DAMAGED_MAX 10000u
 #define QUEUE_COMPLETION_SLICE 64
+#define QUEUE_WAL_IDLE_PAGES 256u   /* 1 MiB: in a pause */
 #define QUEUE_WAL_SOFT_PAGES 4096u  /* 16 MiB: a checkpoint beside the writer */
 #define QUEUE_WAL_HARD_PAGES 32768u /* 128 MiB: one that stops it */
 #define QUEUE_READ_MS 5000	    /* a read's deadline */
@@ -297,7 +298,7 @@ void causes_rolled_back(struct causes *c);
 /* queue_tidy.c */
 int tidy_slice(struct writer *w, unsigned limit, bool *ret_more, struct err *err) MUST_CHECK;
 void tidy_idle(struct writer *w); /* sets tidy_at_ms */
-void tidy_checkpoint(struct writer *w);
+void tidy_checkpoint(struct writer *w, bool idle);
 int tidy_open(struct writer *w, const char *db_path, struct err *err) MUST_CHECK;
 void tidy_start(struct writer *w);
 void tidy_stop(struct writer *w);

@@ -1,4 +1,10 @@
-/* What is read at start, in the loop thread, before the writer's thread runs. */
+/*
+ * What is read at start, in the loop thread, before the writer's thread runs.
+ *
+ * A damaged page of the database is told and gone around: recipients are read from the front up to
+ * it, then from the back. What it held is lost to the queue, but not its contents: no segment file
+ * is written over until somebody has looked.
+ */
 #include "queue/queue_int.h"
 
 #include <stdlib.h>
@@ -10,15 +16,36 @@
 /* Steps a query over all its rows; fn reads the columns. */
 typedef void row_fn(struct queue *q, struct db_stmt *s, void *arg);
 
-static int each(struct queue *q, const char *sql, row_fn *fn, void *arg, struct err *err)
+static int each_in(struct queue *q, struct db *d, const char *sql, row_fn *fn, void *arg,
+		   struct err *err)
 {
 	struct db_stmt *s = NULL;
-	int got = db_prepare(q->writer.db, sql, &s, err);
+	int got = db_prepare(d, sql, &s, err);
 	if (got < 0)
 		return got;
 	while ((got = db_step(s, err)) > 0)
 		fn(q, s, arg);
 	db_finalize(&s);
+	return got;
+}
+
+static int each(struct queue *q, const char *sql, row_fn *fn, void *arg, struct err *err)
+{
+	return each_in(q, q->writer.db, sql, fn, arg, err);
+}
+
+/* The same for what can be done without: damage is told, and that is all. */
+static int each_if(struct queue *q, const char *what, const char *sql, row_fn *fn, void *arg,
+		   struct err *err)
+{
+	struct err damage = ERR_INIT;
+	int got = each(q, sql, fn, arg, &damage);
+	if (got == -ERR_CORRUPT) {
+		log_error(NULL, "queue.damaged", F_STR("what", what), F_STR("error", damage.msg));
+		return 0;
+	}
+	if (got < 0 && err != NULL)
+		*err = damage;
 	return got;
 }
 
@@ -79,7 +106,7 @@ static int drop_unsynced(struct queue *q, struct err *err)
 				  "  WHERE rid BETWEEN m.id << 13 AND m.id << 13 | 8191)"
 				  " WHERE e.seq > (SELECT synced_seq FROM meta) AND e.outcome = 1";
 	struct writer *w = &q->writer;
-	int got = each(q, sql, on_unsynced, NULL, err);
+	int got = each_if(q, "the last messages that came in", sql, on_unsynced, NULL, err);
 	if (got < 0)
 		return got;
 	if (w->orphans_n > 0)
@@ -113,10 +140,11 @@ int load_meta(struct queue *q, struct err *err)
 	if (got >= 0)
 		got = each(q, "SELECT id, text FROM names", on_name, NULL, err);
 	if (got >= 0)
-		got = each(q, "SELECT id, code, class, enhanced, text FROM causes", on_cause, NULL,
-			   err);
+		got = each_if(q, "causes", "SELECT id, code, class, enhanced, text FROM causes",
+			      on_cause, NULL, err);
 	if (got >= 0)
-		got = each(q, "SELECT max(id) FROM messages", on_number, &last, err);
+		got = each_if(q, "the last message", "SELECT max(id) FROM messages", on_number,
+			      &last, err);
 	if (got >= 0)
 		got = each(q, "SELECT max(id) FROM actions", on_number, &q->last_action, err);
 	if (last > q->writer.meta.last_id)
@@ -131,42 +159,103 @@ int load_meta(struct queue *q, struct err *err)
 struct load {
 	void (*fn)(void *arg, const struct queue_row *row);
 	void *arg;
-	struct msgid last;
+	struct rid last;
+	struct queue_row *back; /* rows from the back, to be given in their order */
+	size_t back_n;
+	size_t back_cap;
 };
+
+#define ROW_SELECT                                                                                 \
+	"SELECT rid, domain, stream, attempts, code, class, cause, next_ms, expires_ms,"           \
+	" segment, offset, length FROM rcpt"
+
+static void read_row(struct queue *q, struct db_stmt *s, struct msgid last, struct queue_row *ret)
+{
+	*ret = (struct queue_row){ .rid = { (uint64_t)db_int(s, 0) },
+				   .domain = (uint32_t)db_int(s, 1),
+				   .stream = (uint32_t)db_int(s, 2),
+				   .attempts = (uint16_t)db_int(s, 3),
+				   .code = (uint16_t)db_int(s, 4),
+				   .reply_class = (uint8_t)db_int(s, 5),
+				   .next_ms = db_int(s, 7),
+				   .expires_ms = db_int(s, 8) };
+	int64_t cause = db_int(s, 6);
+	if (cause != 0)
+		causes_count(&q->writer.causes, (uint32_t)cause);
+	if (msgid_eq(rid_msgid(ret->rid), last))
+		return;
+	struct segment_place at = { .segment = (uint32_t)db_int(s, 9),
+				    .offset = (uint64_t)db_int(s, 10),
+				    .length = (uint32_t)db_int(s, 11) };
+	segment_keep(q->writer.seg, &at);
+}
 
 static void on_rcpt(struct queue *q, struct db_stmt *s, void *arg)
 {
 	struct load *l = arg;
-	struct queue_row row = { .rid = { (uint64_t)db_int(s, 0) },
-				 .domain = (uint32_t)db_int(s, 1),
-				 .stream = (uint32_t)db_int(s, 2),
-				 .attempts = (uint16_t)db_int(s, 3),
-				 .code = (uint16_t)db_int(s, 4),
-				 .reply_class = (uint8_t)db_int(s, 5),
-				 .next_ms = db_int(s, 7),
-				 .expires_ms = db_int(s, 8) };
-	int64_t cause = db_int(s, 6);
-	if (cause != 0)
-		causes_count(&q->writer.causes, (uint32_t)cause);
-	if (!msgid_eq(rid_msgid(row.rid), l->last)) {
-		struct segment_place at = { .segment = (uint32_t)db_int(s, 9),
-					    .offset = (uint64_t)db_int(s, 10),
-					    .length = (uint32_t)db_int(s, 11) };
-		segment_keep(q->writer.seg, &at);
-		l->last = rid_msgid(row.rid);
-	}
+	struct queue_row row;
+	read_row(q, s, rid_msgid(l->last), &row);
+	l->last = row.rid;
 	l->fn(l->arg, &row);
+}
+
+static void on_rcpt_back(struct queue *q, struct db_stmt *s, void *arg)
+{
+	struct load *l = arg;
+	if (l->back_n == l->back_cap) {
+		l->back_cap = l->back_cap == 0 ? 1024 : 2 * l->back_cap;
+		l->back = xreallocarray(l->back, l->back_cap, sizeof(*l->back));
+	}
+	struct msgid last = { l->back_n > 0 ? rid_msgid(l->back[l->back_n - 1].rid).v : 0 };
+	read_row(q, s, last, &l->back[l->back_n++]);
+}
+
+/* The scan met a damaged page: whatever can be read behind it. */
+static int load_behind(struct queue *q, struct db *d, struct load *l, const struct err *damage,
+		       struct err *err)
+{
+	char from[RID_TEXT_LEN] = "the first", to[RID_TEXT_LEN] = "the last";
+	AUTO_FREE char *sql = xasprintf(ROW_SELECT " WHERE rid > %llu ORDER BY rid DESC",
+					(unsigned long long)l->last.v);
+	int got = each_in(q, d, sql, on_rcpt_back, l, err);
+	if (got < 0 && got != -ERR_CORRUPT)
+		return got;
+	if (l->last.v != 0)
+		rid_text(l->last, from);
+	if (l->back_n > 0)
+		rid_text(l->back[l->back_n - 1].rid, to);
+	log_error(NULL, "queue.damaged", F_STR("what", "recipients cannot be read"),
+		  F_STR("after", from), F_STR("before", to), F_STR("error", damage->msg));
+	for (size_t k = l->back_n; k > 0; k--)
+		l->fn(l->arg, &l->back[k - 1]);
+	segments_pin(q->writer.seg);
+	return 0;
+}
+
+/* On a connection of its own, whose cache goes with it. */
+static int load_rows(struct queue *q, struct load *l, struct err *err)
+{
+	struct db *d = NULL;
+	struct err damage = ERR_INIT;
+	int got = db_open(q->db_path, DB_READ, &d, err);
+	if (got < 0)
+		return got;
+	got = each_in(q, d, ROW_SELECT " ORDER BY rid", on_rcpt, l, &damage);
+	if (got == -ERR_CORRUPT)
+		got = load_behind(q, d, l, &damage, err);
+	else if (got < 0 && err != NULL)
+		*err = damage;
+	db_close(&d);
+	return got;
 }
 
 int queue_load(struct queue *q, void (*fn)(void *arg, const struct queue_row *row), void *arg,
 	       struct err *err)
 {
-	static const char sql[] = "SELECT rid, domain, stream, attempts, code, class, cause,"
-				  " next_ms, expires_ms, segment, offset, length FROM rcpt"
-				  " ORDER BY rid";
 	struct load l = { .fn = fn, .arg = arg };
 	ASSERT(!q->loaded);
-	int got = each(q, sql, on_rcpt, &l, err);
+	int got = load_rows(q, &l, err);
+	free(l.back);
 	if (got < 0)
 		return got;
 	segments_ready(q->writer.seg);

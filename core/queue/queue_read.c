@@ -511,9 +511,17 @@ static int work_entries(struct read_job *base, struct err *err)
 	struct entries_job *j = (struct entries_job *)base;
 	j->rows = xcalloc(j->rids_n + 1, sizeof(*j->rows));
 	for (size_t k = 0; k < j->rids_n; k++) {
-		int got = read_entry(base->reader, j->rids[k], &j->texts, &j->rows[j->n], err);
-		if (got < 0)
+		struct err one = ERR_INIT;
+		int got = read_entry(base->reader, j->rids[k], &j->texts, &j->rows[j->n], &one);
+		if (got == -ERR_CORRUPT && log_limited("queue.damaged-row")) {
+			char id[RID_TEXT_LEN];
+			rid_text(j->rids[k], id);
+			log_error(id, "queue.damaged-row", F_STR("error", one.msg));
+		}
+		if (got < 0 && got != -ERR_CORRUPT) { /* the others can be shown */
+			*err = one;
 			return got;
+		}
 		j->n += got > 0;
 	}
 	return 0;

@@ -243,7 +243,7 @@ void tidy_idle(struct writer *w)
 	if (tidy_segments(w, now))
 		more = true;
 	w->tidy_at_ms = more ? now : now + (w->full ? QUEUE_RETRY_MS : QUEUE_TIDY_MS);
-	tidy_checkpoint(w);
+	tidy_checkpoint(w, true);
 }
 
 /* --- checkpoints ------------------------------------------------------------------------------ */
@@ -268,12 +268,14 @@ static void *check_main(void *arg)
 	return NULL;
 }
 
-void tidy_checkpoint(struct writer *w)
+/* Once it is all copied and nobody reads it, the WAL begins anew with the next commit: that comes
+ * about in a pause only. */
+void tidy_checkpoint(struct writer *w, bool idle)
 {
 	unsigned pages = db_wal_pages(w->db);
 	if (pages < w->check_pages)
-		w->check_pages = 0; /* the WAL began anew */
-	if (pages - w->check_pages < QUEUE_WAL_SOFT_PAGES)
+		w->check_pages = 0; /* it began anew */
+	if (pages - w->check_pages < (idle ? QUEUE_WAL_IDLE_PAGES : QUEUE_WAL_SOFT_PAGES))
 		return;
 	w->check_pages = pages;
 	if (pages >= QUEUE_WAL_HARD_PAGES) {

@@ -315,8 +315,9 @@ static void commit_singly(struct writer *w, struct batch *b, struct items *done)
 			}
 			if (got >= 0)
 				continue;
-			log_error(NULL, "queue.write", F_I64("kind", it->kind),
-				  F_STR("error", err.msg));
+			if (log_limited("queue.write"))
+				log_error(NULL, "queue.write", F_I64("kind", it->kind),
+					  F_STR("error", err.msg));
 			refuse(to[k], &err, done);
 		}
 	}
@@ -385,7 +386,7 @@ static void run_batch(struct writer *w, struct batch *b)
 	if (got == -ERR_NOSPC)
 		set_full(w, &err, loop_clock_mono_ms() + FULL_AGAIN_MS);
 	queue_complete(w->q, &done);
-	tidy_checkpoint(w);
+	tidy_checkpoint(w, false);
 }
 
 /* --- the thread ------------------------------------------------------------------------------- */

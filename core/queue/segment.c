@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/crc32c.h"
@@ -183,6 +184,15 @@ void segments_ready(struct segments *s)
 	(void)pthread_mutex_unlock(&s->lock);
 }
 
+void segments_pin(struct segments *s)
+{
+	(void)pthread_mutex_lock(&s->lock);
+	for (uint32_t k = 1; k < s->n; k++)
+		if (s->files[k].use == USE_LIVE)
+			s->files[k].count++; /* never comes down to nothing */
+	(void)pthread_mutex_unlock(&s->lock);
+}
+
 /* --- writing ---------------------------------------------------------------------------------- */
 
 /* A number that no file has: not that of one that is still being read. Locked. */
@@ -237,18 +247,24 @@ static int next_file(struct segments *s, uint64_t need, struct err *err)
 	return 0;
 }
 
-static int write_all(int fd, const void *p, size_t n, uint64_t at, struct err *err)
+static int write_all(int fd, struct iovec *v, int n, uint64_t at, struct err *err)
 {
-	const char *c = p;
 	while (n > 0) {
-		ssize_t got = pwrite(fd, c, n, (off_t)at);
+		ssize_t got = v->iov_len == 0 ? 0 : pwritev(fd, v, n, (off_t)at);
 		if (got < 0 && errno == EINTR)
 			continue;
-		if (got <= 0)
+		if (got < 0 || (got == 0 && v->iov_len > 0))
 			return err_sys(err, got < 0 ? errno : EIO, "writing a segment");
-		c += got;
-		n -= (size_t)got;
 		at += (uint64_t)got;
+		while (n > 0 && (size_t)got >= v->iov_len) {
+			got -= (ssize_t)v->iov_len;
+			v++;
+			n--;
+		}
+		if (n > 0) {
+			v->iov_base = (char *)v->iov_base + got;
+			v->iov_len -= (size_t)got;
+		}
 	}
 	return 0;
 }
@@ -277,11 +293,10 @@ int segments_append(struct segments *s, struct msgid id, struct str envelope, st
 	uint32_t crc = crc32c(0, (const char *)&h + 8, sizeof(h) - 8);
 	crc = crc32c(crc, envelope.p, envelope.n);
 	h.crc = htole32(crc32c(crc, content.p, content.n));
-	got = write_all(fd, &h, sizeof(h), at, err);
-	if (got >= 0)
-		got = write_all(fd, envelope.p, envelope.n, at + sizeof(h), err);
-	if (got >= 0)
-		got = write_all(fd, content.p, content.n, at + sizeof(h) + envelope.n, err);
+	struct iovec v[] = { { &h, sizeof(h) },
+			     { (void *)(uintptr_t)envelope.p, envelope.n },
+			     { (void *)(uintptr_t)content.p, content.n } };
+	got = write_all(fd, v, ARRAY_LEN(v), at, err);
 
 	(void)pthread_mutex_lock(&s->lock);
 	struct file *f = &s->files[number];

@@ -43,6 +43,9 @@ struct segment_place {
 int segments_open(const char *dir, struct segments **ret_segments, struct err *err) MUST_CHECK;
 /* Everything that is kept has been named: files without contents go to the pool. */
 void segments_ready(struct segments *s);
+/* Before that: something may be in them that cannot be named. All files there are stay as they are.
+ */
+void segments_pin(struct segments *s);
 void segments_close(struct segments **sp);
 
 /* Writes a frame; it is durable only after a sync that began behind this call. */

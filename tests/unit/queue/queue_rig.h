@@ -20,19 +20,6 @@
 #include "queue/queue.h"
 
 #define RIG_WAIT_MS 30000
-
-/* STUB */
-__attribute__((weak)) size_t reply_text_normalise(struct str text, char ret[static 201]);
-size_t reply_text_normalise(struct str text, char ret[static 201])
-{
-	size_t n = 0;
-	for (size_t k = 0; k < text.n && n < 200; k++)
-		if (text.p[k] < '0' || text.p[k] > '9')
-			ret[n++] = text.p[k] == '\n' ? ' ' : text.p[k];
-	ret[n] = '\0';
-	return n;
-}
-/* STUB */
 #define RIG_UNUSED __attribute__((__unused__)) static
 
 static struct rig {
