@@ -8,7 +8,9 @@
 #include "base/fmt.h"
 #include "base/mem.h"
 
-#define GAP 2	      /* between columns */
+#define GAP 2	     /* between columns */
+#define LONG_COLS 40 /* text of this width and more is useful in less, too */
+#define LONG_MIN_COLS 20
 #define TEXT_MIN 8    /* text columns are not made narrower */
 #define TITLE_COLS 12 /* of columns_put_fields() */
 #define LONG_MS 10000
@@ -206,8 +208,9 @@ static void fit(struct columns *c, int room)
 	for (size_t i = 0; i < c->n; i++) {
 		struct column *col = &c->all[i];
 		int title = (int)strlen(title_of(c, col));
-		int wanted = col->f->width > title ? col->f->width : title;
+		int wanted = col->f->width >= LONG_COLS ? LONG_MIN_COLS : col->f->width;
 
+		wanted = wanted > title ? wanted : title;
 		/* numbers and times are useless when cut */
 		col->width = col->f->kind == FK_TEXT && col->need > wanted ? wanted : col->need;
 	}

@@ -142,6 +142,26 @@ static void put_machine(const struct out *o, struct buf *b, const json_t *status
 	}
 }
 
+/* Since when, and what the other side says. */
+static void put_evidence(const struct out *o, struct buf *b, const json_t *row)
+{
+	AUTO_BUF line = BUF_INIT(OUT_MAX);
+	char since[COLUMNS_SCRATCH];
+
+	if (!cli_has(row, "since_at"))
+		return;
+	(void)buf_puts(&line, "since ");
+	(void)buf_put_str(&line, columns_time(json_get_str(row, "since_at"), since));
+	if (cli_has(row, "last_reply"))
+		(void)buf_printf(&line, ": %s", json_get_str(row, "last_reply"));
+	(void)buf_puts(b, "  ");
+	if (o->width > 0)
+		(void)out_fit(o, b, buf_str(&line), o->width - 2);
+	else
+		out_clean(o, b, buf_str(&line));
+	(void)buf_putc(b, '\n');
+}
+
 static void put_attention(const struct out *o, struct buf *b, const json_t *rows)
 {
 	struct columns *columns;
@@ -152,11 +172,16 @@ static void put_attention(const struct out *o, struct buf *b, const json_t *rows
 		return;
 	columns = columns_new(&(struct columns_options){ .out = o,
 							 .entity = "queue",
-							 .skip = " active next_attempt_s " },
+							 .skip = " active next_attempt_s "
+								 "last_reply " },
 			      rows);
 	(void)buf_puts(b, "\nWhat needs attention first:\n");
 	columns_put_head(columns, b);
-	json_array_foreach(rows, i, row) columns_put_row(columns, b, row);
+	json_array_foreach(rows, i, row)
+	{
+		columns_put_row(columns, b, row);
+		put_evidence(o, b, row);
+	}
 	columns_free(&columns);
 }
 
