@@ -16,6 +16,7 @@
 #include "base/fmt.h"
 #include "base/mem.h"
 #include "base/obj.h"
+#include "net/netaddr.h"
 
 enum kind {
 	KIND_TEXT,
@@ -24,6 +25,8 @@ enum kind {
 	KIND_SIZE,
 	KIND_MODE,
 	KIND_LIST,
+	KIND_ADDR,
+	KIND_ADDRS,
 	KIND_TLS,
 	KIND_AUTH
 };
@@ -105,6 +108,16 @@ static int wrong(cfg_t *cfg, const char *fmt, ...)
 	return -1;
 }
 
+static bool is_list(const struct option_def *o)
+{
+	return o->kind == KIND_LIST || o->kind == KIND_ADDRS;
+}
+
+static bool is_text(const struct option_def *o)
+{
+	return o->kind == KIND_TEXT || o->kind == KIND_ADDR;
+}
+
 static const struct option_def *option_find(const char *section, const char *key)
 {
 	for (size_t k = 0; k < ARRAY_LEN(option_defs); k++)
@@ -184,10 +197,18 @@ static bool value_parse(const struct option_def *o, const char *text, int64_t *r
 	int64_t v = 0;
 	bool ok = true;
 	char *end = NULL;
+	struct netaddr at;
+	struct err err = ERR_INIT;
 	switch (o->kind) {
 	case KIND_TEXT:
 	case KIND_LIST:
 		return true;
+	case KIND_ADDR:
+	case KIND_ADDRS:
+		if (netaddr_parse(str_of(text), &at, &err) >= 0)
+			return true;
+		(void)snprintf(why, why_n, "%.190s", err.msg);
+		return false;
 	case KIND_NUMBER:
 		ok = str_u64(str_of(text), INT64_MAX, &u);
 		v = (int64_t)u;
@@ -234,12 +255,11 @@ static int on_value(cfg_t *cfg, cfg_opt_t *opt)
 {
 	const struct option_def *o = option_find(section_of(cfg), opt->name);
 	ASSERT(o != NULL);
-	if (o->kind == KIND_LIST)
-		return cfg_opt_size(opt) <= CONF_LIST_MAX
-			       ? 0
-			       : wrong(cfg, "%s has more than %d values", o->key, CONF_LIST_MAX);
-	const char *text = cfg_opt_getstr(opt);
-	char why[120] = "";
+	unsigned n = cfg_opt_size(opt);
+	if (n > CONF_LIST_MAX)
+		return wrong(cfg, "%s has more than %d values", o->key, CONF_LIST_MAX);
+	const char *text = cfg_opt_getnstr(opt, n > 0 ? n - 1 : 0);
+	char why[200] = "";
 	int64_t v;
 	if (text != NULL && value_parse(o, text, &v, why, sizeof(why)))
 		return 0;
@@ -255,7 +275,7 @@ static void take_values(cfg_t *cfg, const char *section, struct fields *at, size
 		if (strcmp(o->section, section) != 0)
 			continue;
 		void *to = (char *)at + (o->offset - base);
-		if (o->kind == KIND_LIST) {
+		if (is_list(o)) {
 			struct conf_list *list = to;
 			list->n = cfg_size(cfg, o->key);
 			list->v = xcalloc(list->n + 1, sizeof(char *));
@@ -264,8 +284,8 @@ static void take_values(cfg_t *cfg, const char *section, struct fields *at, size
 			continue;
 		}
 		const char *text = cfg_getstr(cfg, o->key);
-		char why[120];
-		if (o->kind == KIND_TEXT)
+		char why[200];
+		if (is_text(o))
 			*(char **)to = text != NULL ? xstrdup(text) : NULL;
 		else
 			ASSERT(text != NULL && value_parse(o, text, to, why, sizeof(why)));
@@ -347,7 +367,7 @@ static void tables_make(struct tables *t)
 			ASSERT(n < KEYS_MAX);
 			cfg_opt_t text = CFG_STR(o->key, o->initial, CFGF_NONE);
 			cfg_opt_t list = CFG_STR_LIST(o->key, NULL, CFGF_NONE);
-			t->keys[s][n] = o->kind == KIND_LIST ? list : text;
+			t->keys[s][n] = is_list(o) ? list : text;
 			t->keys[s][n++].validcb = on_value;
 		}
 		for (size_t k = 1; s == 0 && k < ARRAY_LEN(sections); k++) {
@@ -435,9 +455,9 @@ static void values_free(const char *section, struct fields *at, size_t base)
 			    ? strcmp(o->section, section) != 0
 			    : strcmp(o->section, "listen") == 0 || strcmp(o->section, "role") == 0)
 			continue;
-		if (o->kind == KIND_LIST)
+		if (is_list(o))
 			list_done(to);
-		else if (o->kind == KIND_TEXT)
+		else if (is_text(o))
 			free(*(char **)to);
 	}
 }
@@ -476,7 +496,7 @@ static void put_quoted(struct buf *out, const char *text)
 
 static void put_value(struct buf *out, const struct option_def *o, const void *from)
 {
-	if (o->kind == KIND_LIST) {
+	if (is_list(o)) {
 		const struct conf_list *l = from;
 		(void)buf_puts(out, "{");
 		for (size_t k = 0; k < l->n; k++) {
@@ -486,7 +506,7 @@ static void put_value(struct buf *out, const struct option_def *o, const void *f
 		(void)buf_puts(out, "}");
 		return;
 	}
-	if (o->kind == KIND_TEXT) {
+	if (is_text(o)) {
 		put_quoted(out, *(char *const *)from);
 		return;
 	}
@@ -516,7 +536,7 @@ static void put_section(struct buf *out, const char *section, const char *title,
 			continue;
 		const void *from = (const char *)at + (o->offset - base);
 		(void)buf_printf(out, "%s# %s\n%s", indent, o->help, indent);
-		if (o->kind == KIND_TEXT && *(char *const *)from == NULL) {
+		if (is_text(o) && *(char *const *)from == NULL) {
 			(void)buf_printf(out, "# %s =\n", o->key);
 			continue;
 		}
