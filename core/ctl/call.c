@@ -121,17 +121,56 @@ void ctl_call_free(struct ctl_call **cp)
 	free(call);
 }
 
+static void run(struct ctl_conn *conn, struct ctl_call *call)
+{
+	call->waits = (call->method->flags & MF_LIST) != 0 && conn->lists >= CTL_LISTS_MAX;
+	if (call->waits)
+		return;
+	conn->lists += (call->method->flags & MF_LIST) != 0;
+	call->runs = true;
+	conn->ctl->services->handlers[call->method - method_defs](call);
+}
+
+/* The call that waits longest, when there is room for one. */
+static void run_waiting(struct ctl_conn *conn)
+{
+	struct ctl_call *call, *first = NULL;
+
+	if (conn->lists >= CTL_LISTS_MAX)
+		return;
+	LIST_FOREACH (call, &conn->ctl->calls, link)
+		if (call->waits && call->conn == conn->id)
+			first = call; /* new ones stand in front */
+	if (first != NULL)
+		run(conn, first);
+}
+
+void ctl_calls_drop(struct ctl_conn *conn)
+{
+	struct ctl_call *call, *next;
+
+	for (call = LIST_FIRST(&conn->ctl->calls); call != NULL; call = next) {
+		next = LIST_NEXT(call, link);
+		if (call->waits && call->conn == conn->id)
+			ctl_call_free(&call);
+	}
+}
+
 static void finish(struct ctl_call *call, struct str line)
 {
 	struct ctl_conn *conn = ctl_conn_find(call->ctl, call->conn);
+	bool list = call->runs && (call->method->flags & MF_LIST) != 0;
 
-	if (conn != NULL) {
-		conn->calls--;
-		ctl_send(conn, line);
-		if (conn->ended && conn->calls == 0)
-			stream_close(conn->stream, 0);
-	}
 	ctl_call_free(&call);
+	if (conn == NULL)
+		return;
+	conn->calls--;
+	conn->lists -= list;
+	ctl_send(conn, line);
+	if (conn->ended && conn->calls == 0)
+		stream_close(conn->stream, 0);
+	else
+		run_waiting(conn);
 }
 
 /* What was it done to: what the handler said, else the first parameter that must be there. */
@@ -360,7 +399,7 @@ static void dispatch(struct ctl_conn *conn, struct proto_msg *msg)
 		return;
 	}
 	if (!answered_before(call))
-		conn->ctl->services->handlers[call->method - method_defs](call);
+		run(conn, call);
 }
 
 static void garbage(struct ctl_conn *conn, uint64_t id, const struct err *err)

@@ -130,6 +130,7 @@ static void conn_free(struct ctl_conn **connp)
 	*connp = NULL;
 	ctl_subs_drop(conn);
 	LIST_REMOVE(conn, link);
+	ctl_calls_drop(conn);
 	stream_free(&conn->stream);
 	c->conns_n--;
 	if (c->listener != NULL)

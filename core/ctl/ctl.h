@@ -34,6 +34,8 @@
 #define CTL_CONNS_MAX 256 /* of all; then accepting waits */
 /* Calls of one account, also of connections that have gone. */
 #define CTL_CALLS_UID (4 * PROTO_CALLS_MAX)
+/* List calls of one connection at work at the same time; the others wait. A page is large. */
+#define CTL_LISTS_MAX 4
 #define CTL_OUT_MAX ((size_t)8 * 1024 * 1024) /* answers waiting to be read */
 #define CTL_OUT_HIGH ((size_t)1024 * 1024)    /* above, no further request is read */
 #define CTL_PUSH_HIGH ((size_t)256 * 1024)    /* above, pushes are dropped */

@@ -27,6 +27,7 @@ struct ctl_conn {
 	struct stream *stream;
 	struct ctl_caller who;
 	unsigned calls;
+	unsigned lists; /* of them, list calls that their handlers have */
 	unsigned garbage;
 	unsigned subs_n;
 	bool ended;   /* sends no more: closed after the last answer */
@@ -45,6 +46,8 @@ struct ctl_call {
 	struct ctl_caller who;
 	const char *request;	 /* of changes; borrowed from msg */
 	struct ctl_call *leader; /* the same request is under way: gets its answer */
+	bool runs;		 /* a handler has it, or had it */
+	bool waits;		 /* for another list call of its connection to end */
 	struct filter *filter;
 	struct target target;
 	struct msgid msgid;
@@ -81,6 +84,8 @@ void ctl_send_error(struct ctl_conn *conn, uint64_t id, const struct err *err);
 /* One line from the peer, without its end. */
 void ctl_take_line(struct ctl_conn *conn, struct str line);
 void ctl_call_free(struct ctl_call **cp);
+/* The connection goes: frees its calls that no handler has. */
+void ctl_calls_drop(struct ctl_conn *conn);
 
 void ctl_subs_drop(struct ctl_conn *conn);
 void ctl_subs_done(struct ctl *c);

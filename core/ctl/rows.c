@@ -223,7 +223,7 @@ json_t *env_message_json(const struct ctl_env *env, const struct queue_entry *e)
 	set(o, "stream", json_text(name_of(env, e->stream)));
 	set(o, "size", json_integer((json_int_t)e->size));
 	set(o, "age_s", env_age(env, e->received_ms));
-	set(o, "attempts", json_integer(e->attempts));
+	set(o, "attempts", json_integer(known ? v.attempts : e->attempts));
 	set(o, "next_attempt_s", next_attempt(env, e, known ? &v : NULL));
 	set(o, "last_code", json_integer(e->code));
 	set(o, "last_enhanced", json_text_or_null(str_of(e->enhanced)));

@@ -27,7 +27,9 @@ struct world {
 	struct ctl *ctl;
 	struct ctl_call *kept; /* by queue.hold */
 	unsigned holds;
-	unsigned holds_row; /* of the topic queue */
+	unsigned lists;
+	struct ctl_call *list[16]; /* by event.list */
+	unsigned holds_row;	   /* of the topic queue */
 	unsigned generation;
 	unsigned big; /* bytes of status.get's answer */
 	bool remembers;
@@ -44,6 +46,13 @@ static void h_hold(struct ctl_call *call)
 
 	w->holds++;
 	w->kept = call;
+}
+
+static void h_list(struct ctl_call *call)
+{
+	struct world *w = ctl_env(call);
+
+	w->list[w->lists++] = call;
 }
 
 static void h_status(struct ctl_call *call)
@@ -72,6 +81,7 @@ static ctl_handler_fn *const handlers[M__COUNT] = {
 	[M_MESSAGE_LIST] = h_echo,     [M_MESSAGE_GET] = h_echo,
 	[M_SUB_OPEN] = ctl_sub_open,   [M_SUB_CHANGE] = ctl_sub_change,
 	[M_SUB_CLOSE] = ctl_sub_close, [M_ALLOW_ADD] = h_echo,
+	[M_EVENT_LIST] = h_list,
 };
 
 static json_t *replay(void *env, const struct ctl_caller *who, const char *request)
@@ -371,6 +381,31 @@ static void test_calls_max(void **state)
 	expect(&c, 100, "result", "now_at");
 	gone(&c);
 	done(&w);
+}
+
+/* A page is large: few are made at a time for one connection, the others wait in their order. */
+static void test_lists_wait_for_each_other(void **state)
+{
+	struct world w;
+	struct err err = ERR_INIT;
+	struct client c;
+
+	(void)state;
+	setup(&w, NULL, &err, 0);
+	c = login(&w, &operator_);
+	for (int i = 1; i <= CTL_LISTS_MAX + 3; i++)
+		call(&c, i, "event.list", "{}");
+	assert_int_equal(w.lists, CTL_LISTS_MAX);
+	call(&c, 99, "ping", "{}");
+	expect(&c, 99, "result", "now_at");
+	ctl_reply(w.list[1], json_object());
+	expect(&c, 2, "result", "");
+	assert_int_equal(w.lists, CTL_LISTS_MAX + 1);
+	ctl_reply(w.list[CTL_LISTS_MAX], json_object());
+	expect(&c, CTL_LISTS_MAX + 1, "result", "");
+	assert_int_equal(w.lists, CTL_LISTS_MAX + 2);
+	gone(&c);
+	done(&w); /* frees those at work and the one that waits */
 }
 
 static void test_garbage(void **state)
@@ -743,6 +778,7 @@ int main(void)
 		cmocka_unit_test(test_dispatch),
 		cmocka_unit_test(test_repeated_request),
 		cmocka_unit_test(test_calls_max),
+		cmocka_unit_test(test_lists_wait_for_each_other),
 		cmocka_unit_test(test_garbage),
 		cmocka_unit_test(test_long_line),
 		cmocka_unit_test(test_never_reads),
