@@ -1,0 +1,388 @@
+/*
+ * Start: sockets (as root), then the queue (as the account that stays), then rules, and mail only
+ * when all of it stands. The end: no new mail, sessions finish what they are in, then the parts go
+ * in the reverse order, the queue last, which writes what is under way.
+ */
+#include "app/relayd_int.h"
+
+#include <grp.h>
+#include <ifaddrs.h>
+#include <netinet/in.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/obj.h"
+#include "loop/loop.h"
+
+#define WORKERS 4
+#define IN_GRACE_MS 3000
+#define OUT_GRACE_MS 5000
+#define END_MS 15000 /* then it ends with whatever is left */
+#define STREAM "default"
+
+/* --- roles ------------------------------------------------------------------------------------ */
+
+static int read_users(const struct conf_list *names, const char *role, struct ctl_role_rule *ret,
+		      struct err *err)
+{
+	uid_t *uids = xcalloc(names->n + 1, sizeof(*uids));
+
+	ret->uids = uids;
+	for (size_t i = 0; i < names->n; i++) {
+		const struct passwd *pw = getpwnam(names->v[i]);
+
+		if (pw == NULL)
+			return err_set(err, ERR_CONFIG, "role %s: there is no account %s", role,
+				       names->v[i]);
+		uids[ret->uids_n++] = pw->pw_uid;
+	}
+	return 0;
+}
+
+static int read_groups(const struct conf_list *names, const char *role, struct ctl_role_rule *ret,
+		       struct err *err)
+{
+	gid_t *gids = xcalloc(names->n + 1, sizeof(*gids));
+
+	ret->gids = gids;
+	for (size_t i = 0; i < names->n; i++) {
+		const struct group *gr = getgrnam(names->v[i]);
+
+		if (gr == NULL)
+			return err_set(err, ERR_CONFIG, "role %s: there is no group %s", role,
+				       names->v[i]);
+		gids[ret->gids_n++] = gr->gr_gid;
+	}
+	return 0;
+}
+
+static int read_roles(struct relayd *r, struct err *err)
+{
+	static const enum access of[CONF_ROLE__COUNT] = {
+		[CONF_VIEWER] = ACCESS_VIEWER,
+		[CONF_OPERATOR] = ACCESS_OPERATOR,
+		[CONF_ADMIN] = ACCESS_ADMIN,
+	};
+	int rc = 0;
+
+	for (int k = 0; rc == 0 && k < CONF_ROLE__COUNT; k++) {
+		const char *name = access_name(of[k]);
+
+		rc = read_users(&r->conf->roles[k].users, name, &r->roles[of[k]], err);
+		if (rc == 0)
+			rc = read_groups(&r->conf->roles[k].groups, name, &r->roles[of[k]], err);
+	}
+	return rc;
+}
+
+static int open_control(struct relayd *r, struct err *err)
+{
+	struct ctl_config cfg = {
+		.path = r->conf->control_socket,
+		.mode = (mode_t)r->conf->control_mode,
+		.group = (gid_t)-1,
+		.relay = r->conf->hostname,
+		.version = WEIR_VERSION,
+	};
+	int rc = read_roles(r, err);
+
+	if (rc < 0)
+		return rc;
+	for (int k = 0; k < ACCESS__COUNT; k++)
+		cfg.roles[k] = &r->roles[k];
+	if (r->conf->control_group != NULL) {
+		const struct group *gr = getgrnam(r->conf->control_group);
+
+		if (gr == NULL)
+			return err_set(err, ERR_CONFIG,
+				       "control: there is no group %s; `group` names one that is",
+				       r->conf->control_group);
+		cfg.group = gr->gr_gid;
+	}
+	return ctl_new(r->env.loop, &cfg, &ctl_services, &r->env, &r->env.ctl, err);
+}
+
+/* --- mail in ---------------------------------------------------------------------------------- */
+
+static void own_add(struct relayd *r, const struct ipaddr *a)
+{
+	if (r->own_n < RELAYD_OWN_MAX)
+		r->own[r->own_n++] = *a;
+}
+
+static bool is_wildcard(const struct ipaddr *a)
+{
+	struct ipaddr v4, v6;
+
+	return (ipaddr_parse(STR("0.0.0.0"), &v4) && ipaddr_eq(a, &v4)) ||
+	       (ipaddr_parse(STR("::"), &v6) && ipaddr_eq(a, &v6));
+}
+
+/* A mail exchanger where we listen ourselves would be a loop. */
+static void note_own(struct relayd *r, const struct netaddr *at)
+{
+	struct ifaddrs *all = NULL;
+
+	if (at->port != r->conf->delivery_port)
+		return;
+	if (!is_wildcard(&at->ip)) {
+		own_add(r, &at->ip);
+		return;
+	}
+	if (getifaddrs(&all) != 0)
+		return;
+	for (const struct ifaddrs *i = all; i != NULL; i = i->ifa_next) {
+		struct sockaddr_storage ss = { .ss_family = AF_UNSPEC };
+		struct netaddr a;
+
+		if (i->ifa_addr == NULL ||
+		    (i->ifa_addr->sa_family != AF_INET && i->ifa_addr->sa_family != AF_INET6))
+			continue;
+		memcpy(&ss, i->ifa_addr,
+		       i->ifa_addr->sa_family == AF_INET ? sizeof(struct sockaddr_in)
+							 : sizeof(struct sockaddr_in6));
+		if (netaddr_from_sockaddr(&ss, &a))
+			own_add(r, &a.ip);
+	}
+	freeifaddrs(all);
+}
+
+static int open_listeners(struct relayd *r, struct err *err)
+{
+	const struct conf *c = r->conf;
+	int rc = 0;
+
+	r->env.smtpin = smtpin_new(
+		r->env.loop,
+		&(struct smtpin_config){ .hostname = c->hostname,
+					 .size_max = (size_t)c->message_size,
+					 .memory_max = (size_t)c->memory,
+					 .rcpts_max = (unsigned)c->recipients,
+					 .connections_max = (unsigned)c->connections,
+					 .per_client_max = (unsigned)c->connections_per_client },
+		&wire_smtpin_ops, r);
+	for (size_t i = 0; rc == 0 && i < c->listen_n; i++) {
+		struct netaddr at;
+
+		rc = netaddr_parse(str_of(c->listen[i].address), &at, err);
+		if (rc == 0)
+			rc = smtpin_listen(r->env.smtpin, &at, NULL, err);
+		if (rc < 0) {
+			(void)err_prefix(err, "listen %s", c->listen[i].name);
+			return -err->code;
+		}
+		note_own(r, &at);
+	}
+	return rc;
+}
+
+int relayd_new(const struct conf *conf, struct relayd **ret_relayd, struct err *err)
+{
+	struct relayd *r = xcalloc(1, sizeof(*r));
+	int rc;
+
+	r->magic = RELAYD_MAGIC;
+	r->conf = conf;
+	r->env.loop = loop_new();
+	r->env.hostname = conf->hostname;
+	r->env.started_ms = loop_wall_ms(r->env.loop);
+	r->env.undo_window_ms = conf->undo_window_s * 1000;
+	r->env.bounce_grace_ms = conf->bounce_grace_s * 1000;
+	r->env.holds = holds_new();
+	r->env.routes = routes_new();
+	r->env.allow = allow_new();
+	loop_workers(r->env.loop, WORKERS);
+	rc = classify_load(NULL, &r->env.rules, err);
+	if (rc >= 0)
+		rc = open_control(r, err);
+	if (rc >= 0)
+		rc = open_listeners(r, err);
+	if (rc < 0)
+		relayd_free(&r);
+	else
+		*ret_relayd = r;
+	return rc;
+}
+
+/* --- the queue, and what stands on it --------------------------------------------------------- */
+
+static int open_queue(struct relayd *r, struct err *err)
+{
+	const struct conf *c = r->conf;
+	int rc = queue_open(r->env.loop,
+			    &(struct queue_config){
+				    .dir = c->state_dir,
+				    .cache_bytes = (size_t)c->cache_bytes,
+				    .keep_finished_ms = c->keep_finished_s * 1000,
+				    .keep_finished_max = (uint64_t)c->keep_finished_max,
+				    .relay = c->hostname,
+			    },
+			    &wire_queue_ops, r, &r->env.queue, err);
+	if (rc < 0)
+		return rc;
+	r->stream = queue_name(r->env.queue, STR(STREAM));
+	queue_watch(r->env.queue, wire_event, r);
+	return 0;
+}
+
+static int open_resolver(struct relayd *r, struct err *err)
+{
+	return resolver_new(r->env.loop,
+			    &(struct resolver_config){
+				    .hostname = r->conf->hostname,
+				    .servers = (const char *const *)r->conf->dns_servers.v,
+				    .servers_n = r->conf->dns_servers.n,
+				    .mx_port = (uint16_t)r->conf->delivery_port,
+				    .own = r->own,
+				    .own_n = r->own_n,
+			    },
+			    wire_provider, r, &r->env.resolver, err);
+}
+
+static int load(struct relayd *r, struct err *err)
+{
+	const struct conf *c = r->conf;
+	int64_t from_ms = loop_clock_us() / 1000;
+	struct sched_counts counts;
+	uint64_t messages;
+	int64_t oldest_ms;
+	int rc;
+
+	r->env.sched = sched_new(r->env.loop, r->env.queue,
+				 &(struct sched_config){ .retry_first_ms = c->retry_first_s * 1000,
+							 .retry_max_ms = c->retry_max_s * 1000,
+							 .lifetime_ms = c->lifetime_s * 1000,
+							 .backoff_first_ms = 30000,
+							 .backoff_max_ms = 600000 },
+				 &wire_sched_ops, r);
+	rc = queue_load(r->env.queue, wire_load, r, err);
+	if (rc >= 0)
+		rc = actions_open(&r->env, err);
+	if (rc < 0)
+		return rc;
+	sched_rejudge(r->env.sched, true);
+	sched_totals(r->env.sched, &counts, &messages, &oldest_ms);
+	log_info(NULL, "queue.loaded", F_U64("messages", messages),
+		 F_U64("recipients", counts.total), F_I64("ms", loop_clock_us() / 1000 - from_ms));
+	return 0;
+}
+
+int relayd_open(struct relayd *r, struct err *err)
+{
+	const struct conf *c = r->conf;
+	int rc = open_queue(r, err);
+
+	if (rc >= 0)
+		rc = open_resolver(r, err);
+	if (rc >= 0)
+		rc = load(r, err);
+	if (rc < 0)
+		return rc;
+	r->env.smtpout =
+		smtpout_new(r->env.loop,
+			    &(struct smtpout_config){
+				    .hostname = c->hostname,
+				    .connections_max = (unsigned)c->delivery_connections,
+				    .per_hop_max = (unsigned)c->delivery_per_hop,
+				    .per_connection_max = (unsigned)c->delivery_per_connection },
+			    r->env.sched, r->env.resolver);
+	sched_start(r->env.sched);
+	actions_start(r->env.actions);
+	return 0;
+}
+
+/* --- running and ending ----------------------------------------------------------------------- */
+
+void wire_drained(struct relayd *r)
+{
+	if (r->ending && r->in_drained && r->out_drained)
+		loop_stop(r->env.loop);
+}
+
+static void on_out_drained(void *arg)
+{
+	struct relayd *r = OBJ(relayd, RELAYD_MAGIC, arg);
+
+	r->out_drained = true;
+	wire_drained(r);
+}
+
+static void on_overdue(void *arg)
+{
+	struct relayd *r = OBJ(relayd, RELAYD_MAGIC, arg);
+
+	log_warn(NULL, "relayd.end-overdue", F_U64("in", smtpin_connections(r->env.smtpin)),
+		 F_U64("out", smtpout_connections(r->env.smtpout)));
+	loop_stop(r->env.loop);
+}
+
+static void on_end(void *arg)
+{
+	struct relayd *r = OBJ(relayd, RELAYD_MAGIC, arg);
+
+	if (r->ending) { /* told twice */
+		loop_stop(r->env.loop);
+		return;
+	}
+	r->ending = true;
+	log_info(NULL, "relayd.ending");
+	loop_timer_set(r->shutdown, END_MS);
+	sched_stop(r->env.sched);
+	smtpin_drain(r->env.smtpin, IN_GRACE_MS);
+	smtpout_drain(r->env.smtpout, OUT_GRACE_MS, on_out_drained, r);
+}
+
+static void on_reload(void *arg)
+{
+	(void)OBJ(relayd, RELAYD_MAGIC, arg);
+	log_info(NULL, "relayd.reload",
+		 F_STR("effect", "none: the configuration is read at start only"));
+}
+
+void relayd_run(struct relayd *r)
+{
+	static const int signals[] = { SIGTERM, SIGINT };
+
+	for (size_t i = 0; i < ARRAY_LEN(signals); i++)
+		r->ends[i] = loop_signal_new(r->env.loop, signals[i], on_end, r);
+	r->reload = loop_signal_new(r->env.loop, SIGHUP, on_reload, r);
+	r->shutdown = loop_timer_new(r->env.loop, "relayd.shutdown", on_overdue, r);
+	log_info(NULL, "relayd.ready", F_STR("version", WEIR_VERSION),
+		 F_STR("hostname", r->conf->hostname));
+	loop_run(r->env.loop);
+	log_info(NULL, "relayd.ended");
+}
+
+void relayd_free(struct relayd **rp)
+{
+	struct relayd *r;
+
+	if (rp == NULL || *rp == NULL)
+		return;
+	r = *rp;
+	*rp = NULL;
+	for (size_t i = 0; i < ARRAY_LEN(r->ends); i++)
+		loop_signal_free(&r->ends[i]);
+	loop_signal_free(&r->reload);
+	loop_timer_free(&r->shutdown);
+	smtpout_free(&r->env.smtpout);
+	actions_close(&r->env.actions);
+	queue_close(&r->env.queue);
+	ctl_free(&r->env.ctl);
+	smtpin_free(&r->env.smtpin);
+	sched_free(&r->env.sched);
+	resolver_free(&r->env.resolver);
+	holds_free(&r->env.holds);
+	routes_free(&r->env.routes);
+	allow_free(&r->env.allow);
+	classify_free(&r->env.rules);
+	for (int k = 0; k < ACCESS__COUNT; k++) {
+		free((void *)(uintptr_t)r->roles[k].uids);
+		free((void *)(uintptr_t)r->roles[k].gids);
+	}
+	loop_free(&r->env.loop);
+	free(r);
+}

@@ -1,0 +1,41 @@
+/*
+ * relayd_int - the relay's parts, for the files that wire them to each other.
+ */
+#ifndef APP_RELAYD_INT_H
+#define APP_RELAYD_INT_H
+
+#include "app/relayd.h"
+#include "ctl/actions.h"
+#include "ctl/env.h"
+
+#define RELAYD_MAGIC 0x57e3c0d1u
+#define RELAYD_OWN_MAX 256 /* addresses of ours that an MX may not have */
+
+struct loop_signal;
+
+struct relayd {
+	uint32_t magic;
+	const struct conf *conf;
+	struct ctl_env env;
+	struct loop_signal *ends[2];
+	struct loop_signal *reload;
+	struct loop_timer *shutdown; /* the last resort when something does not end */
+	struct ctl_role_rule roles[ACCESS__COUNT];
+	struct ipaddr own[RELAYD_OWN_MAX];
+	size_t own_n;
+	uint32_t stream; /* name of the one stream there is */
+	bool ending;
+	bool in_drained;
+	bool out_drained;
+};
+
+/* How parts call each other (wire.c); `arg` is the struct relayd. */
+extern const struct smtpin_ops wire_smtpin_ops;
+extern const struct sched_ops wire_sched_ops;
+extern const struct queue_ops wire_queue_ops;
+void wire_provider(void *arg, struct str domain, const char *provider);
+void wire_event(void *arg, const struct queue_event *e);
+void wire_load(void *arg, const struct queue_row *row);
+void wire_drained(struct relayd *r); /* looks whether all is over */
+
+#endif

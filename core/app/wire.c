@@ -1,0 +1,408 @@
+/*
+ * How the relay's parts call each other. Nothing is decided here that has a module of its own: a
+ * message comes in (smtpin), is stored (queue), judged by rules (holds, routes) and given out
+ * (sched) to sessions (smtpout); what comes back is classified, recorded and reported.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/relayd_int.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/obj.h"
+#include "loop/loop.h"
+#include "route/site.h"
+
+#define STREAM "default"
+
+/* --- mail in ---------------------------------------------------------------------------------- */
+
+static void on_connect(void *arg, const struct ipaddr *client, struct smtpin_client_facts *ret)
+{
+	struct relayd *r = OBJ(relayd, RELAYD_MAGIC, arg);
+
+	ret->may_relay = allow_hit(r->env.allow, client, loop_wall_ms(r->env.loop)) != NULL;
+}
+
+static bool refuse(struct smtp_answer *a, int code, const char *enhanced, const char *text)
+{
+	a->code = code;
+	(void)snprintf(a->enhanced, sizeof(a->enhanced), "%s", enhanced);
+	(void)snprintf(a->text, sizeof(a->text), "%s", text);
+	return false;
+}
+
+static bool on_mail(void *arg, const struct smtpin_envelope *e, struct smtp_answer *ret_refusal)
+{
+	const struct relayd *r = OBJ(relayd, RELAYD_MAGIC, arg);
+
+	(void)e;
+	if (r->env.disk_full)
+		return refuse(ret_refusal, 452, "4.3.1", "The disk is full, try again later");
+	return true;
+}
+
+/* What a route refuses is refused here, as far as the envelope decides it. */
+static bool on_rcpt(void *arg, const struct smtpin_envelope *e, const struct address *rcpt,
+		    struct smtp_answer *ret_refusal)
+{
+	const struct relayd *r = OBJ(relayd, RELAYD_MAGIC, arg);
+	struct filter_row row = FILTER_ROW_INIT(loop_wall_ms(r->env.loop));
+	struct str domain = address_domain(rcpt);
+	const char *provider = resolver_provider(r->env.resolver, domain);
+	const struct route *route = NULL;
+	char hop[ROUTE_HOP_MAX], client[IPADDR_TEXT_LEN];
+
+	if (domain.n == 0)
+		return refuse(ret_refusal, 550, "5.1.3",
+			      "This relay has no mailboxes: give the whole address");
+	ipaddr_text(&e->client, client);
+	filter_row_text(&row, FILTER_DOMAIN, domain);
+	filter_row_text(&row, FILTER_STREAM, STR(STREAM));
+	filter_row_text(&row, FILTER_FROM, address_str(e->from));
+	filter_row_text(&row, FILTER_SENDER_DOMAIN, address_domain(e->from));
+	filter_row_text(&row, FILTER_TO, address_str(rcpt));
+	filter_row_text(&row, FILTER_CLIENT, str_of(client));
+	filter_row_text(&row, FILTER_CREDENTIAL, STR(""));
+	if (provider != NULL)
+		filter_row_text(&row, FILTER_PROVIDER, str_of(provider));
+	if (routes_judge(r->env.routes, &row, domain, &route, hop) && strcmp(hop, "reject") == 0)
+		return refuse(ret_refusal, 550, "5.7.1", "A route of this relay refuses this mail");
+	return true;
+}
+
+static struct msgid new_id(void *arg)
+{
+	return queue_new_id(OBJ(relayd, RELAYD_MAGIC, arg)->env.queue);
+}
+
+/* A message between DATA and its 250. */
+struct coming {
+	struct relayd *relayd;
+	struct smtpin_token token;
+	struct msgid id;
+};
+
+static void add_message(struct relayd *r, const struct message *m)
+{
+	if (!r->ending)
+		sched_add(r->env.sched, m);
+}
+
+static void on_read_back(void *arg, const struct message *m, const struct err *err)
+{
+	struct relayd *r = OBJ(relayd, RELAYD_MAGIC, arg);
+
+	if (m == NULL) {
+		/* It is on disk: the next start finds it. */
+		log_error(NULL, "relayd.unreadable", F_STR("error", err->msg));
+		return;
+	}
+	add_message(r, m);
+	message_unref(&m);
+}
+
+static void schedule(struct relayd *r, struct msgid id)
+{
+	const struct message *m = queue_message_cached(r->env.queue, id);
+
+	if (m != NULL)
+		add_message(r, m);
+	else
+		queue_message_read(r->env.queue, id, false, on_read_back, r);
+	message_unref(&m);
+}
+
+static void on_stored(void *arg, const struct err *err)
+{
+	struct coming *c = arg;
+	struct smtp_answer no;
+
+	if (err == NULL) {
+		smtpin_accepted(c->relayd->env.smtpin, c->token, NULL);
+		schedule(c->relayd, c->id);
+	} else {
+		(void)refuse(&no, 452, "4.3.1",
+			     err->code == ERR_NOSPC ? "The disk is full, try again later"
+						    : "The message could not be stored");
+		if (err->code != ERR_NOSPC && log_limited("relayd.store"))
+			log_error(NULL, "relayd.store", F_STR("error", err->msg));
+		smtpin_accepted(c->relayd->env.smtpin, c->token, &no);
+	}
+	free(c);
+}
+
+static void accept_message(void *arg, struct smtpin_message *take, struct smtpin_token token)
+{
+	struct relayd *r = OBJ(relayd, RELAYD_MAGIC, arg);
+	const struct smtpin_envelope *e = &take->envelope;
+	struct queue_new n = { .content_take = take->data };
+	AUTO_FREE struct message_rcpt *rcpts = xcalloc(e->n_rcpts, sizeof(*rcpts));
+	struct coming *c = xcalloc(1, sizeof(*c));
+	char client[IPADDR_TEXT_LEN];
+
+	*c = (struct coming){ .relayd = r, .token = token, .id = take->id };
+	for (size_t i = 0; i < e->n_rcpts; i++) {
+		rcpts[i].n = (unsigned)i + 1;
+		rcpts[i].address = address_str(&e->rcpts[i]);
+		rcpts[i].domain = queue_name(r->env.queue, address_domain(&e->rcpts[i]));
+	}
+	ipaddr_text(&e->client, client);
+	n.m = (struct message){
+		.id = take->id,
+		.received_ms = take->received_ms,
+		.expires_ms = take->received_ms + r->conf->lifetime_s * 1000,
+		.sender = address_str(e->from),
+		.client = str_of(client),
+		.helo = e->helo,
+		.msgid_header = take->message_id,
+		.subject = str_of(take->subject),
+		.stream = r->stream,
+		.eight_bit = take->eight_bit,
+		.size = take->size,
+		.content = str_from(take->data, take->size),
+		.rcpts = rcpts,
+		.rcpts_n = (unsigned)e->n_rcpts,
+	};
+	take->data = NULL;
+	queue_accept(r->env.queue, &n, on_stored, c);
+}
+
+static void on_in_drained(void *arg)
+{
+	struct relayd *r = OBJ(relayd, RELAYD_MAGIC, arg);
+
+	r->in_drained = true;
+	wire_drained(r);
+}
+
+const struct smtpin_ops wire_smtpin_ops = {
+	.on_connect = on_connect,
+	.on_mail = on_mail,
+	.on_rcpt = on_rcpt,
+	.new_id = new_id,
+	.accept = accept_message,
+	.on_drained = on_in_drained,
+};
+
+/* --- rules ------------------------------------------------------------------------------------ */
+
+static void on_nothing(void *arg, const struct resolve_answer *answer)
+{
+	(void)arg;
+	(void)answer;
+}
+
+static void judge(const struct relayd *r, const struct filter_row *row, struct str domain,
+		  struct sched_verdict *ret)
+{
+	const struct route *route;
+
+	ret->hold = holds_judge(r->env.holds, row, &ret->hold_asks);
+	(void)routes_judge(r->env.routes, row, domain, &route, ret->next_hop);
+}
+
+static void judge_group(void *arg, uint32_t domain, uint32_t stream, struct sched_verdict *ret)
+{
+	struct relayd *r = OBJ(relayd, RELAYD_MAGIC, arg);
+	struct filter_row row;
+	struct str name = queue_name_text(r->env.queue, domain);
+	char hop[ROUTE_HOP_MAX];
+
+	env_group_row(&r->env, domain, stream, &row);
+	judge(r, &row, name, ret);
+	if ((row.known & (1u << FILTER_PROVIDER)) != 0 || r->env.smtpout == NULL)
+		return;
+	/* A rule may wait for the provider: wire_provider() judges again when it is known. */
+	if (ret->hold_asks || ret->next_hop[0] == '\0') {
+		(void)snprintf(hop, sizeof(hop), "mx:%.*s", STR_ARG(name));
+		(void)resolver_ask(r->env.resolver, hop, on_nothing, NULL);
+	}
+}
+
+static void judge_rcpt(void *arg, const struct message *m, const struct message_rcpt *rcpt,
+		       const struct sched_view *v, struct sched_verdict *ret)
+{
+	const struct relayd *r = OBJ(relayd, RELAYD_MAGIC, arg);
+	struct filter_row row;
+
+	env_rcpt_row(&r->env, m, rcpt, v, &row);
+	judge(r, &row, queue_name_text(r->env.queue, rcpt->domain), ret);
+}
+
+static int64_t extra_life(void *arg, const struct sched_view *v)
+{
+	const struct relayd *r = OBJ(relayd, RELAYD_MAGIC, arg);
+	struct filter_row row;
+
+	env_group_row(&r->env, v->domain, v->stream, &row);
+	filter_row_number(&row, FILTER_ID, (int64_t)v->rid.v);
+	return holds_extra_life(r->env.holds, &row, msgid_time_ms(rid_msgid(v->rid)));
+}
+
+void wire_provider(void *arg, struct str domain, const char *provider)
+{
+	struct relayd *r = OBJ(relayd, RELAYD_MAGIC, arg);
+	uint32_t name = queue_name_find(r->env.queue, domain);
+
+	(void)provider;
+	if (name != 0)
+		sched_rejudge_domain(r->env.sched, name);
+}
+
+/* --- mail out --------------------------------------------------------------------------------- */
+
+static void on_kick(void *arg, const char *next_hop, unsigned n)
+{
+	smtpout_kick(OBJ(relayd, RELAYD_MAGIC, arg)->env.smtpout, next_hop, n);
+}
+
+static void on_give(void *arg, uint64_t token, const struct message *m_take,
+		    const unsigned *rcpts_n, unsigned n)
+{
+	smtpout_give(OBJ(relayd, RELAYD_MAGIC, arg)->env.smtpout, token, m_take, rcpts_n, n);
+}
+
+/* The reply without its codes: those are known. */
+static struct str reply_words(const struct attempt *a)
+{
+	struct str text = str_of(a->reply);
+	size_t n;
+
+	if (a->code == 0 || text.n < 4)
+		return text;
+	text = str_trim(str_from(text.p + 3, text.n - 3));
+	n = smtp_enhanced_length(text);
+	return str_trim(str_from(text.p + n, text.n - n));
+}
+
+static void on_classify(void *arg, struct attempt *a)
+{
+	const struct relayd *r = OBJ(relayd, RELAYD_MAGIC, arg);
+	struct classify_out out;
+
+	if (a->outcome == OUTCOME_DELIVERED || a->outcome == OUTCOME_DELETED)
+		return;
+	classify(r->env.rules,
+		 &(struct classify_in){ .provider = str_of(site_of(a->host)),
+					.code = a->code,
+					.enhanced = str_of(a->enhanced),
+					.text = reply_words(a),
+					.given = (enum reply_class)a->reply_class },
+		 &out);
+	a->reply_class = (uint8_t)out.reply_class;
+}
+
+static void on_failed(void *arg, const struct message *m, const struct queue_result *results,
+		      unsigned n, uint64_t ticket)
+{
+	report_failed(&OBJ(relayd, RELAYD_MAGIC, arg)->env, m, results, n, ticket);
+}
+
+const struct sched_ops wire_sched_ops = {
+	.judge_group = judge_group,
+	.judge_rcpt = judge_rcpt,
+	.extra_life = extra_life,
+	.kick = on_kick,
+	.give = on_give,
+	.classify = on_classify,
+	.failed = on_failed,
+};
+
+/* --- what happened ---------------------------------------------------------------------------- */
+
+static void on_disk(void *arg, const struct err *err)
+{
+	struct relayd *r = OBJ(relayd, RELAYD_MAGIC, arg);
+
+	r->env.disk_full = err != NULL;
+	if (err != NULL)
+		log_warn(NULL, "queue.disk-full", F_STR("error", err->msg),
+			 F_STR("effect", "new mail is put off with 452"));
+	else
+		log_info(NULL, "queue.disk-has-room");
+}
+
+const struct queue_ops wire_queue_ops = { .on_disk = on_disk };
+
+void wire_load(void *arg, const struct queue_row *row)
+{
+	sched_load(OBJ(relayd, RELAYD_MAGIC, arg)->env.sched, row);
+}
+
+static void count(struct relayd *r, enum outcome o)
+{
+	int64_t now = loop_wall_ms(r->env.loop);
+
+	switch (o) {
+	case OUTCOME_RECEIVED:
+		rates_add(&r->env.rates, RATE_ACCEPTED, 1, now);
+		break;
+	case OUTCOME_DELIVERED:
+		rates_add(&r->env.rates, RATE_DELIVERED, 1, now);
+		break;
+	case OUTCOME_DEFERRED:
+		rates_add(&r->env.rates, RATE_DEFERRED, 1, now);
+		break;
+	case OUTCOME_FAILED:
+	case OUTCOME_EXPIRED:
+		rates_add(&r->env.rates, RATE_FAILED, 1, now);
+		break;
+	case OUTCOME_DELETED:
+	case OUTCOME_NONE:
+	case OUTCOME__COUNT:
+		break;
+	}
+}
+
+/* One line an event: what an administrator greps for. */
+static void log_event(const struct queue_event *e)
+{
+	char id[RID_TEXT_LEN], event[32];
+	const struct attempt *a = &e->attempt;
+
+	if (rid_n(e->rid) == 0)
+		msgid_text(rid_msgid(e->rid), id);
+	else
+		rid_text(e->rid, id);
+	(void)snprintf(event, sizeof(event), "message.%s", outcome_name(a->outcome));
+	if (a->outcome == OUTCOME_RECEIVED)
+		log_info(id, event, F_SLICE("from", e->from));
+	else
+		log_info(id, event, F_SLICE("from", e->from), F_SLICE("to", e->to),
+			 F_STR("host", a->host), F_STR("ip", a->ip), F_STR("reply", a->reply),
+			 F_U64("ms", a->duration_ms));
+}
+
+struct publication {
+	const struct ctl_env *env;
+	const struct queue_event *event;
+};
+
+static json_t *make_event(void *arg)
+{
+	const struct publication *p = arg;
+
+	return env_event_json(p->env, p->event);
+}
+
+static void publish(struct relayd *r, const struct queue_event *e)
+{
+	struct publication p = { .env = &r->env, .event = e };
+	struct filter_row row;
+
+	env_event_row(&r->env, e, &row);
+	ctl_event(r->env.ctl, &row, make_event, &p);
+}
+
+void wire_event(void *arg, const struct queue_event *e)
+{
+	struct relayd *r = OBJ(relayd, RELAYD_MAGIC, arg);
+
+	count(r, e->attempt.outcome);
+	if (log_enabled(LOG_LEVEL_INFO))
+		log_event(e);
+	if (ctl_events_wanted(r->env.ctl))
+		publish(r, e);
+}
