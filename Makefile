@@ -140,6 +140,16 @@ soak-kill: all
 	@WEIR_BUILD=$(CURDIR)/$(BUILD) WEIR_KILLS=$(KILLS) PYTHONDONTWRITEBYTECODE=1 timeout $(SYSTEM_SECONDS) \
 		/usr/bin/python3 -m pytest -q -s -p no:cacheprovider -m kill tests/system
 
+# Figures beside Postfix and others; they take minutes each and assert nothing. See tests/bench.
+BENCH_SRC = $(wildcard tests/bench/*.c)
+.PHONY: bench bench-build
+bench-build: all $(BENCH_SRC:%.c=$(BUILD)/%)
+bench: deps-full
+	@$(MAKE) --no-print-directory -j2 bench-build
+	@WEIR_BUILD=$(CURDIR)/$(BUILD) tests/bench/throughput.sh -n 5000
+	@WEIR_BUILD=$(CURDIR)/$(BUILD) tests/bench/throughput.sh -n 5000 -d
+	@WEIR_BUILD=$(CURDIR)/$(BUILD) tests/bench/million.sh
+
 # Each parser of outside bytes, FUZZ_SECONDS each, from its corpus; what is found stays in build/fuzz.
 FUZZ_SECONDS = 20
 FUZZ_SRC = $(wildcard tests/fuzz/fuzz_*.c)

@@ -284,7 +284,9 @@ class Relay:
         """Waits until a recipient is queued in this state, with an attempt behind it if deferred."""
         def arrived():
             row = self.row(to)
-            return row if row and row["state"] == state else None
+            if not row or row["state"] != state or (state == "deferred" and not row["last_reply"]):
+                return None
+            return row
         return wait_until(arrived, timeout, f"{to} to be {state}")
 
     def events(self, to, event=None):

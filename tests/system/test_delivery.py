@@ -46,14 +46,14 @@ def test_delivered(relay, world, domain, host, ip):
     assert last["ip"] == ip and last["duration_ms"] >= 0
 
 
+DATED = b"Date: Tue, 24 Nov 2026 03:12:07 +0000\r\nMessage-ID: <1@test.example>\r\n"  # nothing is to be added
 CONTENTS = {
-    "dots": b"Subject: dots\r\n\r\n.\r\n..\r\n.leading\r\n...\r\nend.\r\n",
-    "utf8": "Subject: Grüße\r\n\r\nnaïve café ☃\r\n".encode(),
-    "bytes": b"Subject: x\r\n\r\n" + bytes(b for b in range(1, 256) if b not in (10, 13)) + b"\r\n",
-    "long line": b"Subject: x\r\n\r\n" + b"y" * 998 + b"\r\n",
-    "no body": b"Subject: only a header\r\n",
-    "no header": b"\r\nonly a body\r\n",
-    "large": b"Subject: large\r\n\r\n" + (b"0123456789abcdef" * 4 + b"\r\n") * 20000,
+    "dots": DATED + b"Subject: dots\r\n\r\n.\r\n..\r\n.leading\r\n...\r\nend.\r\n",
+    "utf8": DATED + "Subject: Grüße\r\n\r\nnaïve café ☃\r\n".encode(),
+    "bytes": DATED + b"Subject: x\r\n\r\n" + bytes(b for b in range(1, 256) if b not in (10, 13)) + b"\r\n",
+    "long line": DATED + b"Subject: x\r\n\r\n" + b"y" * 998 + b"\r\n",
+    "no body": DATED + b"Subject: only a header\r\n",
+    "large": DATED + b"Subject: large\r\n\r\n" + (b"0123456789abcdef" * 4 + b"\r\n") * 20000,
 }
 
 
@@ -74,6 +74,15 @@ def test_content_arrives_byte_for_byte(relay, world, name):
         assert s.getreply()[0] == 250
     message, = delivered(world, "fast.example")
     assert message["body_sha256"] == hashlib.sha256(content).hexdigest()
+
+
+def test_missing_header_fields_are_added(relay, world):
+    with relay.smtp() as s:
+        s.sendmail(SENDER, ["anna@fast.example"], "\r\nonly a body\r\n")
+    delivered(world, "fast.example")
+    message = email.message_from_string(world.last("fast.example"))
+    assert message["Date"] and message["Message-ID"].endswith("@relay.test.example>")
+    assert message.get_payload() == "only a body\r\n"
 
 
 def test_received_field_is_put_on_top(relay, world):
