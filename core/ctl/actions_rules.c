@@ -259,6 +259,12 @@ static int route_find(const struct ctl_call *call, const char *param, const stru
 	const struct ctl_env *env = ctl_env(call);
 	const char *id = ctl_str(call, param);
 	*ret = id != NULL ? routes_find(env->routes, str_of(id)) : NULL;
+	if (id != NULL && strcmp(id, ROUTE_DEFAULT) == 0 && strcmp(param, "before") == 0)
+		return 0; /* behind all others */
+	if (id != NULL && strcmp(id, ROUTE_DEFAULT) == 0)
+		return err_param(err, ERR_STATE, param,
+				 "the default route stays where it is; a route that matches all "
+				 "mail, in front of it, takes its place");
 	if (id != NULL && *ret == NULL)
 		return err_param(err, ERR_UNKNOWN, param,
 				 "there is no route %.40s; weir route list has those there are",
@@ -323,7 +329,7 @@ void ctl_route_add(struct ctl_call *call)
 	}
 	op = rule_op(call, to);
 	op_begin(op, true);
-	if (before == NULL && routes_n(env->routes) > 0)
+	if (ctl_str(call, "before") == NULL && routes_n(env->routes) > 0)
 		before = routes_at(env->routes, 0);
 	(void)snprintf(id, sizeof(id), "r%" PRIu32, (uint32_t)op->id);
 	route = new_route(op, to, place_for(op, before, NULL));

@@ -32,6 +32,13 @@ static json_t *route_json(const struct route *r)
 			 json_text(str_of(r->by)), "created_at", json_time(r->created_ms));
 }
 
+/* It is no object: it cannot be removed, and nothing stands behind it. */
+static json_t *default_json(void)
+{
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:n}", "id", ROUTE_DEFAULT, "match", "", "to",
+			 "mx", "note", "everything else", "by", "", "created_at");
+}
+
 static void listing_step(struct view_job *j)
 {
 	struct listing *l = (struct listing *)j;
@@ -39,10 +46,12 @@ static void listing_step(struct view_job *j)
 
 	for (size_t end = l->at + STEP_ROWS; l->at < routes_n(r) && l->at < end; l->at++)
 		(void)json_array_append_new(l->rows, route_json(routes_at(r, l->at)));
-	if (l->at < routes_n(r))
+	if (l->at < routes_n(r)) {
 		view_soon(j);
-	else
-		view_reply(j, view_page(json_incref(l->rows), NULL, NULL, routes_n(r), true));
+		return;
+	}
+	(void)json_array_append_new(l->rows, default_json());
+	view_reply(j, view_page(json_incref(l->rows), NULL, NULL, routes_n(r) + 1, true));
 }
 
 static void listing_done(struct view_job *j)

@@ -22,7 +22,8 @@
 #include "filter/filter.h"
 
 #define ROUTES_MAX 10000
-#define ROUTE_HOP_MAX 300 /* of a next hop's text, SCHED_KEY_MAX */
+#define ROUTE_DEFAULT "default" /* what stands behind all routes: everything by MX */
+#define ROUTE_HOP_MAX 300	/* of a next hop's text, SCHED_KEY_MAX */
 
 struct route {
 	uint32_t number;

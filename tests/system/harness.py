@@ -22,6 +22,9 @@ RELAYD = BUILD / "weir-relayd"
 WEIR = BUILD / "weir"
 SENDER = "app@shop.example"
 LOG_LINE = re.compile(r"^\S+ (error|warn) (.*)$")
+# A callback of more than 20 ms is logged; here it shares two cores with the world and the tests, and may just have
+# waited for one of them.
+NO_MATTER = re.compile(r"loop\.slow .* ms=\d\d$")
 
 
 def wait_until(fn, timeout=15.0, what=None, interval=0.05):
@@ -227,7 +230,7 @@ class Relay:
 
     def bad_log_lines(self):
         bad = [line for line in self.log.read_text(errors="replace").splitlines()
-               if LOG_LINE.match(line) and not any(re.search(e, line) for e in self.expected)]
+               if LOG_LINE.match(line) and not NO_MATTER.search(line) and not any(re.search(e, line) for e in self.expected)]
         crashes = [line for line in self.log.read_text(errors="replace").splitlines()
                    if "AddressSanitizer" in line or "runtime error" in line or "assertion" in line]
         return bad + crashes

@@ -249,6 +249,7 @@ def test_a_reader_that_does_not_read_costs_bounded_memory(relay, world):
 
 
 def test_garbage_on_the_control_socket(relay, world):
+    relay.expected.append("connections already")  # they close faster than it can see
     before = relay.rss_kib()
     for _ in range(50):
         c = Control(relay)

@@ -253,11 +253,15 @@ def test_route_order(relay):
     """Routes are moved, and route test says which one decides."""
     relay.weir("route", "add", "--to", "discard", "--match", "domain:fast.example", "--note", "first")
     relay.weir("route", "add", "--to", "reject", "--match", "to:*@fast.example", "--note", "second")
-    first, second = relay.weir("route", "list")
+    first, second, default = relay.weir("route", "list")
+    assert default["id"] == "default" and default["to"] == "mx"
     assert first["to"] == "reject", "a new route comes first"
     assert relay.weir("route", "test", "anna@fast.example")["to"] == "reject"
     relay.weir("route", "move", first["id"], "--reason", "order")
-    assert [r["id"] for r in relay.weir("route", "list")] == [second["id"], first["id"]]
+    assert [r["id"] for r in relay.weir("route", "list")] == [second["id"], first["id"], "default"]
+    with pytest.raises(WeirError) as e:
+        relay.weir("route", "remove", "default", "--reason", "r")
+    assert e.value.status == 1 and "default" in e.value.error["message"]
     decided = relay.weir("route", "test", "anna@fast.example")
     assert decided["route"] == second["id"] and decided["to"] == "discard" and decided["text"]
     elsewhere = relay.weir("route", "test", "anna@gmail.com")
