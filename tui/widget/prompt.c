@@ -116,8 +116,10 @@ void prompt_done(struct prompt *p)
 {
 	free(p->candidates);
 	p->candidates = NULL;
-	if (p->secret)
-		explicit_bzero(p->line, sizeof(p->line));
+	if (!p->secret)
+		return;
+	explicit_bzero(p->line, sizeof(p->line));
+	explicit_bzero(p->cut, sizeof(p->cut));
 }
 
 struct str prompt_text(const struct prompt *p)
