@@ -49,14 +49,21 @@ static void items_free(struct items *list)
 	}
 }
 
+/* The writer is woken when the time changes at which it has something to do. */
 static void post(struct queue *q, struct items *to, struct item *it)
 {
+	bool wake = true;
 	(void)pthread_mutex_lock(&q->lock);
 	STAILQ_INSERT_TAIL(to, it, link);
 	q->waiting.last_id = q->last_id.v;
-	if (to == &q->waiting.records && q->records_waiting++ == 0)
-		q->records_since_ms = loop_clock_mono_ms();
-	(void)pthread_cond_signal(&q->work);
+	if (to == &q->waiting.records) {
+		size_t n = ++q->records_waiting;
+		if (n == 1)
+			q->records_since_ms = loop_clock_mono_ms();
+		wake = n == 1 || n == QUEUE_BATCH_RECORDS / 2;
+	}
+	if (wake)
+		(void)pthread_cond_signal(&q->work);
 	(void)pthread_mutex_unlock(&q->lock);
 }
 

@@ -15,8 +15,8 @@
  *          the loop runs. Every callback comes once, in the loop thread, never from inside the call
  *          that asked; after queue_close() none comes.
  * Errors:  ERR_NOSPC (disk full: nothing was stored), ERR_IO, ERR_CORRUPT (what is damaged is in
- *          the text; the rest goes on), ERR_TIMEOUT (a read took longer than 5 s), ERR_INVALID
- *          (a filter on what is not known here).
+ *          the text; the rest goes on), ERR_TIMEOUT (a read took longer than 5 s), ERR_LIMIT (too
+ *          many lists wait for their turn), ERR_INVALID (a filter on what is not known here).
  * Limits:  below.
  */
 #ifndef QUEUE_QUEUE_H

@@ -78,6 +78,8 @@ static void enter(struct causes *c, struct cause *x)
 static void leave(struct causes *c, struct cause *x)
 {
 	c->by_id[x->id] = NULL;
+	if (x->id < c->hint)
+		c->hint = x->id;
 	RB_REMOVE(cause_tree, &c->tree, x);
 	c->count--;
 	free(x);
@@ -130,13 +132,13 @@ void cause_ref(struct causes *c, uint32_t id, int by)
 	touch(c, c->by_id[id]);
 }
 
-static uint32_t free_id(const struct causes *c)
+static uint32_t free_id(struct causes *c)
 {
-	if (c->count + 1 < c->n) /* there are holes: some of them is found soon */
-		for (uint32_t id = 1; id < c->n; id++)
-			if (c->by_id[id] == NULL)
-				return id;
-	return c->n == 0 ? 1 : c->n;
+	if (c->hint == 0)
+		c->hint = 1;
+	while (c->hint < c->n && c->by_id[c->hint] != NULL)
+		c->hint++;
+	return c->hint;
 }
 
 static int insert(struct writer *w, const struct cause *x, struct err *err)

@@ -10,7 +10,8 @@
  *	queue_apply.c	one item of a batch inside the transaction
  *	queue_causes.c	causes of deferrals, interned and counted
  *	queue_tidy.c	retention, compaction, checkpoints
- *	queue_read.c	the pool of readers; messages, rows and actions
+ *	queue_readers.c	the pool of readers and its jobs
+ *	queue_read.c	messages, rows and actions
  *	queue_filter.c	filters as SQL over these tables
  *	queue_scan.c	filtered lists: recipients, events, causes
  *
@@ -53,7 +54,7 @@
 #define QUEUE_WAL_SOFT_PAGES 4096u  /* 16 MiB: a checkpoint beside the writer */
 #define QUEUE_WAL_HARD_PAGES 32768u /* 128 MiB: one that stops it */
 #define QUEUE_READ_MS 5000	    /* a read's deadline */
-#define QUEUE_READERS_MAX 4
+#define QUEUE_SLOW_MAX 64	    /* lists that wait for their turn */
 
 /* --- items: what the loop thread asks of the writer ------------------------------------------- */
 
@@ -202,6 +203,7 @@ struct causes {
 	struct cause **by_id;
 	uint32_t n; /* length of by_id */
 	uint32_t count;
+	uint32_t hint;		   /* no id below it is free */
 	struct cause_list touched; /* in this transaction */
 };
 
@@ -325,6 +327,9 @@ struct reader {
 	SLIST_ENTRY(reader) link;
 };
 
+struct read_job;
+STAILQ_HEAD(read_jobs, read_job);
+
 /* Outlives the queue while jobs are under way. */
 struct readers {
 	pthread_mutex_t lock;
@@ -334,16 +339,23 @@ struct readers {
 	struct segments *seg;
 	SLIST_HEAD(, reader) free;
 	unsigned running;
-	unsigned refs; /* loop thread */
 	bool closed;
+	/* loop thread: */
+	unsigned refs;
+	unsigned slow_running;
+	unsigned waiting_n;
+	struct read_jobs waiting;
 };
 
-struct read_job;
 typedef void read_fn(struct read_job *j);
 /* The first member of every reader's job. */
 struct read_job {
 	struct readers *readers;
 	struct queue *queue; /* loop thread, only while not closed */
+	struct loop *loop;
+	const char *name;
+	bool slow; /* may go through a whole table: waits for its turn */
+	STAILQ_ENTRY(read_job) link;
 	struct reader *reader;
 	int (*work)(struct read_job *j, struct err *err); /* reader thread */
 	read_fn *answer;				  /* loop thread */
@@ -353,6 +365,7 @@ struct read_job {
 struct readers *readers_new(const char *path, const char *relay, struct segments *seg);
 void readers_close(struct readers **rp);
 void read_start(struct queue *q, const char *name, struct read_job *j);
+void read_answer(struct queue *q, struct read_job *j); /* without work: it is all there */
 static inline const struct err *read_err(const struct read_job *j)
 {
 	return j->err.code != 0 ? &j->err : NULL;

@@ -113,7 +113,8 @@ static int drop_unsynced(struct queue *q, struct err *err)
 		log_warn(NULL, "queue.recovered", F_U64("dropped", w->orphans_n),
 			 F_STR("why", "not acknowledged: their contents were not on disk"));
 	w->meta.synced_seq = w->meta.last_seq;
-	return w->orphans_n > 0 ? writer_tx(w, NULL, NULL, err) : 0;
+	got = w->orphans_n > 0 ? writer_tx(w, NULL, NULL, err) : 0;
+	return got == -ERR_NOSPC ? 0 : got; /* with the next transaction, then */
 }
 
 static int sweep_names(struct queue *q, struct err *err)

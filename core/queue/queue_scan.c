@@ -14,6 +14,11 @@
 
 #define SQL_MAX (FILTER_SQL_MAX + 2048)
 
+static bool is_filtered(const struct filter *f)
+{
+	return f != NULL && !filter_matches_all(f);
+}
+
 /* --- recipients ------------------------------------------------------------------------------- */
 
 struct key {
@@ -188,6 +193,7 @@ void queue_scan(struct queue *q, const struct queue_scan *scan, queue_scan_fn *f
 	};
 	if (j->scan.limit > max)
 		j->scan.limit = max;
+	j->j.slow = scan->sort != QUEUE_SORT_ID || is_filtered(scan->filter);
 	read_start(q, "queue.scan", &j->j);
 }
 
@@ -343,6 +349,7 @@ void queue_events(struct queue *q, const struct queue_event_query *query, queue_
 	};
 	if (j->query.limit > QUEUE_PAGE_MAX)
 		j->query.limit = QUEUE_PAGE_MAX;
+	j->j.slow = msgid_is_none(query->of) && is_filtered(query->filter);
 	read_start(q, "queue.events", &j->j);
 }
 
@@ -454,7 +461,11 @@ void queue_causes(struct queue *q, const struct filter *filter, size_t limit, in
 {
 	struct causes_job *j = xcalloc(1, sizeof(*j));
 	*j = (struct causes_job){
-		.j = { .work = work_causes, .answer = answer_causes, .release = release_causes },
+
+		.j = { .slow = true,
+		       .work = work_causes,
+		       .answer = answer_causes,
+		       .release = release_causes },
 		.filter = filter,
 		.limit = limit < QUEUE_PAGE_MAX ? limit : QUEUE_PAGE_MAX,
 		.now_ms = now_ms,

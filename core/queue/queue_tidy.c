@@ -21,7 +21,7 @@
 #include "base/obj.h"
 #include "loop/loop.h"
 
-#define FEED_SLICE 1024u
+#define FEED_SLICE 2048u
 #define WALK_SLICE 4096u
 #define MOVE_BYTES (1u << 20)
 #define COMPACT_MS 60000
@@ -96,7 +96,7 @@ int tidy_slice(struct writer *w, unsigned limit, bool *ret_more, struct err *err
 
 static int retention_tx(struct writer *w, void *arg, struct err *err)
 {
-	return tidy_slice(w, FEED_SLICE / 4, arg, err);
+	return tidy_slice(w, FEED_SLICE / 8, arg, err);
 }
 
 /* Whether the oldest event in the feed is past its time. */
@@ -262,10 +262,19 @@ static void *check_main(void *arg)
 		(void)pthread_mutex_lock(&w->check_lock);
 		(void)db_checkpoint(w->check_db, false);
 		(void)pthread_mutex_unlock(&w->check_lock);
+		segments_reap(w->seg);
 		(void)pthread_mutex_lock(&w->ask_lock);
 	}
 	(void)pthread_mutex_unlock(&w->ask_lock);
 	return NULL;
+}
+
+static void ask(struct writer *w)
+{
+	(void)pthread_mutex_lock(&w->ask_lock);
+	w->check_asked = true;
+	(void)pthread_cond_signal(&w->ask_cond);
+	(void)pthread_mutex_unlock(&w->ask_lock);
 }
 
 /* Once it is all copied and nobody reads it, the WAL begins anew with the next commit: that comes
@@ -275,8 +284,11 @@ void tidy_checkpoint(struct writer *w, bool idle)
 	unsigned pages = db_wal_pages(w->db);
 	if (pages < w->check_pages)
 		w->check_pages = 0; /* it began anew */
-	if (pages - w->check_pages < (idle ? QUEUE_WAL_IDLE_PAGES : QUEUE_WAL_SOFT_PAGES))
+	if (pages - w->check_pages < (idle ? QUEUE_WAL_IDLE_PAGES : QUEUE_WAL_SOFT_PAGES)) {
+		if (idle && segments_garbage(w->seg))
+			ask(w);
 		return;
+	}
 	w->check_pages = pages;
 	if (pages >= QUEUE_WAL_HARD_PAGES) {
 		(void)pthread_mutex_lock(&w->check_lock);
@@ -284,10 +296,7 @@ void tidy_checkpoint(struct writer *w, bool idle)
 		(void)pthread_mutex_unlock(&w->check_lock);
 		return;
 	}
-	(void)pthread_mutex_lock(&w->ask_lock);
-	w->check_asked = true;
-	(void)pthread_cond_signal(&w->ask_cond);
-	(void)pthread_mutex_unlock(&w->ask_lock);
+	ask(w);
 }
 
 int tidy_open(struct writer *w, const char *db_path, struct err *err)

@@ -253,7 +253,7 @@ static int apply_batch(struct writer *w, void *arg, struct err *err)
 	if (got >= 0)
 		got = apply_list(w, &b->records, &ended, err);
 	/* retention keeps pace with what ends */
-	return got < 0 || ended == 0 ? got : tidy_slice(w, 2 * ended, &more, err);
+	return got < 0 || ended == 0 ? got : tidy_slice(w, 4 * ended, &more, err);
 }
 
 /* Commits the batch. What is done goes to `done`; on failure the batch is as it was. */

@@ -1,7 +1,8 @@
 /*
- * The table of files is behind a mutex that is held for look-ups only, never over input or output.
- * A descriptor that a reader or a sync is using is counted, and closed when the last lets go: a
- * file may be removed under a reader, which then reads what it had.
+ * The table of files is behind a mutex that is held for look-ups and opening only, never over
+ * reading, writing or removing. Few files are open at a time: a descriptor that a reader, the
+ * writer or a sync is using is counted, others are closed when there are too many. A file that is
+ * removed under a reader is read as it was.
  */
 #include "queue/segment.h"
 
@@ -23,8 +24,10 @@
 
 #define FRAME_MAGIC 0x57656672u /* "Wefr" */
 #define SPARSE_PART 4		/* less than a fourth of the file is kept */
-#define SEGMENT_GAP_MAX 100000	/* numbers beyond the last file that are believed */
-#define SYNC_MAX 64		/* files dirty at once */
+#define NUMBER_MAX 99999999u
+#define SEGMENT_GAP_MAX 100000 /* numbers beyond the last file that are believed */
+#define SYNC_MAX 64	       /* files dirty at once */
+#define OPEN_MAX 32
 
 /* On disk, little-endian. The checksum covers what follows it, up to the end of the frame. */
 struct frame {
@@ -35,14 +38,13 @@ struct frame {
 	uint32_t content_n;
 };
 
-enum use { USE_NONE, USE_LIVE, USE_CURRENT, USE_POOL };
+enum use { USE_NONE, USE_LIVE, USE_CURRENT, USE_POOL, USE_GONE /* to be removed */ };
 
 struct file {
-	int fd;
-	unsigned holders; /* readers and syncs that use fd */
+	int fd;		  /* -1 while closed */
+	unsigned holders; /* that use fd */
 	enum use use;
 	bool dirty;
-	bool doomed;  /* closed and removed when the last holder lets go */
 	uint64_t end; /* where the next frame goes */
 	uint64_t size;
 	uint64_t live;	/* bytes of frames kept */
@@ -57,6 +59,8 @@ struct segments {
 	uint32_t cap;
 	uint32_t current; /* 0: none */
 	unsigned pooled;
+	unsigned open_n;
+	uint32_t hand; /* where closing went on last */
 	bool dir_dirty;
 	uint32_t syncing[SYNC_MAX];
 	unsigned syncing_n;
@@ -88,34 +92,48 @@ static int adopt(struct segments *s, const char *name, struct err *err)
 {
 	uint64_t number;
 	struct stat st;
-	if (strlen(name) != 8 || !str_u64(str_of(name), 99999999, &number) || number == 0)
+	if (strlen(name) != 8 || !str_u64(str_of(name), NUMBER_MAX, &number) || number == 0)
 		return 0;
-	int fd = openat(s->dir, name, O_RDWR | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st) < 0) {
-		int e = errno;
-		if (fd >= 0)
-			(void)close(fd);
-		return err_sys(err, e, "opening segment %s", name);
-	}
+	if (fstatat(s->dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return err_sys(err, errno, "looking at segment %s", name);
 	struct file *f = file_at(s, (uint32_t)number);
-	*f = (struct file){ .fd = fd, .use = USE_LIVE, .size = (uint64_t)st.st_size };
+	*f = (struct file){ .fd = -1, .use = USE_LIVE, .size = (uint64_t)st.st_size };
 	return 0;
+}
+
+/* The directory, made when it is not there, so that it stays. */
+static int open_dir(const char *dir, struct err *err)
+{
+	bool made = mkdir(dir, 0700) == 0;
+	if (!made && errno != EEXIST)
+		return err_sys(err, errno, "making directory %s", dir);
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(err, errno, "opening directory %s", dir);
+	if (!made)
+		return fd;
+	int up = openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int got = up >= 0 && fsync(up) == 0 ? fd : err_sys(err, errno, "syncing above %s", dir);
+	if (up >= 0)
+		(void)close(up);
+	if (got < 0)
+		(void)close(fd);
+	return got;
 }
 
 int segments_open(const char *dir, struct segments **ret_segments, struct err *err)
 {
-	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
-		return err_sys(err, errno, "making directory %s", dir);
-	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int again = fd >= 0 ? dup(fd) : -1;
+	int fd = open_dir(dir, err);
+	if (fd < 0)
+		return fd;
+	int again = dup(fd);
 	DIR *list = again >= 0 ? fdopendir(again) : NULL;
 	if (list == NULL) {
 		int e = errno;
-		if (fd >= 0)
-			(void)close(fd);
+		(void)close(fd);
 		if (again >= 0)
 			(void)close(again);
-		return err_sys(err, e, "opening directory %s", dir);
+		return err_sys(err, e, "reading directory %s", dir);
 	}
 	struct segments *s = xcalloc(1, sizeof(*s));
 	s->dir = fd;
@@ -140,6 +158,7 @@ void segments_close(struct segments **sp)
 		return;
 	struct segments *s = *sp;
 	*sp = NULL;
+	segments_reap(s);
 	for (uint32_t k = 0; k < s->n; k++)
 		if (s->files[k].fd >= 0)
 			(void)close(s->files[k].fd);
@@ -149,30 +168,107 @@ void segments_close(struct segments **sp)
 	free(s);
 }
 
+/* --- open files ------------------------------------------------------------------------------- */
+
+static void close_one(struct segments *s)
+{
+	for (uint32_t k = 1; k < s->n; k++) {
+		s->hand = s->hand + 1 < s->n ? s->hand + 1 : 1;
+		struct file *f = &s->files[s->hand];
+		if (f->fd < 0 || f->holders > 0 || f->dirty || f->use == USE_CURRENT)
+			continue;
+		(void)close(f->fd);
+		f->fd = -1;
+		s->open_n--;
+		return;
+	}
+}
+
+/* The descriptor of a file, which stays open until let_go(). Locked. */
+static int hold(struct segments *s, uint32_t number, struct err *err)
+{
+	struct file *f = &s->files[number];
+	if (f->fd < 0) {
+		char name[16];
+		file_name(number, name);
+		int fd = openat(s->dir, name, O_RDWR | O_CLOEXEC);
+		if (fd < 0 && errno == ENOENT)
+			return err_set(err, ERR_CORRUPT, "segment %s is missing", name);
+		if (fd < 0)
+			return err_sys(err, errno, "opening segment %s", name);
+		if (s->open_n >= OPEN_MAX)
+			close_one(s);
+		f->fd = fd;
+		s->open_n++;
+	}
+	f->holders++;
+	return f->fd;
+}
+
+/* Locked. */
+static void let_go(struct segments *s, uint32_t number)
+{
+	struct file *f = &s->files[number];
+	ASSERT(f->holders > 0);
+	if (--f->holders > 0 || f->use != USE_NONE)
+		return;
+	(void)close(f->fd); /* it was removed meanwhile */
+	f->fd = -1;
+	s->open_n--;
+}
+
+/* --- files that are not needed ---------------------------------------------------------------- */
+
 /* Nobody needs the file any more: into the pool, or away. Locked. */
 static void retire(struct segments *s, uint32_t number)
 {
 	struct file *f = &s->files[number];
-	char name[16];
 	f->end = 0;
-	if (s->pooled < SEGMENT_POOL_MAX && f->fd >= 0 && f->size <= SEGMENT_BYTES &&
+	if (s->pooled < SEGMENT_POOL_MAX && f->size <= SEGMENT_BYTES &&
 	    f->size >= SEGMENT_BYTES / 2) {
 		f->use = USE_POOL;
 		s->pooled++;
 		return;
 	}
-	file_name(number, name);
-	if (f->fd >= 0 && unlinkat(s->dir, name, 0) < 0)
-		log_warn(NULL, "segment.remove", F_STR("name", name), F_I64("errno", errno));
-	f->use = USE_NONE;
-	f->size = 0;
+	f->use = USE_GONE;
 	f->dirty = false;
-	if (f->holders > 0) {
-		f->doomed = true;
-	} else if (f->fd >= 0) {
-		(void)close(f->fd);
-		f->fd = -1;
+}
+
+bool segments_garbage(struct segments *s)
+{
+	bool any = false;
+	(void)pthread_mutex_lock(&s->lock);
+	for (uint32_t k = 1; k < s->n && !any; k++)
+		any = s->files[k].use == USE_GONE;
+	(void)pthread_mutex_unlock(&s->lock);
+	return any;
+}
+
+void segments_reap(struct segments *s)
+{
+	(void)pthread_mutex_lock(&s->lock);
+	for (uint32_t k = 1; k < s->n; k++) {
+		char name[16];
+		int fd = -1;
+		if (s->files[k].use != USE_GONE)
+			continue;
+		if (s->files[k].holders == 0 && s->files[k].fd >= 0) {
+			fd = s->files[k].fd;
+			s->files[k].fd = -1;
+			s->open_n--;
+		}
+		(void)pthread_mutex_unlock(&s->lock);
+		file_name(k, name);
+		if (unlinkat(s->dir, name, 0) < 0 && errno != ENOENT)
+			log_warn(NULL, "segment.remove", F_STR("name", name),
+				 F_I64("errno", errno));
+		if (fd >= 0)
+			(void)close(fd); /* this is what takes its time */
+		(void)pthread_mutex_lock(&s->lock);
+		s->files[k].use = USE_NONE;
+		s->files[k].size = 0;
 	}
+	(void)pthread_mutex_unlock(&s->lock);
 }
 
 void segments_ready(struct segments *s)
@@ -199,7 +295,7 @@ void segments_pin(struct segments *s)
 static uint32_t number_free(struct segments *s)
 {
 	for (uint32_t k = 1; k < s->n; k++)
-		if (s->files[k].use == USE_NONE && s->files[k].fd < 0)
+		if (s->files[k].use == USE_NONE && s->files[k].holders == 0)
 			return k;
 	return s->n;
 }
@@ -239,6 +335,7 @@ static int next_file(struct segments *s, uint64_t need, struct err *err)
 		if (fd < 0)
 			return err_sys(err, errno, "making segment %s", name);
 		*f = (struct file){ .fd = fd };
+		s->open_n++;
 		s->dir_dirty = true;
 	}
 	leave_current(s);
@@ -280,9 +377,11 @@ int segments_append(struct segments *s, struct msgid id, struct str envelope, st
 	if (s->current == 0 || s->files[s->current].end + need > SEGMENT_BYTES)
 		got = next_file(s, need, err);
 	uint32_t number = s->current;
-	int fd = got < 0 ? -1 : s->files[number].fd;
-	uint64_t at = got < 0 ? 0 : s->files[number].end;
+	int fd = got < 0 ? -1 : hold(s, number, err);
+	uint64_t at = fd < 0 ? 0 : s->files[number].end;
 	(void)pthread_mutex_unlock(&s->lock);
+	if (got >= 0 && fd < 0)
+		got = fd;
 	if (got < 0)
 		return got;
 
@@ -300,6 +399,7 @@ int segments_append(struct segments *s, struct msgid id, struct str envelope, st
 
 	(void)pthread_mutex_lock(&s->lock);
 	struct file *f = &s->files[number];
+	let_go(s, number);
 	f->dirty = true;
 	if (got >= 0) {
 		f->end = at + need;
@@ -330,18 +430,6 @@ void segments_sync_begin(struct segments *s)
 	s->syncing_dir = s->dir_dirty;
 	s->dir_dirty = false;
 	(void)pthread_mutex_unlock(&s->lock);
-}
-
-/* A holder lets go of a file. Locked. */
-static void let_go(struct segments *s, uint32_t number)
-{
-	struct file *f = &s->files[number];
-	ASSERT(f->holders > 0);
-	if (--f->holders > 0 || !f->doomed)
-		return;
-	f->doomed = false;
-	(void)close(f->fd);
-	f->fd = -1;
 }
 
 int segments_sync(struct segments *s, struct err *err)
@@ -466,15 +554,17 @@ int segments_read(struct segments *s, struct msgid id, const struct segment_plac
 	if (at->length < sizeof(struct frame))
 		return err_set(err, ERR_CORRUPT, "a place of %u bytes holds no message",
 			       at->length);
-	int fd = -1;
+	int fd;
 	(void)pthread_mutex_lock(&s->lock);
-	if (at->segment < s->n && !s->files[at->segment].doomed)
-		fd = s->files[at->segment].fd;
-	if (fd >= 0)
-		s->files[at->segment].holders++;
+	if (at->segment >= s->n)
+		fd = err_set(err, ERR_CORRUPT, "segment %08u is missing", at->segment);
+	else if (s->files[at->segment].use == USE_NONE || s->files[at->segment].use == USE_GONE)
+		fd = err_set(err, ERR_UNKNOWN, "the content is gone");
+	else
+		fd = hold(s, at->segment, err);
 	(void)pthread_mutex_unlock(&s->lock);
 	if (fd < 0)
-		return err_set(err, ERR_CORRUPT, "segment %08u is missing", at->segment);
+		return fd;
 	AUTO_FREE void *p = malloc(at->length);
 	int got = p == NULL ? err_set(err, ERR_LIMIT, "no memory for %u bytes", at->length)
 			    : read_frame(fd, at, p, err);
@@ -496,7 +586,7 @@ void segments_figures(struct segments *s, struct segments_figures *ret)
 	(void)pthread_mutex_lock(&s->lock);
 	for (uint32_t k = 1; k < s->n; k++) {
 		const struct file *f = &s->files[k];
-		if (f->use == USE_NONE)
+		if (f->use == USE_NONE || f->use == USE_GONE)
 			continue;
 		ret->files++;
 		ret->pooled += f->use == USE_POOL;

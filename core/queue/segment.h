@@ -12,7 +12,8 @@
  *          other at the same time; segments_read() by any thread.
  * Errors:  ERR_NOSPC (nothing was written that counts), ERR_IO; of a read ERR_UNKNOWN (gone) or
  *          ERR_CORRUPT.
- * Limits:  SEGMENT_POOL_MAX files wait for reuse, more are removed.
+ * Limits:  SEGMENT_POOL_MAX files wait for reuse, more are removed: by segments_reap(), because
+ *          removing a large file takes tens of milliseconds. 32 files are open at a time.
  *
  * Order at start: segments_open(), segment_keep() for every content that the database knows,
  * segments_ready().
@@ -64,6 +65,9 @@ void segment_drop(struct segments *s, const struct segment_place *at);
 /* True when the file has mostly dropped contents: what lives in it had better move. */
 bool segment_sparse(struct segments *s, uint32_t segment);
 bool segments_sparse(struct segments *s); /* any of them */
+/* Whether files wait to be removed; and removes them. Any thread, one at a time. */
+bool segments_garbage(struct segments *s);
+void segments_reap(struct segments *s);
 
 /* Reads and checks a frame: *ret_frame is malloc'ed, the slices point into it. */
 int segments_read(struct segments *s, struct msgid id, const struct segment_place *at,

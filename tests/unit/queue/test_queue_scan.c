@@ -401,12 +401,187 @@ static void test_causes(void **state)
 	assert_int_equal(causes("state:held", 10)->code, ERR_INVALID);
 }
 
+/* --- many at once ----------------------------------------------------------------------------- */
+
+static struct {
+	size_t answers;
+	size_t limited;
+	size_t good;
+} slow;
+
+static void on_slow(void *arg, const struct queue_cause *rows, size_t n, const struct err *err)
+{
+	(void)arg;
+	(void)rows;
+	slow.answers++;
+	slow.limited += err != NULL && err->code == ERR_LIMIT;
+	slow.good += err == NULL && n == 2;
+	rig_wake();
+}
+
+/* Lists that are expensive take turns, and there is an end to the queue of them. */
+static void test_slow_lists_take_turns(void **state)
+{
+	(void)state;
+	memset(&slow, 0, sizeof(slow));
+	for (int k = 0; k < 100; k++)
+		queue_causes(rig.q, NULL, 10, NOW, on_slow, NULL);
+	/* what delivery needs does not wait for them */
+	struct rig_read r = rig_read(ids[0], false);
+	message_unref(&r.m);
+	while (slow.answers < 100)
+		rig_wait();
+	assert_int_equal(slow.good, 65);
+	assert_int_equal(slow.limited, 35);
+	/* closing with some of them waiting */
+	for (int k = 0; k < 10; k++)
+		queue_causes(rig.q, NULL, 10, NOW, on_slow, NULL);
+	rig_reopen();
+	assert_int_equal(slow.answers, 100);
+}
+
+#define CHAINS 16
+#define LINKS 25
+
+struct chain {
+	struct msgid id;
+	int left;
+	int step;
+	struct rig_done done;
+};
+static size_t chains_left;
+static struct filter *all;
+
+static void chain_step(struct chain *c);
+
+static void on_chain_done(void *arg, const struct err *err)
+{
+	assert_null(err);
+	chain_step(arg);
+}
+
+static void on_chain_read(void *arg, const struct message *m, const struct err *err)
+{
+	struct chain *c = arg;
+	assert_null(err);
+	assert_int_equal(m->id.v, c->id.v);
+	assert_int_equal(m->content.n, 700);
+	message_unref(&m);
+	chain_step(c);
+}
+
+static void on_chain_scan(void *arg, const struct queue_entry *rows, size_t n, bool more,
+			  const struct err *err)
+{
+	struct chain *c = arg;
+	(void)more;
+	assert_null(err);
+	bool seen = false;
+	for (size_t k = 0; k < n; k++)
+		seen = seen || rid_msgid(rows[k].rid).v == c->id.v;
+	assert_true(seen); /* it is queued: a list of all that is queued has it */
+	chain_step(c);
+}
+
+static void on_chain_entries(void *arg, const struct queue_entry *rows, size_t n,
+			     const struct err *err)
+{
+	assert_null(err);
+	assert_int_equal(n, 1);
+	assert_non_null(rows);
+	chain_step(arg);
+}
+
+static void chain_accept(struct chain *c)
+{
+	struct message_rcpt rcpt = { .address = STR("a@x.example"),
+				     .domain = queue_name(rig.q, STR("x.example")) };
+	struct queue_new n = { .content_take = calloc(1, 700) };
+	c->id = queue_new_id(rig.q);
+	n.m = (struct message){ .id = c->id,
+				.stream = queue_name(rig.q, STR("default")),
+				.size = 700,
+				.content = { n.content_take, 700 },
+				.rcpts = &rcpt,
+				.rcpts_n = 1 };
+	queue_accept(rig.q, &n, on_chain_done, c);
+}
+
+/* accept, read, defer, list, entry, finish; again */
+static void chain_step(struct chain *c)
+{
+	struct queue_scan s = { .filter = all,
+				.sort = QUEUE_SORT_SIZE,
+				.descending = true,
+				.limit = 1000,
+				.now_ms = NOW };
+	struct rid rid = rid_of(c->id, 1);
+	switch (c->step++ % 5) {
+	case 0:
+		if (c->left-- == 0) {
+			chains_left--;
+			rig_wake();
+			return;
+		}
+		chain_accept(c);
+		return;
+	case 1:
+		queue_message_read(rig.q, c->id, true, on_chain_read, c);
+		return;
+	case 2:
+		rig_defer(rid, 451, "4.7.1", "later");
+		queue_scan(rig.q, &s, on_chain_scan, c);
+		return;
+	case 3:
+		queue_entries(rig.q, &rid, 1, on_chain_entries, c);
+		return;
+	default:
+		if (c->left % 5 != 0)
+			rig_finish(rid, OUTCOME_DELIVERED);
+		chain_step(c);
+		return;
+	}
+}
+
+/* Everything at the same time; the cache is too small, so that contents come from the disk. */
+static void test_all_at_once(void **state)
+{
+	static struct chain chains[CHAINS];
+	(void)state;
+	rig_close();
+	rig.cfg.cache_bytes = 8192;
+	rig.cfg.keep_finished_max = 50;
+	rig_open();
+	all = filter_parse(STR("size>1"), NULL);
+	size_t before = rig.rows_n;
+	chains_left = CHAINS;
+	for (size_t k = 0; k < CHAINS; k++) {
+		chains[k] = (struct chain){ .left = LINKS };
+		chain_step(&chains[k]);
+	}
+	while (chains_left > 0)
+		rig_wait();
+	rig_settle();
+	for (size_t k = 1; k < rig.events_n; k++)
+		assert_int_equal(rig.events[k].seq, rig.events[k - 1].seq + 1);
+	filter_free(&all);
+	rig_reopen();
+	assert_int_equal(rig.rows_n, before + CHAINS * LINKS / 5);
+	assert_string_equal(rig.log, "");
+}
+
 int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_every_sort), T(test_rows_are_whole),	 T(test_filters),
-		T(test_events),	    T(test_events_of_a_message), T(test_causes),
+		T(test_every_sort),
+		T(test_rows_are_whole),
+		T(test_filters),
+		T(test_events),
+		T(test_events_of_a_message),
+		T(test_causes),
+		T(test_slow_lists_take_turns),
+		T(test_all_at_once),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

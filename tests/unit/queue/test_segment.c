@@ -181,10 +181,56 @@ static void test_missing_file(void **state)
 	segments_close(&s);
 }
 
+static int open_files(void)
+{
+	int n = 0;
+	DIR *d = opendir("/proc/self/fd");
+	while (readdir(d) != NULL)
+		n++;
+	(void)closedir(d);
+	return n;
+}
+
+/* However many files there are, few are open, and each can be read, written to and removed. */
+static void test_few_are_open(void **state)
+{
+	(void)state;
+	struct segment_place at[100];
+	struct segments *s = NULL;
+	int before = open_files();
+	for (size_t round = 0; round < ARRAY_LEN(at); round++) {
+		s = open_it(); /* begins a new file each time */
+		for (size_t k = 0; k < round; k++)
+			segment_keep(s, &at[k]);
+		segments_ready(s);
+		at[round] = append(s, round + 1, 1000, 'a');
+		if (round + 1 < ARRAY_LEN(at))
+			segments_close(&s);
+	}
+	for (int again = 0; again < 2; again++) {
+		for (size_t k = 0; k < ARRAY_LEN(at); k++)
+			assert_int_equal(read_it(s, k + 1, &at[k], 1000, 'a'), 0);
+		assert_in_range(open_files(), 0, before + 33);
+	}
+	segments_sync_begin(s);
+	assert_int_equal(segments_sync(s, NULL), 0);
+	for (size_t k = 0; k < ARRAY_LEN(at); k++)
+		segment_drop(s, &at[k]);
+	assert_int_equal(read_it(s, 5, &at[4], 1000, 'a'), -ERR_UNKNOWN);
+	assert_true(segments_garbage(s));
+	segments_reap(s);
+	assert_false(segments_garbage(s));
+	struct segments_figures f;
+	segments_figures(s, &f);
+	assert_int_equal(f.files, 1); /* the current one */
+	segments_close(&s);
+}
+
 int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
-	const struct CMUnitTest tests[] = { T(test_crc), T(test_round_trip), T(test_reuse),
-					    T(test_damage), T(test_missing_file) };
+	const struct CMUnitTest tests[] = { T(test_crc),	  T(test_round_trip),
+					    T(test_reuse),	  T(test_damage),
+					    T(test_missing_file), T(test_few_are_open) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
