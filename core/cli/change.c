@@ -56,6 +56,22 @@ static void put_undo(const struct out *o, struct buf *b, const json_t *done)
 	(void)buf_putc(b, '\n');
 }
 
+/* What may not have been meant; each on a line. */
+static void put_warnings(const struct out *o, struct buf *b, const json_t *warnings)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(warnings, i, one)
+	{
+		out_style(o, b, OUT_WARN, true);
+		(void)buf_puts(b, "Careful: ");
+		out_style(o, b, OUT_WARN, false);
+		out_clean(o, b, str_from(json_string_value(one), json_string_length(one)));
+		(void)buf_putc(b, '\n');
+	}
+}
+
 /* "hold domain:gmail.com: done, 3 recipients of 2 messages" */
 static void put_done(const struct out *o, struct buf *b, const struct args *a, const json_t *done)
 {
@@ -92,6 +108,7 @@ static void put_done(const struct out *o, struct buf *b, const struct args *a, c
 			(void)buf_puts(b, " stays until it is released\n");
 		}
 	}
+	put_warnings(o, b, json_object_get(done, "warnings"));
 	put_undo(o, b, done);
 }
 

@@ -175,7 +175,8 @@ def test_hold_and_release(backlog):
 
 @pytest.mark.parametrize("verb", ["hold", "release", "retry", "bounce", "delete"])
 def test_plans(backlog, verb):
-    backlog.weir("hold", "domain:fast.example", "--reason", "r")
+    if verb == "release":
+        backlog.weir("hold", "domain:fast.example", "--reason", "r")
     before = backlog.recipients()
     plan = backlog.weir(verb, "domain:fast.example", "--plan")
     check("plan", plan)
@@ -232,16 +233,16 @@ def test_routes(relay):
     rows = relay.weir("route", "list")
     for row in rows:
         check("route list", row)
-    assert [r["to"] for r in rows] == ["discard", "hold", "mx"]
-    relay.weir("route", "move", rows[0]["id"], "--before", rows[2]["id"], "--reason", "r")
-    assert [r["to"] for r in relay.weir("route", "list")] == ["hold", "discard", "mx"]
+    assert [r["to"] for r in rows][:2] == ["discard", "hold"]
+    relay.weir("route", "move", rows[1]["id"], "--before", rows[0]["id"], "--reason", "r")
+    assert [r["to"] for r in relay.weir("route", "list")][:2] == ["hold", "discard"]
     test = relay.weir("route", "test", "bob@b.example")
     assert test["to"] == "discard" and test["route"] == rows[0]["id"]
     assert relay.weir("route", "test", "bob@fast.example")["next_hops"]
     assert "127.0.10." in relay.run("route", "test", "bob@fast.example", json_output=False).stdout
     for row in rows[:2]:
         relay.weir("route", "remove", row["id"], "--reason", "r")
-    assert [r["to"] for r in relay.weir("route", "list")] == ["mx"]
+    assert relay.weir("route", "list") == rows[2:]
 
 
 def test_causes(backlog):
@@ -291,9 +292,9 @@ def test_every_verb_is_called_by_a_test():
 
 
 @pytest.mark.parametrize("args,status", [
-    (["status"], 0), (["release", "domain:nothing.example"], 1), (["undo", "nosuch"], 1),
+    (["status"], 0), (["release", "domain:nothing.example"], 1), (["undo", "a999999"], 1),
     (["hold", "all"], 2), (["messages", "--where", "age>"], 2), (["nosuch"], 2),
-    (["show", "0000000000"], 1), (["route", "remove", "nosuch", "--reason", "r"], 1),
+    (["show", "0N4XK2M8QF"], 1), (["route", "remove", "nosuch", "--reason", "r"], 1),
 ])
 def test_exit_statuses(relay, args, status):
     result = relay.run(*args)
