@@ -33,6 +33,7 @@
 #define READY_MS 15000	/* for a program to be there */
 #define STEP_MS 100	/* between two looks */
 #define END_MS 8000	/* for a program to end before it is killed */
+#define DROP_MS 500	/* the same, when nothing is kept */
 #define READY_MAX 65536 /* bytes of the world's first line */
 #define LOG_TAIL 400	/* bytes of a log that an error repeats */
 #define WALK_FDS 16
@@ -363,10 +364,12 @@ static int prepare(struct demo *d, const char *keep, struct err *err)
 
 static void end_program(struct demo *d, enum program p)
 {
+	int most = d->keep ? END_MS : DROP_MS;
+
 	if (!is_running(d, p))
 		return;
 	(void)kill(d->pids[p], SIGTERM);
-	for (int waited = 0; waited < END_MS && is_running(d, p); waited += STEP_MS)
+	for (int waited = 0; waited < most && is_running(d, p); waited += STEP_MS)
 		(void)end_wanted(d, STEP_MS);
 	if (is_running(d, p)) {
 		(void)kill(d->pids[p], SIGKILL);
