@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/obj.h"
+#include "ctl/views.h"
 #include "loop/loop.h"
 
 #define WORKERS 4
@@ -369,8 +370,10 @@ void relayd_free(struct relayd **rp)
 	loop_signal_free(&r->reload);
 	loop_timer_free(&r->shutdown);
 	smtpout_free(&r->env.smtpout);
-	actions_close(&r->env.actions);
+	/* no reader works on anybody's filter any more, and no answer comes */
 	queue_close(&r->env.queue);
+	views_close(&r->env);
+	actions_close(&r->env.actions);
 	ctl_free(&r->env.ctl);
 	smtpin_free(&r->env.smtpin);
 	sched_free(&r->env.sched);
