@@ -101,6 +101,16 @@ static const struct message_rcpt *rcpt_of(const struct message *m, unsigned n)
 	return NULL;
 }
 
+/* A hold may have come while it was in delivery. */
+static void mark_held(struct sched *s, uint32_t i, const struct message *m)
+{
+	const struct message_rcpt *r = NULL;
+	if (m != NULL)
+		r = rcpt_of(m, rid_n((struct rid){ sched_rec(s, i)->rid }));
+	if (r != NULL)
+		(void)now_held(s, i, m, r);
+}
+
 /* --- results ---------------------------------------------------------------------------------- */
 
 static void note_trouble(struct group *g, const struct attempt *a)
@@ -231,6 +241,7 @@ void sched_done(struct sched *s, const struct message *m, const struct sched_res
 			deferred(s, i, &a, qr);
 			if (a.outcome == OUTCOME_DEFERRED) {
 				queue_record(s->queue, qr);
+				mark_held(s, i, m);
 				put_back(s, i);
 				continue;
 			}

@@ -403,6 +403,12 @@ static void test_hold_that_asks(void **state)
 	assert_int_equal(sched_unhold(t.s, 9), 2);
 	sched_rejudge(t.s, false);
 	assert_int_equal(state_of(b, 1), SCHED_READY);
+	want("mx:d2");
+	struct letter *given = letter_of(t.given->id);
+	t.asked_sender_hold = 9;
+	sched_rejudge(t.s, false);
+	answer(OUTCOME_DEFERRED); /* held while it was in delivery */
+	assert_int_equal(state_of(given, 1), SCHED_HELD);
 }
 
 static void test_backoff(void **state)
