@@ -178,8 +178,7 @@ static void undo_done(struct op *op)
 	struct action *x = op->of;
 	op->of = NULL;
 	journal_close(op->a, x, ACTION_UNDONE);
-	if (x->objects != NULL)
-		marks_again(op->a);
+	marks_again(op->a); /* what comes out of the trash may be held meanwhile */
 	op_answer(op);
 }
 

@@ -76,24 +76,6 @@ void resolver_forget(struct resolver *r, const char *next_hop)
 	rig.forgotten++;
 }
 
-/* STUB */
-__attribute__((weak)) const char *reply_class_name(enum reply_class c)
-{
-	return c == REPLY_NONE ? "" : "other";
-}
-__attribute__((weak)) const char *reply_action_name(enum reply_action a)
-{
-	(void)a;
-	return "";
-}
-__attribute__((weak)) void classify_class(enum reply_class c, int code, struct classify_out *ret)
-{
-	(void)c;
-	(void)code;
-	(void)ret;
-}
-/* STUB */
-
 /* --- the wiring ------------------------------------------------------------------------------- */
 
 static void rig_judge(const struct filter_row *row, struct str domain, struct sched_verdict *ret)
