@@ -168,6 +168,8 @@ void out_hop_opened(struct out_hop *h, const struct out_session *s)
 	h->setup_ms = h->setup_ms == 0 ? took : (h->setup_ms * 3 + took) / 4;
 	free(h->failure);
 	h->failure = NULL;
+	if (h->work > 0)
+		out_look(h);
 }
 
 /* --- how many --------------------------------------------------------------------------------- */
@@ -340,8 +342,8 @@ void out_hop_work(struct out_hop *h)
 	    is_exhausted(h))
 		report_round(h);
 	open_more(h);
-	if (h->work > 0 && h->ask == 0 && h->wait == OUT_WAIT_NONE)
-		out_watch(h);
+	if (h->work > 0 && (h->n[OUT_OPEN] > 0 || loop_now_ms(h->o->loop) < h->pause_until_ms))
+		out_watch(h); /* else something is under way, and brings us back */
 	else if (h->work == 0 && h->sessions_n == 0 && h->ask == 0 && !h->looking)
 		out_hop_free(&h);
 }

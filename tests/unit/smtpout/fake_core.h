@@ -15,9 +15,11 @@
 #include "loop/loop.h"
 #include "smtpout/smtpout.h"
 
+#ifndef LETTERS_MAX
 #define LETTERS_MAX 600
-#define LETTER_RCPTS_MAX 4
 #define HOPS_MAX 700
+#endif
+#define LETTER_RCPTS_MAX 4
 #define CORE_NOW_MS INT64_C(1795490000000)
 
 enum rcpt_state { RCPT_NONE, RCPT_READY, RCPT_GIVEN, RCPT_DONE };
