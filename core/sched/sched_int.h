@@ -15,6 +15,7 @@
 #define SCHED_CHUNK (1u << SCHED_CHUNK_BITS)
 #define SCHED_WORK_MAX 64    /* messages being read for the scheduler's own work */
 #define SCHED_PROBES_MAX 20  /* recipients that take an unreachable next hop's attempt */
+#define SCHED_TRIES_MAX 32   /* messages looked at for a session, before the loop turns */
 #define SCHED_EXPIRE_MAX 256 /* recipients given up in one sweep */
 
 /*

@@ -297,7 +297,9 @@ static void unreadable(struct sched *s, uint32_t i, const struct err *err)
 				     (err->code == ERR_CORRUPT ? DAMAGED_MS : REREAD_MS));
 }
 
-static void hand_over(struct sched *s, uint64_t token, struct dest *d, struct rid first,
+/* Gives the message with all its recipients that are ready for d; false: they turned out to be
+ * held, and nothing was given. */
+static bool hand_over(struct sched *s, uint64_t token, struct dest *d, struct rid first,
 		      const struct message *m)
 {
 	unsigned ns[SCHED_DELIVERY_MAX];
@@ -328,8 +330,7 @@ static void hand_over(struct sched *s, uint64_t token, struct dest *d, struct ri
 		s->ops->give(s->arg, token, m, ns, n);
 	else
 		message_unref(&m);
-	if (n == 0)
-		sched_want(s, d->key, token);
+	return n > 0;
 }
 
 static void on_message(void *arg, const struct message *m, const struct err *err)
@@ -355,30 +356,36 @@ static void on_message(void *arg, const struct message *m, const struct err *err
 		message_unref(&m);
 		return;
 	}
-	hand_over(s, copy.token, copy.dest, copy.rid, m);
+	if (!hand_over(s, copy.token, copy.dest, copy.rid, m))
+		sched_want(s, copy.dest->key, copy.token);
 }
 
 void sched_want(struct sched *s, const char *next_hop, uint64_t token)
 {
 	struct dest *d = sched_dest_find(s, next_hop);
-	uint32_t i = SCHED_NONE;
-	if (s->running && d != NULL && d->kind == DEST_REAL && !d->is_waiting && !d->failing)
-		i = pick(s, d);
-	if (i == SCHED_NONE) {
-		s->ops->give(s->arg, token, NULL, NULL, 0);
+	for (unsigned tries = 0;; tries++) {
+		uint32_t i = SCHED_NONE;
+		if (s->running && d != NULL && d->kind == DEST_REAL && !d->is_waiting &&
+		    !d->failing)
+			i = pick(s, d);
+		if (i == SCHED_NONE) {
+			s->ops->give(s->arg, token, NULL, NULL, 0);
+			return;
+		}
+		struct rid rid = { sched_rec(s, i)->rid };
+		const struct message *m = queue_message_cached(s->queue, rid_msgid(rid));
+		if (m != NULL && m->content.p != NULL && tries < SCHED_TRIES_MAX) {
+			if (hand_over(s, token, d, rid, m))
+				return;
+			continue;
+		}
+		message_unref(&m);
+		struct fetch *f = xcalloc(1, sizeof(*f));
+		*f = (struct fetch){ .s = s, .token = token, .rid = rid, .dest = d };
+		LIST_INSERT_HEAD(&s->fetches, f, link);
+		queue_message_read(s->queue, rid_msgid(rid), true, on_message, f);
 		return;
 	}
-	struct rid rid = { sched_rec(s, i)->rid };
-	const struct message *m = queue_message_cached(s->queue, rid_msgid(rid));
-	if (m != NULL && m->content.p != NULL) {
-		hand_over(s, token, d, rid, m);
-		return;
-	}
-	message_unref(&m);
-	struct fetch *f = xcalloc(1, sizeof(*f));
-	*f = (struct fetch){ .s = s, .token = token, .rid = rid, .dest = d };
-	LIST_INSERT_HEAD(&s->fetches, f, link);
-	queue_message_read(s->queue, rid_msgid(rid), true, on_message, f);
 }
 
 void sched_unwant(struct sched *s, uint64_t token)

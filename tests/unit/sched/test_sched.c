@@ -411,6 +411,32 @@ static void test_hold_that_asks(void **state)
 	assert_int_equal(state_of(given, 1), SCHED_HELD);
 }
 
+/* Many that turn out to be held when they would be tried are not worked off in one call. */
+static void test_held_ones_in_a_row(void **state)
+{
+	(void)state;
+	for (int k = 0; k < 200; k++) {
+		struct letter *l = submit_to(2);
+		if (k % 2 == 0)
+			assert_true(sched_trash(t.s, rid_of(l->m.id, 1), true));
+	}
+	t.asked_sender_hold = 9;
+	sched_rejudge(t.s, false);
+	t.given_token = 0;
+	sched_want(t.s, "mx:d2", 4711);
+	struct sched_counts c;
+	uint64_t messages;
+	int64_t oldest_ms;
+	sched_totals(t.s, &c, &messages, &oldest_ms);
+	assert_in_range(c.state[SCHED_HELD], 1, 64);
+	assert_int_equal(t.given_token, 0);
+	settle();
+	assert_int_equal(t.given_token, 4711);
+	assert_null(t.given);
+	sched_totals(t.s, &c, &messages, &oldest_ms);
+	assert_int_equal(c.state[SCHED_HELD], 100);
+}
+
 static void test_backoff(void **state)
 {
 	(void)state;
@@ -697,10 +723,19 @@ int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_delivery),	T(test_retry_grows),	   T(test_expires),
-		T(test_hold_is_a_rule), T(test_hold_that_asks),	   T(test_backoff),
-		T(test_permanent),	T(test_report_before_end), T(test_trash_keeps_the_schedule),
-		T(test_routes),		T(test_unreadable),	   T(test_fair),
+		T(test_delivery),
+		T(test_retry_grows),
+		T(test_expires),
+		T(test_hold_is_a_rule),
+		T(test_hold_that_asks),
+		T(test_held_ones_in_a_row),
+		T(test_backoff),
+		T(test_permanent),
+		T(test_report_before_end),
+		T(test_trash_keeps_the_schedule),
+		T(test_routes),
+		T(test_unreadable),
+		T(test_fair),
 		T(test_random),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
