@@ -4,12 +4,12 @@
  * (`watched`), because waiting makes more sessions worth their while.
  *
  * All connections together have a limit. An eighth of it is kept for next hops that have none yet.
- * Whoever finds no room waits in line (`room`) for one connection, and then again at the end of the
- * line. While somebody waits:
+ * Whoever finds no room stands in line for one connection, and then again at the end of the line;
+ * those that have none come before those that want another. While somebody waits:
  *   - idle sessions quit, the longest idle one first;
- *   - sessions of a next hop that has more than its share, and those that have had their turn,
- *     quit after the transaction that they are in;
- *   - those that are opening for long have failed: nobody waits behind a dead host.
+ *   - sessions of a next hop that has more than its share quit after the transaction that they are
+ *     in; and those that have had their turn, when somebody waits for a first connection;
+ *   - then, too, those that are opening for long have failed: nobody waits behind a dead host.
  */
 #include "smtpout/smtpout.h"
 
@@ -64,8 +64,8 @@ struct smtpout *smtpout_new(struct loop *l, const struct smtpout_config *cfg, st
 	RB_INIT(&o->hops);
 	TAILQ_INIT(&o->looks);
 	TAILQ_INIT(&o->watched);
-	TAILQ_INIT(&o->room);
-	TAILQ_INIT(&o->dns);
+	for (int i = 0; i < OUT_WAIT__COUNT; i++)
+		TAILQ_INIT(&o->lines[i]);
 	TAILQ_INIT(&o->opening);
 	TAILQ_INIT(&o->idle);
 	o->free_n = o->cfg.connections_max;
@@ -179,74 +179,88 @@ static bool fits(const struct smtpout *o, const struct out_hop *h)
 	return o->total < o->cfg.connections_max - reserve;
 }
 
-bool out_has_room(const struct smtpout *o, const struct out_hop *h)
+static unsigned waiting(const struct smtpout *o)
 {
-	return TAILQ_EMPTY(&o->room) && fits(o, h);
+	return o->lines_n[OUT_WAIT_FIRST] + o->lines_n[OUT_WAIT_MORE];
 }
 
-void out_wait(struct out_hop *h, enum out_wait for_what)
+bool out_has_room(const struct smtpout *o, const struct out_hop *h)
+{
+	unsigned before = h->sessions_n > 0 ? waiting(o) : o->lines_n[OUT_WAIT_FIRST];
+
+	return before == 0 && fits(o, h);
+}
+
+void out_wait(struct out_hop *h, enum out_wait what)
 {
 	struct smtpout *o = h->o;
 
-	if (h->wait == OUT_WAIT_ROOM) {
-		TAILQ_REMOVE(&o->room, h, queue);
-		o->room_n--;
-	} else if (h->wait == OUT_WAIT_DNS) {
-		TAILQ_REMOVE(&o->dns, h, queue);
+	if (h->wait != OUT_WAIT_NONE) {
+		TAILQ_REMOVE(&o->lines[h->wait], h, queue);
+		o->lines_n[h->wait]--;
 	}
-	h->wait = for_what;
-	if (for_what == OUT_WAIT_NONE)
+	h->wait = what;
+	if (what == OUT_WAIT_NONE)
 		return;
-	if (for_what == OUT_WAIT_ROOM) {
-		TAILQ_INSERT_TAIL(&o->room, h, queue);
-		o->room_n++;
-		if (!loop_timer_pending(o->tick))
-			loop_timer_set(o->tick, TICK_MS);
-	} else {
-		TAILQ_INSERT_TAIL(&o->dns, h, queue);
-	}
+	TAILQ_INSERT_TAIL(&o->lines[what], h, queue);
+	o->lines_n[what]++;
+	if (what != OUT_WAIT_DNS && !loop_timer_pending(o->tick))
+		loop_timer_set(o->tick, TICK_MS);
 	out_turn(o);
+}
+
+void out_wait_for_room(struct out_hop *h)
+{
+	enum out_wait what = h->sessions_n > 0 ? OUT_WAIT_MORE : OUT_WAIT_FIRST;
+
+	if (h->wait != what)
+		out_wait(h, what);
 }
 
 bool out_must_yield(const struct out_session *s)
 {
 	const struct smtpout *o = s->o;
-	unsigned others = o->room_n - (s->hop->wait == OUT_WAIT_ROOM);
-	unsigned share = o->cfg.connections_max / (o->hops_live + o->room_n + 1);
+	unsigned first = o->lines_n[OUT_WAIT_FIRST];
+	unsigned more = o->lines_n[OUT_WAIT_MORE] - (s->hop->wait == OUT_WAIT_MORE);
+	unsigned share = o->cfg.connections_max / (o->hops_live + first);
 
-	if (others == 0)
+	if (first + more == 0)
 		return false;
 	return s->hop->sessions_n > (share > 0 ? share : 1) ||
-	       loop_now_ms(o->loop) - s->opened_ms >= TURN_MS;
+	       (first > 0 && loop_now_ms(o->loop) - s->opened_ms >= TURN_MS);
 }
 
 static void serve_dns(struct smtpout *o)
 {
 	struct out_hop *h;
 
-	while (o->asks < ASKS_MAX && (h = TAILQ_FIRST(&o->dns)) != NULL) {
+	while (o->asks < ASKS_MAX && (h = TAILQ_FIRST(&o->lines[OUT_WAIT_DNS])) != NULL) {
 		out_wait(h, OUT_WAIT_NONE);
 		out_hop_ask(h);
 	}
 }
 
-static void serve_room(struct smtpout *o)
+static void serve_line(struct smtpout *o, enum out_wait line)
 {
 	struct out_hop *h;
 
-	for (unsigned n = o->room_n; n > 0 && o->total < o->cfg.connections_max; n--) {
-		h = TAILQ_FIRST(&o->room);
-		if (!fits(o, h)) { /* for one that has none */
-			TAILQ_REMOVE(&o->room, h, queue);
-			TAILQ_INSERT_TAIL(&o->room, h, queue);
-			continue;
-		}
+	for (unsigned n = o->lines_n[line]; n > 0; n--) {
+		h = TAILQ_FIRST(&o->lines[line]);
+		if (!fits(o, h))
+			return;
 		out_wait(h, OUT_WAIT_NONE);
 		if (out_hop_wants(h))
 			out_session_open(h);
-		out_look(h);
+		out_look(h); /* which may stand in line again, at the end */
 	}
-	while (o->leaving < o->room_n && !TAILQ_EMPTY(&o->idle))
+}
+
+static void serve_room(struct smtpout *o)
+{
+	serve_line(o, OUT_WAIT_FIRST);
+	if (o->lines_n[OUT_WAIT_FIRST] == 0)
+		serve_line(o, OUT_WAIT_MORE);
+	while (o->leaving < waiting(o) && !TAILQ_EMPTY(&o->idle))
 		out_session_quit(TAILQ_FIRST(&o->idle));
 }
 
@@ -283,12 +297,13 @@ static void on_tick(void *arg)
 		h->watched = false;
 		out_look(h);
 	}
-	for (unsigned n = o->room_n; n > 0 && (s = TAILQ_FIRST(&o->opening)) != NULL; n--) {
+	for (unsigned n = o->lines_n[OUT_WAIT_FIRST];
+	     n > 0 && (s = TAILQ_FIRST(&o->opening)) != NULL; n--) {
 		if (loop_now_ms(o->loop) - s->opened_ms < PRESSED_MS)
 			break;
 		out_session_give_way(s);
 	}
-	if (o->room_n > 0 && !loop_timer_pending(o->tick))
+	if (waiting(o) > 0 && !loop_timer_pending(o->tick))
 		loop_timer_set(o->tick, TICK_MS);
 }
 
@@ -351,7 +366,7 @@ bool smtpout_hop(const struct smtpout *o, const char *next_hop, struct smtpout_h
 		.connections = h->sessions_n - h->n[OUT_OPENING],
 		.opening = h->n[OUT_OPENING],
 		.limit = out_hop_limit(h),
-		.waits_for_room = h->wait == OUT_WAIT_ROOM,
+		.waits_for_room = h->wait == OUT_WAIT_FIRST || h->wait == OUT_WAIT_MORE,
 		.pause_until_ms = 0,
 	};
 	if (h->pause_until_ms > loop_now_ms(o->loop))

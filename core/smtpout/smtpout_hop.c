@@ -328,7 +328,7 @@ static void open_more(struct out_hop *h)
 				out_hop_full(h, h->n[OUT_OPEN] + h->n[OUT_OPENING]);
 			return;
 		} else if (!out_has_room(h->o, h)) {
-			out_wait(h, OUT_WAIT_ROOM);
+			out_wait_for_room(h);
 		} else {
 			out_session_open(h);
 		}
@@ -341,6 +341,8 @@ void out_hop_work(struct out_hop *h)
 	if (h->failure != NULL && h->resolved && h->n[OUT_OPEN] + h->n[OUT_OPENING] == 0 &&
 	    is_exhausted(h))
 		report_round(h);
+	if (h->wait == OUT_WAIT_MORE)
+		out_wait_for_room(h); /* it may have none any more */
 	open_more(h);
 	if (h->work > 0 && (h->n[OUT_OPEN] > 0 || loop_now_ms(h->o->loop) < h->pause_until_ms))
 		out_watch(h); /* else something is under way, and brings us back */

@@ -145,7 +145,8 @@ struct out_target {
 	uint16_t preference;
 	unsigned failed_round;
 };
-enum out_wait { OUT_WAIT_NONE, OUT_WAIT_DNS, OUT_WAIT_ROOM };
+/* What a next hop waits in line for. */
+enum out_wait { OUT_WAIT_NONE, OUT_WAIT_DNS, OUT_WAIT_FIRST, OUT_WAIT_MORE, OUT_WAIT__COUNT };
 
 struct out_hop {
 	uint32_t magic;
@@ -195,9 +196,9 @@ struct smtpout {
 	struct out_hop_tree hops;
 	struct out_hops looks;
 	struct out_hops watched;
-	struct out_hops room; /* wait for a connection */
-	unsigned room_n;
-	struct out_hops dns;	     /* wait for the resolver's turn */
+	struct out_hops
+		lines[OUT_WAIT__COUNT]; /* the resolver; a connection, the first or another */
+	unsigned lines_n[OUT_WAIT__COUNT];
 	unsigned asks;		     /* under way */
 	struct out_sessions opening; /* in the order of their start */
 	struct out_sessions idle;    /* the longest idle one first */
@@ -223,7 +224,8 @@ void out_turn(struct smtpout *o);  /* soon */
 void out_look(struct out_hop *h);  /* soon */
 void out_watch(struct out_hop *h); /* with the next tick */
 bool out_has_room(const struct smtpout *o, const struct out_hop *h);
-void out_wait(struct out_hop *h, enum out_wait for_what);
+void out_wait(struct out_hop *h, enum out_wait what);
+void out_wait_for_room(struct out_hop *h);
 /* Another next hop waits for the session's connection, and has a better right to it. */
 bool out_must_yield(const struct out_session *s);
 void out_slot_take(struct smtpout *o, struct out_session *s);

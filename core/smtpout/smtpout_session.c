@@ -165,8 +165,8 @@ static void rest(struct out_session *s)
 	stream_deadline(s->stream, SMTPOUT_IDLE_MS);
 	TAILQ_REMOVE(&h->sessions, s, of_hop);
 	TAILQ_INSERT_HEAD(&h->sessions, s, of_hop);
-	if (!TAILQ_EMPTY(&s->o->room))
-		out_turn(s->o); /* somebody may want the connection */
+	if (s->o->lines_n[OUT_WAIT_FIRST] + s->o->lines_n[OUT_WAIT_MORE] > 0)
+		out_turn(s->o); /* for this connection, perhaps */
 }
 
 static void ask(struct out_session *s)

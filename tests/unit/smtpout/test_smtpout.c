@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/ioctl.h>
 
 #include <cmocka.h>
 
@@ -458,6 +459,21 @@ static void test_idle_session_quits(void **state)
 	finish();
 }
 
+/* Each reply has its own time. */
+static void test_slow_replies(void **state)
+{
+	(void)state;
+	struct host *h = begin(NULL);
+	struct letter *l = send_one(1);
+	assert_int_equal(l->result[0].outcome, D);
+	h->delay_ms = 100000;
+	l = send_one(2);
+	pass(510000, 1000);
+	assert_int_equal(l->result[0].outcome, D);
+	assert_int_equal(l->result[1].outcome, D);
+	finish();
+}
+
 /* --- connections that end --------------------------------------------------------------------- */
 
 static void test_closed_while_idle(void **state)
@@ -689,6 +705,36 @@ static void test_content_is_not_taken(void **state)
 	finish();
 }
 
+/* 250 while the end of the content is still with us: the server cannot mean this message. */
+static void test_accepted_too_early(void **state)
+{
+	(void)state;
+	unsigned early = 0;
+	for (size_t size = 50000; size < 500000; size += 10000) {
+		AUTO_BUF b = BUF_INIT(1 << 20);
+		struct str content_is = large(&b, size);
+		struct host *h = begin(NULL);
+		int there = 0;
+		h->deaf_in_data = true;
+		struct letter *l = core_submit(HOP, content_is, 1);
+		go();
+		for (int i = 0; i < 20; i++)
+			core_turn(); /* all that the buffers between take */
+		assert_int_equal(ioctl(h->conns[0].fd, FIONREAD, &there), 0);
+		say(h, &h->conns[0], SAY_QUEUED);
+		settle();
+		if ((size_t)there < content_is.n) {
+			early++;
+			assert_int_equal(l->result[0].outcome, T);
+			assert_has(l->result[0].reply, "answered unfinished content with 250");
+		} else {
+			assert_int_equal(l->result[0].outcome, D);
+		}
+		finish();
+	}
+	assert_in_range(early, 5, 44); /* both cases occurred */
+}
+
 static void test_refused_in_the_midst_of_the_content(void **state)
 {
 	(void)state;
@@ -731,6 +777,7 @@ int main(void)
 		cmocka_unit_test(test_size),
 		cmocka_unit_test(test_eight_bit),
 		cmocka_unit_test(test_timeouts),
+		cmocka_unit_test(test_slow_replies),
 		cmocka_unit_test(test_no_answer_to_connecting),
 		cmocka_unit_test(test_no_route),
 		cmocka_unit_test(test_idle_session_quits),
@@ -745,6 +792,7 @@ int main(void)
 		cmocka_unit_test(test_reply_with_zero_bytes_and_too_long),
 		cmocka_unit_test(test_large_content),
 		cmocka_unit_test(test_content_is_not_taken),
+		cmocka_unit_test(test_accepted_too_early),
 		cmocka_unit_test(test_refused_in_the_midst_of_the_content),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

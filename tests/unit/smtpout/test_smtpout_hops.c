@@ -150,6 +150,25 @@ static void test_unreachable(void **state)
 	}
 }
 
+/* While a former connection still says goodbye. */
+static void test_unreachable_with_a_leaving_session(void **state)
+{
+	(void)state;
+	struct host *h = begin(NULL);
+	h->lines.quit = "";
+	(void)send_one(1);
+	pass(SMTPOUT_IDLE_MS + 100, 100);
+	(void)close(h->fd);
+	h->fd = -1;
+	(void)send_one(1);
+	assert_int_equal(smtpout_connections(core.out), 1);
+	assert_int_equal(core_hop(HOP)->reports, 1);
+	core_hop(HOP)->waiting = false;
+	go();
+	assert_int_equal(core_hop(HOP)->reports, 2);
+	finish();
+}
+
 static void test_every_address_is_tried_once(void **state)
 {
 	(void)state;
@@ -259,6 +278,24 @@ static void test_the_host_has_a_limit(void **state)
 	finish();
 }
 
+/* What the better host will not take does not go to the worse one for it. */
+static void test_a_limit_is_no_failure(void **state)
+{
+	(void)state;
+	struct host *h = begin(NULL);
+	struct host *backup = host_open("127.0.0.2");
+	core_host(HOP, "mx2.d.example", 20, 25, "127.0.0.2");
+	h->delay_ms = backup->delay_ms = 100;
+	h->most = 3;
+	for (int i = 0; i < 100; i++)
+		(void)core_submit(HOP, BODY, 1);
+	core_kick(HOP);
+	pass(30000, 20);
+	assert_int_equal(h->messages, 100);
+	assert_int_equal(backup->accepted, 0);
+	finish();
+}
+
 static void test_pause_after_useless_connections(void **state)
 {
 	(void)state;
@@ -323,6 +360,52 @@ static void test_room_is_shared(void **state)
 		(void)snprintf(key, sizeof(key), "mx:hung%d.example", i);
 		assert_int_equal(core_hop(key)->reports, 1);
 	}
+	finish();
+}
+
+/* Next hops that always have work make room for others: by their share, and by their turn. */
+static void test_busy_sessions_yield(void **state)
+{
+	(void)state;
+	for (unsigned max = 1; max <= 2; max++) {
+		const struct smtpout_config cfg = { .connections_max = max };
+		struct host *busy = begin(&cfg);
+		struct host *other = host_open("127.0.0.2");
+		busy->delay_ms = 50;
+		for (int i = 0; i < 500; i++)
+			(void)core_submit(HOP, BODY, 1);
+		core_kick(HOP);
+		pass(2000, 10);
+		assert_int_equal(busy->open, max);
+		core_host("mx:b", "mx.b.example", 10, 25, "127.0.0.2");
+		(void)core_submit("mx:b", BODY, 1);
+		core_kick("mx:b");
+		pass(max == 1 ? 4000 : 1000, 10);
+		assert_int_equal(other->messages, 1);
+		unsigned before = busy->messages;
+		pass(5000, 10);
+		assert_true(busy->messages > before);
+		finish();
+	}
+}
+
+static void test_some_room_is_kept(void **state)
+{
+	(void)state;
+	static const struct smtpout_config cfg = { .connections_max = 8 };
+	struct host *busy = begin(&cfg);
+	struct host *other = host_open("127.0.0.2");
+	busy->delay_ms = 200;
+	for (int i = 0; i < 500; i++)
+		(void)core_submit(HOP, BODY, 1);
+	core_kick(HOP);
+	pass(5000, 10);
+	assert_int_equal(busy->open, 7);
+	core_host("mx:b", "mx.b.example", 10, 25, "127.0.0.2");
+	(void)core_submit("mx:b", BODY, 1);
+	core_kick("mx:b");
+	settle();
+	assert_int_equal(other->messages, 1);
 	finish();
 }
 
@@ -489,14 +572,18 @@ int main(void)
 		cmocka_unit_test(test_next_host),
 		cmocka_unit_test(test_a_bad_address_is_tried_again_later),
 		cmocka_unit_test(test_unreachable),
+		cmocka_unit_test(test_unreachable_with_a_leaving_session),
 		cmocka_unit_test(test_every_address_is_tried_once),
 		cmocka_unit_test(test_equal_hosts_take_turns),
 		cmocka_unit_test(test_dns),
 		cmocka_unit_test(test_one_connection_does_for_fast_ones),
 		cmocka_unit_test(test_a_slow_host_gets_more),
 		cmocka_unit_test(test_the_host_has_a_limit),
+		cmocka_unit_test(test_a_limit_is_no_failure),
 		cmocka_unit_test(test_pause_after_useless_connections),
 		cmocka_unit_test(test_room_is_shared),
+		cmocka_unit_test(test_busy_sessions_yield),
+		cmocka_unit_test(test_some_room_is_kept),
 		cmocka_unit_test(test_idle_connections_make_room),
 		cmocka_unit_test(test_many_next_hops_take_turns),
 		cmocka_unit_test(test_drain),
