@@ -53,8 +53,10 @@ struct remote_link {
 };
 
 /* The thread's own. */
+struct running;
 struct remote {
 	struct remote_link *link;
+	struct running *running;
 	struct relays_addr to;
 	ssh_session session;
 	ssh_channel channel;

@@ -12,9 +12,11 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -54,43 +56,55 @@ struct transport_ssh {
 /* --- threads that are still there when the process ends --- */
 
 /*
- * exit() takes OpenSSL down while a thread may still be using it. This count, the only global here,
- * lets exit() wait shortly for those that were cancelled a moment ago.
+ * exit() takes OpenSSL down while a thread may still be using it, be it only in the destructors of
+ * its thread-local data. This list, the only global here, lets exit() wait shortly for those that
+ * were cancelled a moment ago. Only the loop's thread changes it.
  */
-static struct {
-	pthread_mutex_t lock;
-	pthread_cond_t none;
-	unsigned n;
-} threads = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0 };
+struct running {
+	LIST_ENTRY(running) next;
+	pthread_t thread;
+	atomic_bool done; /* to be joined without waiting */
+};
+static LIST_HEAD(, running) threads = LIST_HEAD_INITIALIZER(threads);
 static pthread_once_t threads_once = PTHREAD_ONCE_INIT;
 
-static void on_exit_wait(void)
+static void join_done(void)
+{
+	struct running *t;
+	struct running *after;
+
+	for (t = LIST_FIRST(&threads); t != NULL; t = after) {
+		after = LIST_NEXT(t, next);
+		if (!atomic_load(&t->done))
+			continue;
+		(void)pthread_join(t->thread, NULL);
+		LIST_REMOVE(t, next);
+		free(t);
+	}
+}
+
+static void on_exit_join(void)
 {
 	struct timespec until;
+	struct running *t;
 
 	if (timespec_get(&until, TIME_UTC) == 0)
 		return;
 	until.tv_sec += EXIT_WAIT_S;
-	(void)pthread_mutex_lock(&threads.lock);
-	while (threads.n > 0 && pthread_cond_timedwait(&threads.none, &threads.lock, &until) == 0)
-		;
-	(void)pthread_mutex_unlock(&threads.lock);
+	while ((t = LIST_FIRST(&threads)) != NULL) {
+		LIST_REMOVE(t, next);
+		if (pthread_timedjoin_np(t->thread, NULL, &until) == 0)
+			free(t); /* else it still has it */
+	}
 }
 
+/* Handlers run in reverse order: OpenSSL's has to be there before ours. */
 static void threads_init(void)
 {
-	(void)atexit(on_exit_wait);
-}
+	char any;
 
-static void threads_count(bool one_more)
-{
-	(void)pthread_once(&threads_once, threads_init);
-	(void)pthread_mutex_lock(&threads.lock);
-	if (one_more)
-		threads.n++;
-	else if (--threads.n == 0)
-		(void)pthread_cond_broadcast(&threads.none);
-	(void)pthread_mutex_unlock(&threads.lock);
+	(void)ssh_get_random(&any, sizeof(any), 0);
+	(void)atexit(on_exit_join);
 }
 
 /* --- what both sides share --- */
@@ -370,6 +384,7 @@ static void no_log(int priority, const char *function, const char *text, void *a
 static void *thread_main(void *arg)
 {
 	struct remote *r = arg;
+	struct running *self;
 	struct err err = ERR_INIT;
 
 	(void)ssh_set_log_callback(no_log); /* its log goes to standard error: onto the screen */
@@ -385,29 +400,31 @@ static void *thread_main(void *arg)
 	free(r->proxy_command);
 	buf_done(&r->said);
 	link_unref(r->link);
+	self = r->running;
 	free(r);
-	threads_count(false);
+	atomic_store(&self->done, true);
 	return NULL;
 }
 
 static bool start_thread(struct remote *r)
 {
-	pthread_attr_t attr;
-	pthread_t thread;
+	struct running *t = xcalloc(1, sizeof(*t));
 	sigset_t all;
 	sigset_t old;
 	bool ok;
 
-	threads_count(true);
+	(void)pthread_once(&threads_once, threads_init);
+	join_done();
+	r->running = t;
+	LIST_INSERT_HEAD(&threads, t, next);
 	(void)sigfillset(&all);
 	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
-	(void)pthread_attr_init(&attr);
-	(void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	ok = pthread_create(&thread, &attr, thread_main, r) == 0;
-	(void)pthread_attr_destroy(&attr);
+	ok = pthread_create(&t->thread, NULL, thread_main, r) == 0;
 	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (!ok)
-		threads_count(false);
+	if (!ok) {
+		LIST_REMOVE(t, next);
+		free(t);
+	}
 	return ok;
 }
 
