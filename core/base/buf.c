@@ -36,6 +36,7 @@ bool buf_reserve(struct buf *b, size_t n)
 		while (cap < want)
 			cap *= 2;
 		b->p = xreallocarray(b->p, cap, 1);
+		b->p[b->n] = '\0';
 		b->cap = cap;
 	}
 	return true;
