@@ -201,6 +201,7 @@ struct queue_scan {
 	enum queue_sort sort;
 	bool descending;
 	bool finished;	     /* finished recipients as well */
+	bool finished_only;  /* these, and no queued ones */
 	bool after_set;	     /* continue behind this place */
 	int64_t after_value; /* of the sort; ignored for SORT_ID */
 	struct rid after;

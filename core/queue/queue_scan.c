@@ -153,9 +153,9 @@ static int work_scan(struct read_job *base, struct err *err)
 	struct db *d = base->reader->db;
 	j->keys = xcalloc(2 * (j->scan.limit + 1), sizeof(*j->keys));
 	int got = db_exec(d, "BEGIN", err);
-	if (got >= 0)
+	if (got >= 0 && !j->scan.finished_only)
 		got = read_keys(j, LIST_QUEUED, err);
-	if (got >= 0 && j->scan.finished)
+	if (got >= 0 && (j->scan.finished || j->scan.finished_only))
 		got = read_keys(j, LIST_ENDED, err);
 	if (got >= 0) {
 		merge_keys(j);

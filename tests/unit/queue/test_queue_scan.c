@@ -135,12 +135,14 @@ static void test_every_sort(void **state)
 	(void)state;
 	/* 60 recipients, 5 of them finished: 5 10 20 25 35 */
 	for (size_t k = 0; k < ARRAY_LEN(sorts); k++)
-		for (int way = 0; way < 8; way++) {
+		for (int way = 0; way < 16; way++) {
 			struct queue_scan s = { .sort = sorts[k],
 						.descending = (way & 1) != 0,
 						.finished = (way & 2) != 0,
-						.ids_only = (way & 4) != 0 };
-			assert_int_equal(walk(&s, NULL), s.finished ? 60 : 55);
+						.ids_only = (way & 4) != 0,
+						.finished_only = (way & 8) != 0 };
+			size_t n = s.finished_only ? 5 : s.finished ? 60 : 55;
+			assert_int_equal(walk(&s, NULL), n);
 		}
 }
 
