@@ -259,9 +259,9 @@ static void on_content(void *arg, const struct message *m_take, const struct err
 		no_message(j, err);
 		return;
 	}
-	if (err != NULL) {
+	if (err != NULL && err->code != ERR_UNKNOWN) {
 		view_fail(j, err);
-	} else if (m_take->content.p == NULL) {
+	} else if (err != NULL || m_take->content.p == NULL) {
 		gone(j);
 	} else {
 		view_keep(j->env, m_take);

@@ -254,8 +254,8 @@ static bool belongs(const struct window *w, const struct queue_entry *e)
 	} else if (!w->finished) {
 		return false;
 	}
-	if (w->filter == NULL || w->decidable)
-		return true;
+	if (w->filter == NULL || (w->decidable && w->heap != NULL))
+		return true; /* the records said so */
 	env_filter_row(w->job.env, e, &row);
 	return filter_eval(w->filter, &row) == FILTER_TRUE;
 }
@@ -321,6 +321,7 @@ static void scan(struct window *w)
 				.sort = sorts[w->sort],
 				.descending = falls(w),
 				.finished = w->finished,
+				.finished_only = w->finished && find_only_finished(w->filter),
 				.after_set = w->from,
 				.after_value = w->at.value,
 				.after = { w->at.rid },
@@ -381,7 +382,8 @@ static void look(struct window *w)
 
 	w->heap_n = 0;
 	w->beyond = false;
-	find_start(w->job.env, w->filter, FIND_MAYBE | (w->trash ? FIND_TRASH : 0), &ops, w);
+	find_start(w->job.env, w->filter,
+		   (w->decidable ? 0u : FIND_MAYBE) | (w->trash ? FIND_TRASH : 0u), &ops, w);
 }
 
 /* Rows come in the order of their candidates, but those that are gone are left out. */

@@ -48,6 +48,17 @@ bool find_decidable(const struct filter *f)
 	return f == NULL || (filter_uses(f) & ~MEMORY_FIELDS) == 0;
 }
 
+bool find_only_finished(const struct filter *f)
+{
+	for (int i = 0; f != NULL && i < SCHED_STATE__COUNT; i++) {
+		struct filter_row row = FILTER_ROW_INIT(0);
+		filter_row_text(&row, FILTER_STATE, str_of(sched_state_name((enum sched_state)i)));
+		if (filter_eval(f, &row) != FILTER_FALSE)
+			return false;
+	}
+	return f != NULL;
+}
+
 static void find_done(struct view_job *j)
 {
 	struct find *f = (struct find *)j;
@@ -227,6 +238,8 @@ static void step_store(struct find *f)
 	struct queue_scan scan = { .filter = f->filter,
 				   .sort = QUEUE_SORT_ID,
 				   .finished = (f->flags & FIND_FINISHED) != 0,
+				   .finished_only = (f->flags & FIND_FINISHED) != 0 &&
+						    find_only_finished(f->filter),
 				   .after_set = f->last.v != 0,
 				   .after = f->last,
 				   .limit = f->ids_only ? STORE_IDS : STORE_ROWS,

@@ -35,6 +35,8 @@ struct find_ops {
 
 uint32_t find_fields(void);		     /* of filters, that records know */
 bool find_decidable(const struct filter *f); /* NULL: everything */
+/* No queued recipient can match, whatever else it is: only finished ones are to be looked at. */
+bool find_only_finished(const struct filter *f);
 void find_start(struct ctl_env *env, const struct filter *f, unsigned flags,
 		const struct find_ops *ops, void *arg);
 

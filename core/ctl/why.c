@@ -166,6 +166,13 @@ void why_due(const struct ctl_env *env, struct why *w, const char *next_hop, uin
 			"for "
 			"%s, which has %u",
 			number(ready, n), hop_name(next_hop), hop.connections);
+	} else if (known && hop.pause_until_ms > loop_wall_ms(env->loop)) {
+		w->binding = B_CONNECT;
+		w->until_ms = hop.pause_until_ms;
+		why_say(w,
+			"due now, but the last connections to %s came to nothing; more are made in "
+			"%s",
+			hop_name(next_hop), span(hop.pause_until_ms - loop_wall_ms(env->loop), n));
 	} else if (known && hop.limit > 0 && hop.connections + hop.opening >= hop.limit) {
 		w->binding = B_CONCURRENCY;
 		why_say(w,
