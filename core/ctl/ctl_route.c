@@ -186,7 +186,8 @@ static void answer(struct test *t, const struct resolve_answer *a)
 	explain_hold(env, &row, &text);
 	view_reply(&t->job,
 		   json_pack("{s:o, s:o, s:o, s:o}", "route",
-			     r != NULL ? json_string(r->id) : json_null(), "to",
+			     !known ? json_null() : json_string(r != NULL ? r->id : ROUTE_DEFAULT),
+			     "to",
 			     !known	 ? json_null()
 			     : r != NULL ? json_string(r->to)
 					 : json_string("mx"),

@@ -638,7 +638,7 @@ static void test_routes(void **state)
 	(void)state;
 	assert_true(ipaddr_parse(STR("192.0.2.5"), &ip));
 	v = test_route("{'to':'anna@fast.example'}", "mx:fast.example", &hosts);
-	assert_true(json_is_null(json_object_get(v, "route")));
+	assert_string_equal(text_of(v, "route"), "default");
 	assert_string_equal(text_of(v, "to"), "mx");
 	assert_non_null(strstr(text_of(v, "text"), "mx.fast.example"));
 	assert_int_equal(json_array_size(json_object_get(v, "next_hops")), 1);
@@ -649,8 +649,8 @@ static void test_routes(void **state)
 	route(1, "domain:a.example", "discard");
 	route(2, "provider:big.example", "reject");
 	route(3, "from:boss@shop.example", "smarthost:relay.example:26");
-	expect("route.list", "{}", "id", "r1 r2 r3");
-	expect("route.list", "{}", "to", "discard reject smarthost:relay.example:26");
+	expect("route.list", "{}", "id", "r1 r2 r3 default");
+	expect("route.list", "{}", "to", "discard reject smarthost:relay.example:26 mx");
 	v = test_route("{'to':'x@a.example'}", NULL, NULL);
 	assert_string_equal(text_of(v, "route"), "r1");
 	assert_string_equal(text_of(v, "to"), "discard");

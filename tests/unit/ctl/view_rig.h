@@ -102,28 +102,6 @@ json_t *actions_replay(struct ctl_env *env, const struct ctl_caller *who, const 
 	return NULL;
 }
 
-/* STUB until classify is there */
-__attribute__((weak)) const char *reply_class_name(enum reply_class c)
-{
-	static const char *const names[] = {
-#define REPLY_CLASS(id, name, ...) name,
-#include "outcome/classes.def"
-#undef REPLY_CLASS
-	};
-	return names[c];
-}
-__attribute__((weak)) const char *reply_action_name(enum reply_action a)
-{
-	static const char *const names[] = { "retry", "suppress", "fix-sender", "slow-down" };
-	return names[a];
-}
-__attribute__((weak)) void classify_class(enum reply_class c, int code, struct classify_out *ret)
-{
-	*ret = (struct classify_out){ .reply_class = c, .hard = code >= 500, .meaning = "It means.",
-				      .advice = "Do." };
-}
-/* STUB end */
-
 /* Methods that change something are tested elsewhere. */
 static void not_here(struct ctl_call *call)
 {
