@@ -123,8 +123,8 @@ static unsigned connections_of(const struct smtpin *in, const struct ipaddr *cli
 	const struct smtpin_session *s;
 	unsigned n = 0;
 
-	for (s = TAILQ_FIRST(&in->sessions); s != NULL; s = session_next(s))
-		n += ipaddr_eq(session_client(s), client);
+	TAILQ_FOREACH (s, &in->sessions, next)
+		n += ipaddr_eq(&s->client, client);
 	return n;
 }
 
@@ -182,7 +182,7 @@ static void drain_sessions(struct smtpin *in, bool now)
 	struct smtpin_session *s = TAILQ_FIRST(&in->sessions);
 
 	while (s != NULL) {
-		struct smtpin_session *next = session_next(s);
+		struct smtpin_session *next = TAILQ_NEXT(s, next);
 		session_drain(s, now);
 		s = next;
 	}

@@ -16,7 +16,6 @@
 #define SMTPIN_LISTENERS_MAX 32
 
 struct listener;
-struct smtpin_session;
 
 /* A message on its way in: its own field Received, then what DATA brings. */
 struct smtpin_body {
@@ -27,6 +26,41 @@ struct smtpin_body {
 	bool starved;	/* the memory was used up: swallow the rest */
 	struct msgid id;
 	int64_t received_ms;
+};
+
+enum session_state {
+	SESSION_COMMAND,
+	SESSION_DATA,
+	SESSION_WAITING, /* for the result of a message */
+	SESSION_GONE,	 /* the client, while the result is awaited */
+	SESSION_CLOSING
+};
+
+struct smtpin_session {
+	uint32_t magic;
+	enum session_state state;
+	struct smtpin *in;
+	struct stream *stream;
+	TAILQ_ENTRY(smtpin_session) next;
+	unsigned slot;
+	uint64_t token; /* 0: no result is awaited */
+	struct ipaddr client;
+	struct smtpin_client_facts facts;
+	unsigned relaying; /* the generation of `facts` */
+	bool greeted;
+	bool esmtp;
+	bool in_mail;
+	bool ended;	/* the client sends no more */
+	size_t skipped; /* of a line that is too long; 0: not in one */
+	unsigned errors;
+	char helo[SMTPIN_HELO_MAX + 1];
+	struct address from;
+	uint64_t declared_size;
+	enum smtp_body body_type;
+	struct address *rcpts;
+	size_t n_rcpts;
+	size_t cap_rcpts;
+	struct smtpin_body body;
 };
 
 TAILQ_HEAD(smtpin_sessions, smtpin_session);
@@ -61,8 +95,22 @@ void session_start(struct smtpin *in, int fd, const struct ipaddr *client);
 void session_free(struct smtpin_session **sp);
 void session_result(struct smtpin_session *s, uint64_t token, const struct smtp_answer *refusal);
 void session_drain(struct smtpin_session *s, bool now);
-const struct ipaddr *session_client(const struct smtpin_session *s);
-struct smtpin_session *session_next(const struct smtpin_session *s);
+void session_say(struct smtpin_session *s, struct str line);
+void session_sayf(struct smtpin_session *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* Too many refusals end the session. */
+void session_answer(struct smtpin_session *s, const struct smtp_answer *a);
+void session_refuse(struct smtpin_session *s, int code, const char *enhanced, const char *fmt, ...)
+	PRINTF_LIKE(4, 5);
+void session_hang_up(struct smtpin_session *s, int64_t linger_ms);
+void session_end(struct smtpin_session *s, const char *text); /* with 421 */
+/* Asks on_connect() what the client may do. */
+void session_ask(struct smtpin_session *s);
+/* No transaction is open any more. */
+void session_reset(struct smtpin_session *s);
+struct smtpin_envelope session_envelope(const struct smtpin_session *s);
+
+/* smtpin_cmd.c */
+void session_command(struct smtpin_session *s, struct str line);
 
 /* smtpin_body.c */
 void body_begin(struct smtpin *in, struct smtpin_body *b, const struct smtpin_envelope *e);

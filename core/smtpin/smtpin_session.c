@@ -14,7 +14,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -26,45 +25,15 @@
 #define RCPTS_KEPT 16		     /* room for so many stays with the session */
 #define REPLY_MAX 1024
 #define SLOT_BITS 16
-#define EXTENSIONS (SMTP_EXT_SIZE | SMTP_EXT_8BITMIME)
-
-enum session_state { COMMAND, DATA, WAITING, GONE, CLOSING };
-
-struct smtpin_session {
-	uint32_t magic;
-	enum session_state state;
-	struct smtpin *in;
-	struct stream *stream;
-	TAILQ_ENTRY(smtpin_session) next;
-	unsigned slot;
-	uint64_t token; /* 0: no result is awaited */
-	struct ipaddr client;
-	struct smtpin_client_facts facts;
-	unsigned relaying; /* the generation of `facts` */
-	bool greeted;
-	bool esmtp;
-	bool in_mail;
-	bool ended;	/* the client sends no more */
-	size_t skipped; /* of a line that is too long; 0: not in one */
-	unsigned errors;
-	char helo[SMTPIN_HELO_MAX + 1];
-	struct address from;
-	uint64_t declared_size;
-	enum smtp_body body_type;
-	struct address *rcpts;
-	size_t n_rcpts;
-	size_t cap_rcpts;
-	struct smtpin_body body;
-};
 
 /* --- replies --- */
 
-static void say(struct smtpin_session *s, struct str line)
+void session_say(struct smtpin_session *s, struct str line)
 {
 	(void)stream_write(s->stream, line.p, line.n);
 }
 
-static void PRINTF_LIKE(2, 3) sayf(struct smtpin_session *s, const char *fmt, ...)
+void session_sayf(struct smtpin_session *s, const char *fmt, ...)
 {
 	char line[REPLY_MAX];
 	va_list ap;
@@ -74,26 +43,27 @@ static void PRINTF_LIKE(2, 3) sayf(struct smtpin_session *s, const char *fmt, ..
 	n = vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
 	ASSERT(n > 0 && (size_t)n < sizeof(line));
-	say(s, str_from(line, (size_t)n));
+	session_say(s, str_from(line, (size_t)n));
 }
 
 /* The last words of a session. */
-static void hang_up(struct smtpin_session *s, int64_t linger_ms)
+void session_hang_up(struct smtpin_session *s, int64_t linger_ms)
 {
 	body_drop(s->in, &s->body);
-	s->state = CLOSING;
+	s->state = SESSION_CLOSING;
 	stream_close(s->stream, linger_ms);
 }
 
-static void end_with(struct smtpin_session *s, const char *text)
+void session_end(struct smtpin_session *s, const char *text)
 {
-	sayf(s, "421 %s\r\n", text);
-	hang_up(s, LINGER_MS);
+	session_sayf(s, "421 %s\r\n", text);
+	session_hang_up(s, LINGER_MS);
 }
 
-static void answer(struct smtpin_session *s, const struct smtp_answer *a)
+void session_answer(struct smtpin_session *s, const struct smtp_answer *a)
 {
-	sayf(s, "%d %s%s%s\r\n", a->code, a->enhanced, a->enhanced[0] != '\0' ? " " : "", a->text);
+	session_sayf(s, "%d %s%s%s\r\n", a->code, a->enhanced, a->enhanced[0] != '\0' ? " " : "",
+		     a->text);
 	if (a->code < 500 || ++s->errors < s->in->conf.errors_max)
 		return;
 	if (log_limited("smtpin.errors")) {
@@ -102,11 +72,10 @@ static void answer(struct smtpin_session *s, const struct smtp_answer *a)
 		log_info(NULL, "smtpin.errors", F_STR("client", ip), F_STR("helo", s->helo),
 			 F_STR("last", a->text));
 	}
-	end_with(s, "4.7.0 Too many errors");
+	session_end(s, "4.7.0 Too many errors");
 }
 
-static void PRINTF_LIKE(4, 5)
-	refuse(struct smtpin_session *s, int code, const char *enhanced, const char *fmt, ...)
+void session_refuse(struct smtpin_session *s, int code, const char *enhanced, const char *fmt, ...)
 {
 	struct smtp_answer a = { .code = code };
 	va_list ap;
@@ -115,12 +84,12 @@ static void PRINTF_LIKE(4, 5)
 	va_start(ap, fmt);
 	(void)vsnprintf(a.text, sizeof(a.text), fmt, ap);
 	va_end(ap);
-	answer(s, &a);
+	session_answer(s, &a);
 }
 
 /* --- transactions --- */
 
-static struct smtpin_envelope envelope(const struct smtpin_session *s)
+struct smtpin_envelope session_envelope(const struct smtpin_session *s)
 {
 	return (struct smtpin_envelope){ .client = s->client,
 					 .helo = str_of(s->helo),
@@ -133,7 +102,7 @@ static struct smtpin_envelope envelope(const struct smtpin_session *s)
 					 .body = s->body_type };
 }
 
-static void reset(struct smtpin_session *s)
+void session_reset(struct smtpin_session *s)
 {
 	s->in_mail = false;
 	s->n_rcpts = 0;
@@ -148,215 +117,19 @@ static void reset(struct smtpin_session *s)
 
 static void await_command(struct smtpin_session *s)
 {
-	s->state = COMMAND;
+	s->state = SESSION_COMMAND;
 	stream_idle(s->stream, 0);
 	stream_deadline(s->stream, s->in->conf.command_ms);
 }
 
-static void ask_facts(struct smtpin_session *s)
+void session_ask(struct smtpin_session *s)
 {
 	s->facts = (struct smtpin_client_facts){ .may_relay = false };
 	s->relaying = s->in->relaying;
 	s->in->ops->on_connect(s->in->arg, &s->client, &s->facts);
 }
 
-/* --- commands --- */
-
-static void cmd_hello(struct smtpin_session *s, const struct smtp_cmd *c)
-{
-	char ip[IPADDR_TEXT_LEN];
-
-	reset(s);
-	s->greeted = true;
-	s->esmtp = c->verb == SMTP_VERB_EHLO;
-	(void)snprintf(s->helo, sizeof(s->helo), "%.*s", STR_ARG(c->arg));
-	if (!s->esmtp) {
-		sayf(s, "250 %s\r\n", s->in->hostname);
-		return;
-	}
-	ipaddr_text(&s->client, ip);
-	sayf(s,
-	     "250-%s greets [%s]\r\n250-PIPELINING\r\n250-SIZE %zu\r\n250-8BITMIME\r\n"
-	     "250 ENHANCEDSTATUSCODES\r\n",
-	     s->in->hostname, ip, s->in->conf.size_max);
-}
-
-static void cmd_mail(struct smtpin_session *s, const struct smtp_cmd *c)
-{
-	struct smtpin *in = s->in;
-	struct smtp_answer refusal = { .code = 452 };
-	struct smtpin_envelope e;
-
-	if (!s->greeted) {
-		refuse(s, 503, "5.5.1", "EHLO or HELO first");
-		return;
-	}
-	if (s->in_mail) {
-		refuse(s, 503, "5.5.1", "A transaction is open already");
-		return;
-	}
-	if (c->size > in->conf.size_max) {
-		refuse(s, 552, "5.3.4", "A message may have %zu bytes", in->conf.size_max);
-		return;
-	}
-	if (in->stats.memory + c->size > in->conf.memory_max) {
-		refuse(s, 452, "4.3.1", "Too much mail at once, try again later");
-		return;
-	}
-	if (s->relaying != in->relaying)
-		ask_facts(s);
-	s->from = c->address;
-	s->declared_size = c->size;
-	s->body_type = c->body;
-	e = envelope(s);
-	if (in->ops->on_mail != NULL && !in->ops->on_mail(in->arg, &e, &refusal)) {
-		reset(s);
-		answer(s, &refusal);
-		return;
-	}
-	s->in_mail = true;
-	say(s, STR("250 2.1.0 OK\r\n"));
-}
-
-static void refuse_rcpt(struct smtpin_session *s, const struct smtp_cmd *c,
-			const struct smtp_answer *a)
-{
-	s->in->stats.refused_rcpts++;
-	if (log_limited("smtpin.refused")) {
-		char ip[IPADDR_TEXT_LEN];
-		ipaddr_text(&s->client, ip);
-		log_info(NULL, "smtpin.refused", F_STR("client", ip), F_STR("helo", s->helo),
-			 F_SLICE("from", address_str(&s->from)),
-			 F_SLICE("rcpt", address_str(&c->address)), F_I64("code", a->code),
-			 F_STR("enhanced", a->enhanced), F_STR("text", a->text));
-	}
-	answer(s, a);
-}
-
-static void add_rcpt(struct smtpin_session *s, const struct address *a)
-{
-	if (s->n_rcpts == s->cap_rcpts) {
-		s->cap_rcpts = s->cap_rcpts != 0 ? s->cap_rcpts * 2 : 4;
-		s->rcpts = xreallocarray(s->rcpts, s->cap_rcpts, sizeof(*s->rcpts));
-	}
-	s->rcpts[s->n_rcpts++] = *a;
-}
-
-static void cmd_rcpt(struct smtpin_session *s, const struct smtp_cmd *c)
-{
-	struct smtpin *in = s->in;
-	struct smtp_answer a = { .code = 550 };
-	struct smtpin_envelope e = envelope(s);
-	char ip[IPADDR_TEXT_LEN];
-
-	if (!s->in_mail) {
-		refuse(s, 503, "5.5.1", "MAIL first");
-	} else if (!s->facts.may_relay) {
-		ipaddr_text(&s->client, ip);
-		(void)smtpin_refuse(&a, 550, "5.7.1",
-				    "[%s] may not relay here; an operator can change that: "
-				    "weir allow add %s",
-				    ip, ip);
-		refuse_rcpt(s, c, &a);
-	} else if (s->n_rcpts >= in->conf.rcpts_max) {
-		refuse(s, 452, "4.5.3", "Too many recipients, send the rest in another message");
-	} else if (!in->ops->on_rcpt(in->arg, &e, &c->address, &a)) {
-		refuse_rcpt(s, c, &a);
-	} else {
-		add_rcpt(s, &c->address);
-		say(s, STR("250 2.1.5 OK\r\n"));
-	}
-}
-
-static void cmd_data(struct smtpin_session *s)
-{
-	struct smtpin_envelope e = envelope(s);
-
-	if (!s->in_mail) {
-		refuse(s, 503, "5.5.1", "MAIL first");
-		return;
-	}
-	if (s->n_rcpts == 0) {
-		refuse(s, 554, "5.5.1", "No valid recipients");
-		return;
-	}
-	body_begin(s->in, &s->body, &e);
-	s->state = DATA;
-	stream_idle(s->stream, s->in->conf.command_ms);
-	stream_deadline(s->stream, s->in->conf.data_ms);
-	say(s, STR("354 End with a dot on a line of its own\r\n"));
-}
-
-static void cmd_help(struct smtpin_session *s)
-{
-	for (int i = 0; i < SMTP_VERB__COUNT; i++) {
-		enum smtp_verb verb = (enum smtp_verb)i;
-		if (verb != SMTP_VERB_BDAT && verb != SMTP_VERB_STARTTLS && verb != SMTP_VERB_AUTH)
-			sayf(s, "214-2.0.0 %s\r\n", smtp_verb_syntax(verb));
-	}
-	say(s, STR("214 2.0.0 That is all\r\n"));
-}
-
-static void run_command(struct smtpin_session *s, const struct smtp_cmd *c)
-{
-	switch (c->verb) {
-	case SMTP_VERB_EHLO:
-	case SMTP_VERB_HELO:
-		cmd_hello(s, c);
-		return;
-	case SMTP_VERB_MAIL:
-		cmd_mail(s, c);
-		return;
-	case SMTP_VERB_RCPT:
-		cmd_rcpt(s, c);
-		return;
-	case SMTP_VERB_DATA:
-		cmd_data(s);
-		return;
-	case SMTP_VERB_RSET:
-		reset(s);
-		say(s, STR("250 2.0.0 OK\r\n"));
-		return;
-	case SMTP_VERB_NOOP:
-		say(s, STR("250 2.0.0 OK\r\n"));
-		return;
-	case SMTP_VERB_QUIT:
-		sayf(s, "221 2.0.0 %s says goodbye\r\n", s->in->hostname);
-		hang_up(s, 0);
-		return;
-	case SMTP_VERB_VRFY:
-		say(s, STR("252 2.5.0 Send some mail, and see\r\n"));
-		return;
-	case SMTP_VERB_HELP:
-		cmd_help(s);
-		return;
-	case SMTP_VERB_EXPN:
-		refuse(s, 502, "5.5.1", "EXPN is not offered");
-		return;
-	case SMTP_VERB_BDAT:
-	case SMTP_VERB_STARTTLS:
-	case SMTP_VERB_AUTH:
-	case SMTP_VERB__COUNT:
-		break;
-	}
-	BUG("verb %d was not offered", (int)c->verb);
-}
-
-static void command(struct smtpin_session *s, struct str line)
-{
-	struct smtp_cmd c;
-	struct smtp_answer a;
-
-	if (line.n == 0 || line.p[line.n - 1] != '\r') {
-		refuse(s, 500, "5.5.2", "A command ends with CR LF");
-		return;
-	}
-	line.n--;
-	if (smtp_cmd_parse(line, s->esmtp ? EXTENSIONS : 0, &c, &a))
-		run_command(s, &c);
-	else
-		answer(s, &a);
-}
+/* --- lines --- */
 
 /* Drops the rest of a line that is too long; hangs up on one that does not end. */
 static size_t skip_line(struct smtpin_session *s, struct str in)
@@ -371,7 +144,7 @@ static size_t skip_line(struct smtpin_session *s, struct str in)
 	}
 	s->skipped += part.n;
 	if (s->skipped == SKIP_MAX)
-		end_with(s, "4.7.0 This is not SMTP");
+		session_end(s, "4.7.0 This is not SMTP");
 	return part.n;
 }
 
@@ -384,15 +157,15 @@ static size_t take_line(struct smtpin_session *s, struct str in)
 		return skip_line(s, in);
 	lf = str_index(part, '\n');
 	if (lf >= 0) {
-		command(s, str_from(in.p, (size_t)lf));
-		if (s->state == COMMAND)
+		session_command(s, str_from(in.p, (size_t)lf));
+		if (s->state == SESSION_COMMAND)
 			stream_deadline(s->stream, s->in->conf.command_ms);
 		return (size_t)lf + 1;
 	}
 	if (part.n < SMTP_CMD_LINE_MAX)
 		return 0;
 	s->skipped = part.n;
-	refuse(s, 500, "5.5.2", "A command may have %d bytes", SMTP_CMD_LINE_MAX);
+	session_refuse(s, 500, "5.5.2", "A command may have %d bytes", SMTP_CMD_LINE_MAX);
 	return part.n;
 }
 
@@ -409,26 +182,26 @@ static void refuse_message(struct smtpin_session *s, const struct smtp_answer *a
 			 F_I64("code", a->code), F_STR("enhanced", a->enhanced),
 			 F_STR("text", a->text));
 	}
-	answer(s, a);
+	session_answer(s, a);
 }
 
 /* The transaction is over, whichever way; goes on, or ends with the service. */
 static void next_transaction(struct smtpin_session *s)
 {
-	reset(s);
-	if (s->state == CLOSING)
+	session_reset(s);
+	if (s->state == SESSION_CLOSING)
 		return;
 	await_command(s);
 	if (s->in->draining)
-		end_with(s, "4.3.2 Service is shutting down");
+		session_end(s, "4.3.2 Service is shutting down");
 	else if (s->ended)
-		hang_up(s, 0);
+		session_hang_up(s, 0);
 }
 
 static void hand_over(struct smtpin_session *s)
 {
 	struct smtpin *in = s->in;
-	struct smtpin_message m = { .envelope = envelope(s) };
+	struct smtpin_message m = { .envelope = session_envelope(s) };
 	struct smtp_answer refusal;
 	uint64_t token;
 
@@ -440,7 +213,7 @@ static void hand_over(struct smtpin_session *s)
 	}
 	token = ++in->serial << SLOT_BITS | s->slot;
 	s->token = token;
-	s->state = WAITING;
+	s->state = SESSION_WAITING;
 	stream_idle(s->stream, 0);
 	stream_deadline(s->stream, 0);
 	in->stats.accepted_bytes += m.size;
@@ -464,7 +237,7 @@ static void say_queued(struct smtpin_session *s)
 	char id[MSGID_TEXT_LEN];
 
 	msgid_text(s->body.id, id);
-	sayf(s, "250 2.0.0 queued as %s\r\n", id);
+	session_sayf(s, "250 2.0.0 queued as %s\r\n", id);
 }
 
 void session_result(struct smtpin_session *s, uint64_t token, const struct smtp_answer *refusal)
@@ -475,7 +248,7 @@ void session_result(struct smtpin_session *s, uint64_t token, const struct smtp_
 	body_drop(s->in, &s->body);
 	if (refusal == NULL)
 		s->in->stats.accepted++;
-	if (s->state == GONE) {
+	if (s->state == SESSION_GONE) {
 		session_free(&s);
 		return;
 	}
@@ -499,15 +272,15 @@ static size_t on_data(void *arg, struct str in)
 	while (used < in.n && !stream_full(s->stream)) {
 		struct str rest = str_from(in.p + used, in.n - used);
 		size_t n = 0;
-		if (s->state == DATA)
+		if (s->state == SESSION_DATA)
 			n = take_data(s, rest);
-		else if (s->state == COMMAND)
+		else if (s->state == SESSION_COMMAND)
 			n = take_line(s, rest);
 		if (n == 0)
 			break;
 		used += n;
 	}
-	if (s->state == WAITING || stream_full(s->stream))
+	if (s->state == SESSION_WAITING || stream_full(s->stream))
 		stream_pause(s->stream, true);
 	return used;
 }
@@ -516,7 +289,7 @@ static void on_drain(void *arg)
 {
 	struct smtpin_session *s = OBJ(smtpin_session, SMTPIN_SESSION_MAGIC, arg);
 
-	if (s->state == COMMAND || s->state == DATA)
+	if (s->state == SESSION_COMMAND || s->state == SESSION_DATA)
 		stream_pause(s->stream, false);
 }
 
@@ -525,15 +298,15 @@ static void on_end(void *arg)
 	struct smtpin_session *s = OBJ(smtpin_session, SMTPIN_SESSION_MAGIC, arg);
 
 	s->ended = true;
-	if (s->state != WAITING)
-		hang_up(s, 0);
+	if (s->state != SESSION_WAITING)
+		session_hang_up(s, 0);
 }
 
 static void on_timeout(void *arg)
 {
 	struct smtpin_session *s = OBJ(smtpin_session, SMTPIN_SESSION_MAGIC, arg);
 
-	end_with(s, "4.4.2 Timeout, closing the connection");
+	session_end(s, "4.4.2 Timeout, closing the connection");
 }
 
 static void on_closed(void *arg, const struct err *err)
@@ -545,7 +318,7 @@ static void on_closed(void *arg, const struct err *err)
 		session_free(&s);
 		return;
 	}
-	s->state = GONE;
+	s->state = SESSION_GONE;
 	s->in->open--;
 	stream_free(&s->stream);
 }
@@ -574,15 +347,15 @@ void session_start(struct smtpin *in, int fd, const struct ipaddr *client)
 	in->open++;
 	in->stats.connections++;
 	s->stream = stream_new(in->loop, fd, &session_ops, s);
-	ask_facts(s);
+	session_ask(s);
 	await_command(s);
 	if (s->facts.refused) {
 		in->stats.connections_refused++;
-		answer(s, &s->facts.refusal);
-		hang_up(s, LINGER_MS);
+		session_answer(s, &s->facts.refusal);
+		session_hang_up(s, LINGER_MS);
 		return;
 	}
-	sayf(s, "220 %s ESMTP\r\n", in->hostname);
+	session_sayf(s, "220 %s ESMTP\r\n", in->hostname);
 }
 
 void session_free(struct smtpin_session **sp)
@@ -591,7 +364,7 @@ void session_free(struct smtpin_session **sp)
 	struct smtpin *in = s->in;
 
 	*sp = NULL;
-	if (s->state != GONE)
+	if (s->state != SESSION_GONE)
 		in->open--;
 	TAILQ_REMOVE(&in->sessions, s, next);
 	smtpin_slot_give(in, s->slot);
@@ -604,16 +377,6 @@ void session_free(struct smtpin_session **sp)
 
 void session_drain(struct smtpin_session *s, bool now)
 {
-	if (s->state == COMMAND || (s->state == DATA && now))
-		end_with(s, "4.3.2 Service is shutting down");
-}
-
-const struct ipaddr *session_client(const struct smtpin_session *s)
-{
-	return &s->client;
-}
-
-struct smtpin_session *session_next(const struct smtpin_session *s)
-{
-	return TAILQ_NEXT(s, next);
+	if (s->state == SESSION_COMMAND || (s->state == SESSION_DATA && now))
+		session_end(s, "4.3.2 Service is shutting down");
 }

@@ -1,0 +1,210 @@
+/*
+ * The commands. Each answers by itself; what the client may do at this moment is decided here, what
+ * becomes of it by the ops.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/obj.h"
+#include "smtpin/smtpin_int.h"
+
+#define EXTENSIONS (SMTP_EXT_SIZE | SMTP_EXT_8BITMIME)
+
+static void cmd_hello(struct smtpin_session *s, const struct smtp_cmd *c)
+{
+	char ip[IPADDR_TEXT_LEN];
+
+	session_reset(s);
+	s->greeted = true;
+	s->esmtp = c->verb == SMTP_VERB_EHLO;
+	(void)snprintf(s->helo, sizeof(s->helo), "%.*s", STR_ARG(c->arg));
+	if (!s->esmtp) {
+		session_sayf(s, "250 %s\r\n", s->in->hostname);
+		return;
+	}
+	ipaddr_text(&s->client, ip);
+	session_sayf(s,
+		     "250-%s greets [%s]\r\n250-PIPELINING\r\n250-SIZE %zu\r\n250-8BITMIME\r\n"
+		     "250 ENHANCEDSTATUSCODES\r\n",
+		     s->in->hostname, ip, s->in->conf.size_max);
+}
+
+static void cmd_mail(struct smtpin_session *s, const struct smtp_cmd *c)
+{
+	struct smtpin *in = s->in;
+	struct smtp_answer refusal = { .code = 452 };
+	struct smtpin_envelope e;
+
+	if (!s->greeted) {
+		session_refuse(s, 503, "5.5.1", "EHLO or HELO first");
+		return;
+	}
+	if (s->in_mail) {
+		session_refuse(s, 503, "5.5.1", "A transaction is open already");
+		return;
+	}
+	if (c->size > in->conf.size_max) {
+		session_refuse(s, 552, "5.3.4", "A message may have %zu bytes", in->conf.size_max);
+		return;
+	}
+	if (in->stats.memory + c->size > in->conf.memory_max) {
+		session_refuse(s, 452, "4.3.1", "Too much mail at once, try again later");
+		return;
+	}
+	if (s->relaying != in->relaying)
+		session_ask(s);
+	s->from = c->address;
+	s->declared_size = c->size;
+	s->body_type = c->body;
+	e = session_envelope(s);
+	if (in->ops->on_mail != NULL && !in->ops->on_mail(in->arg, &e, &refusal)) {
+		session_reset(s);
+		session_answer(s, &refusal);
+		return;
+	}
+	s->in_mail = true;
+	session_say(s, STR("250 2.1.0 OK\r\n"));
+}
+
+static void refuse_rcpt(struct smtpin_session *s, const struct smtp_cmd *c,
+			const struct smtp_answer *a)
+{
+	s->in->stats.refused_rcpts++;
+	if (log_limited("smtpin.refused")) {
+		char ip[IPADDR_TEXT_LEN];
+		ipaddr_text(&s->client, ip);
+		log_info(NULL, "smtpin.refused", F_STR("client", ip), F_STR("helo", s->helo),
+			 F_SLICE("from", address_str(&s->from)),
+			 F_SLICE("rcpt", address_str(&c->address)), F_I64("code", a->code),
+			 F_STR("enhanced", a->enhanced), F_STR("text", a->text));
+	}
+	session_answer(s, a);
+}
+
+static void add_rcpt(struct smtpin_session *s, const struct address *a)
+{
+	if (s->n_rcpts == s->cap_rcpts) {
+		s->cap_rcpts = s->cap_rcpts != 0 ? s->cap_rcpts * 2 : 4;
+		s->rcpts = xreallocarray(s->rcpts, s->cap_rcpts, sizeof(*s->rcpts));
+	}
+	s->rcpts[s->n_rcpts++] = *a;
+}
+
+static void cmd_rcpt(struct smtpin_session *s, const struct smtp_cmd *c)
+{
+	struct smtpin *in = s->in;
+	struct smtp_answer a = { .code = 550 };
+	struct smtpin_envelope e = session_envelope(s);
+	char ip[IPADDR_TEXT_LEN];
+
+	if (!s->in_mail) {
+		session_refuse(s, 503, "5.5.1", "MAIL first");
+	} else if (!s->facts.may_relay) {
+		ipaddr_text(&s->client, ip);
+		(void)smtpin_refuse(&a, 550, "5.7.1",
+				    "[%s] may not relay here; an operator can change that: "
+				    "weir allow add %s",
+				    ip, ip);
+		refuse_rcpt(s, c, &a);
+	} else if (s->n_rcpts >= in->conf.rcpts_max) {
+		session_refuse(s, 452, "4.5.3",
+			       "Too many recipients, send the rest in another message");
+	} else if (!in->ops->on_rcpt(in->arg, &e, &c->address, &a)) {
+		refuse_rcpt(s, c, &a);
+	} else {
+		add_rcpt(s, &c->address);
+		session_say(s, STR("250 2.1.5 OK\r\n"));
+	}
+}
+
+static void cmd_data(struct smtpin_session *s)
+{
+	struct smtpin_envelope e = session_envelope(s);
+
+	if (!s->in_mail) {
+		session_refuse(s, 503, "5.5.1", "MAIL first");
+		return;
+	}
+	if (s->n_rcpts == 0) {
+		session_refuse(s, 554, "5.5.1", "No valid recipients");
+		return;
+	}
+	body_begin(s->in, &s->body, &e);
+	s->state = SESSION_DATA;
+	stream_idle(s->stream, s->in->conf.command_ms);
+	stream_deadline(s->stream, s->in->conf.data_ms);
+	session_say(s, STR("354 End with a dot on a line of its own\r\n"));
+}
+
+static void cmd_help(struct smtpin_session *s)
+{
+	for (int i = 0; i < SMTP_VERB__COUNT; i++) {
+		enum smtp_verb verb = (enum smtp_verb)i;
+		if (verb != SMTP_VERB_BDAT && verb != SMTP_VERB_STARTTLS && verb != SMTP_VERB_AUTH)
+			session_sayf(s, "214-2.0.0 %s\r\n", smtp_verb_syntax(verb));
+	}
+	session_say(s, STR("214 2.0.0 That is all\r\n"));
+}
+
+static void run_command(struct smtpin_session *s, const struct smtp_cmd *c)
+{
+	switch (c->verb) {
+	case SMTP_VERB_EHLO:
+	case SMTP_VERB_HELO:
+		cmd_hello(s, c);
+		return;
+	case SMTP_VERB_MAIL:
+		cmd_mail(s, c);
+		return;
+	case SMTP_VERB_RCPT:
+		cmd_rcpt(s, c);
+		return;
+	case SMTP_VERB_DATA:
+		cmd_data(s);
+		return;
+	case SMTP_VERB_RSET:
+		session_reset(s);
+		session_say(s, STR("250 2.0.0 OK\r\n"));
+		return;
+	case SMTP_VERB_NOOP:
+		session_say(s, STR("250 2.0.0 OK\r\n"));
+		return;
+	case SMTP_VERB_QUIT:
+		session_sayf(s, "221 2.0.0 %s says goodbye\r\n", s->in->hostname);
+		session_hang_up(s, 0);
+		return;
+	case SMTP_VERB_VRFY:
+		session_say(s, STR("252 2.5.0 Send some mail, and see\r\n"));
+		return;
+	case SMTP_VERB_HELP:
+		cmd_help(s);
+		return;
+	case SMTP_VERB_EXPN:
+		session_refuse(s, 502, "5.5.1", "EXPN is not offered");
+		return;
+	case SMTP_VERB_BDAT:
+	case SMTP_VERB_STARTTLS:
+	case SMTP_VERB_AUTH:
+	case SMTP_VERB__COUNT:
+		break;
+	}
+	BUG("verb %d was not offered", (int)c->verb);
+}
+
+void session_command(struct smtpin_session *s, struct str line)
+{
+	struct smtp_cmd c;
+	struct smtp_answer a;
+
+	if (line.n == 0 || line.p[line.n - 1] != '\r') {
+		session_refuse(s, 500, "5.5.2", "A command ends with CR LF");
+		return;
+	}
+	line.n--;
+	if (smtp_cmd_parse(line, s->esmtp ? EXTENSIONS : 0, &c, &a))
+		run_command(s, &c);
+	else
+		session_answer(s, &a);
+}
