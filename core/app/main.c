@@ -134,6 +134,16 @@ static int run(const struct args *a, const struct conf *conf, struct err *err)
 	return rc < 0 ? fail(err) : 0;
 }
 
+static int test(const struct conf *conf)
+{
+	struct err err = ERR_INIT;
+
+	if (relayd_test(conf, &err) >= 0)
+		return 0;
+	(void)fprintf(stderr, "weir-relayd: %s\n", err.msg);
+	return 2;
+}
+
 int main(int argc, char **argv)
 {
 	struct args a = { .config = CONFIG_PATH };
@@ -150,7 +160,7 @@ int main(int argc, char **argv)
 	if (a.print)
 		status = print_text(conf_print, conf);
 	else if (a.test)
-		status = 0;
+		status = test(conf);
 	else
 		status = run(&a, conf, &err);
 	conf_free(&conf);

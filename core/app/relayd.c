@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
+#include "base/fmt.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/obj.h"
@@ -151,6 +152,43 @@ static void note_own(struct relayd *r, const struct netaddr *at)
 	freeifaddrs(all);
 }
 
+static void tell_certificate(const struct relayd *r)
+{
+	int64_t ends_ms = tls_server_expires_ms(r->tls);
+	char ends[FMT_TIME_LEN];
+
+	fmt_time(ends_ms, ends);
+	if (ends_ms <= loop_wall_ms(r->env.loop))
+		log_warn(NULL, "relayd.certificate", F_STR("file", r->conf->tls_certificate),
+			 F_STR("ended", ends));
+	else
+		log_info(NULL, "relayd.certificate", F_STR("file", r->conf->tls_certificate),
+			 F_STR("until", ends));
+}
+
+static int open_certificate(struct relayd *r, struct err *err)
+{
+	const struct conf *c = r->conf;
+
+	if (c->tls_certificate == NULL)
+		return 0;
+	if (tls_server_new(c->tls_certificate, c->tls_key, &r->tls, err) < 0)
+		return err_prefix(err, "tls");
+	tell_certificate(r);
+	return 0;
+}
+
+static struct smtpin_rules rules_of(const struct conf_listen *l)
+{
+	static const enum smtpin_tls tls[] = {
+		[CONF_TLS_NONE] = SMTPIN_TLS_NONE,
+		[CONF_TLS_STARTTLS] = SMTPIN_TLS_STARTTLS,
+		[CONF_TLS_IMPLICIT] = SMTPIN_TLS_IMPLICIT,
+	};
+
+	return (struct smtpin_rules){ .tls = tls[l->tls] };
+}
+
 static int open_listeners(struct relayd *r, struct err *err)
 {
 	const struct conf *c = r->conf;
@@ -159,6 +197,7 @@ static int open_listeners(struct relayd *r, struct err *err)
 	r->env.smtpin = smtpin_new(
 		r->env.loop,
 		&(struct smtpin_config){ .hostname = c->hostname,
+					 .tls = r->tls,
 					 .size_max = (size_t)c->message_size,
 					 .memory_max = (size_t)c->memory,
 					 .rcpts_max = (unsigned)c->recipients,
@@ -166,11 +205,12 @@ static int open_listeners(struct relayd *r, struct err *err)
 					 .per_client_max = (unsigned)c->connections_per_client },
 		&wire_smtpin_ops, r);
 	for (size_t i = 0; rc == 0 && i < c->listen_n; i++) {
+		const struct smtpin_rules rules = rules_of(&c->listen[i]);
 		struct netaddr at;
 
 		rc = netaddr_parse(str_of(c->listen[i].address), &at, err);
 		if (rc == 0)
-			rc = smtpin_listen(r->env.smtpin, &at, NULL, err);
+			rc = smtpin_listen(r->env.smtpin, &at, &rules, NULL, err);
 		if (rc < 0) {
 			(void)err_prefix(err, "listen %s", c->listen[i].name);
 			return -err->code;
@@ -199,6 +239,8 @@ int relayd_new(const struct conf *conf, struct relayd **ret_relayd, struct err *
 	rc = classify_load(NULL, &r->env.rules, err);
 	if (rc >= 0)
 		rc = open_control(r, err);
+	if (rc >= 0)
+		rc = open_certificate(r, err);
 	if (rc >= 0)
 		rc = open_listeners(r, err);
 	if (rc < 0)
@@ -336,11 +378,20 @@ static void on_end(void *arg)
 	smtpout_drain(r->env.smtpout, OUT_GRACE_MS, on_out_drained, r);
 }
 
+/* What may change under a running relay: the certificate. All else needs a restart. */
 static void on_reload(void *arg)
 {
-	(void)OBJ(relayd, RELAYD_MAGIC, arg);
-	log_info(NULL, "relayd.reload",
-		 F_STR("effect", "none: the configuration is read at start only"));
+	struct relayd *r = OBJ(relayd, RELAYD_MAGIC, arg);
+	const struct conf *c = r->conf;
+	struct err err = ERR_INIT;
+
+	if (r->tls == NULL)
+		log_info(NULL, "relayd.reload", F_STR("effect", "none: there is no certificate"));
+	else if (tls_server_load(r->tls, c->tls_certificate, c->tls_key, &err) < 0)
+		log_error(NULL, "relayd.reload", F_STR("error", err.msg),
+			  F_STR("effect", "the former certificate stays in use"));
+	else
+		tell_certificate(r);
 }
 
 void relayd_run(struct relayd *r)
@@ -355,6 +406,21 @@ void relayd_run(struct relayd *r)
 		 F_STR("hostname", r->conf->hostname));
 	loop_run(r->env.loop);
 	log_info(NULL, "relayd.ended");
+}
+
+int relayd_test(const struct conf *conf, struct err *err)
+{
+	struct tls_server *tls = NULL;
+	struct netaddr at;
+
+	for (size_t i = 0; i < conf->listen_n; i++)
+		if (netaddr_parse(str_of(conf->listen[i].address), &at, err) < 0)
+			return err_prefix(err, "listen %s", conf->listen[i].name);
+	if (conf->tls_certificate != NULL &&
+	    tls_server_new(conf->tls_certificate, conf->tls_key, &tls, err) < 0)
+		return err_prefix(err, "tls");
+	tls_server_free(&tls);
+	return 0;
 }
 
 void relayd_free(struct relayd **rp)
@@ -376,6 +442,7 @@ void relayd_free(struct relayd **rp)
 	actions_close(&r->env.actions);
 	ctl_free(&r->env.ctl);
 	smtpin_free(&r->env.smtpin);
+	tls_server_free(&r->tls);
 	sched_free(&r->env.sched);
 	resolver_free(&r->env.resolver);
 	holds_free(&r->env.holds);

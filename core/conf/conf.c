@@ -307,9 +307,10 @@ static int take_listens(cfg_t *cfg, struct conf *c)
 		if (l->address == NULL)
 			return wrong(sec, "listen %s has no address; \"127.0.0.1:25\" would be one",
 				     l->name);
-		if (l->tls != CONF_TLS_NONE)
+		if (l->tls != CONF_TLS_NONE && c->tls_certificate == NULL)
 			return wrong(sec,
-				     "listen %s: tls = \"%s\" is not available in this version",
+				     "listen %s: tls = \"%s\" needs a certificate; section tls "
+				     "names it and its key",
 				     l->name, tls_words[l->tls]);
 		if (l->auth == CONF_AUTH_REQUIRED)
 			return wrong(

@@ -226,11 +226,16 @@ static bool parse_chunk(struct str rest, struct smtp_cmd *c, struct smtp_answer 
 	return true;
 }
 
+bool smtp_verb_offered(enum smtp_verb verb, unsigned extensions)
+{
+	return (verbs[verb].extension & extensions) == verbs[verb].extension;
+}
+
 static enum smtp_verb find_verb(struct str word, unsigned extensions)
 {
 	for (int i = 0; i < SMTP_VERB__COUNT; i++)
 		if (str_eq_nocase(word, str_of(verbs[i].name)) &&
-		    (verbs[i].extension & extensions) == verbs[i].extension)
+		    smtp_verb_offered((enum smtp_verb)i, extensions))
 			return (enum smtp_verb)i;
 	return SMTP_VERB__COUNT;
 }

@@ -83,6 +83,8 @@ struct smtp_answer {
 bool smtp_cmd_parse(struct str line, unsigned extensions, struct smtp_cmd *ret_cmd,
 		    struct smtp_answer *ret_answer) MUST_CHECK;
 const char *smtp_verb_name(enum smtp_verb verb);
+/* Whether it is known to a session that offers these extensions. */
+bool smtp_verb_offered(enum smtp_verb verb, unsigned extensions);
 /* The syntax line, as in HELP and in refusals. */
 const char *smtp_verb_syntax(enum smtp_verb verb);
 

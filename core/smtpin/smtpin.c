@@ -33,6 +33,7 @@ static void set_defaults(struct smtpin_config *c)
 	DEFAULT(errors_max, 20);
 	DEFAULT(command_ms, 300000);
 	DEFAULT(data_ms, 3600000);
+	DEFAULT(handshake_ms, 60000);
 #undef DEFAULT
 	ASSERT(c->connections_max <= SMTPIN_CONNECTIONS_TOP);
 }
@@ -62,8 +63,8 @@ struct smtpin *smtpin_new(struct loop *l, const struct smtpin_config *conf,
 
 static void stop_listening(struct smtpin *in)
 {
-	while (in->n_listeners > 0)
-		listener_free(&in->listeners[--in->n_listeners]);
+	for (size_t i = 0; i < in->n_doors; i++)
+		listener_free(&in->doors[i].listener);
 }
 
 void smtpin_free(struct smtpin **sp)
@@ -128,7 +129,8 @@ static unsigned connections_of(const struct smtpin *in, const struct ipaddr *cli
 	return n;
 }
 
-void smtpin_serve(struct smtpin *in, int fd, const struct ipaddr *client)
+void smtpin_serve(struct smtpin *in, int fd, const struct ipaddr *client,
+		  const struct smtpin_rules *rules)
 {
 	if (in->draining)
 		turn_away(in, fd, client, "4.3.2 Service is shutting down");
@@ -137,29 +139,34 @@ void smtpin_serve(struct smtpin *in, int fd, const struct ipaddr *client)
 	else if (connections_of(in, client) >= in->conf.per_client_max)
 		turn_away(in, fd, client, "4.7.0 Too many connections from your address");
 	else
-		session_start(in, fd, client);
+		session_start(in, fd, client, rules);
 }
 
 static bool on_accept(int fd, const struct netaddr *peer, void *arg)
 {
-	smtpin_serve(OBJ(smtpin, SMTPIN_MAGIC, arg), fd, &peer->ip);
+	struct smtpin_door *d = OBJ(smtpin_door, SMTPIN_DOOR_MAGIC, arg);
+
+	smtpin_serve(d->in, fd, &peer->ip, &d->rules);
 	return true;
 }
 
-int smtpin_listen(struct smtpin *in, const struct netaddr *at, struct netaddr *ret_bound,
-		  struct err *err)
+int smtpin_listen(struct smtpin *in, const struct netaddr *at, const struct smtpin_rules *rules,
+		  struct netaddr *ret_bound, struct err *err)
 {
+	struct smtpin_door *d = &in->doors[in->n_doors];
 	int rc;
 
-	if (in->n_listeners == SMTPIN_LISTENERS_MAX)
+	ASSERT(rules->tls == SMTPIN_TLS_NONE || in->conf.tls != NULL);
+	if (in->n_doors == SMTPIN_LISTENERS_MAX)
 		return err_set(err, ERR_CONFIG, "no more than %d addresses to listen on",
 			       SMTPIN_LISTENERS_MAX);
-	rc = listener_new(in->loop, at, on_accept, in, &in->listeners[in->n_listeners], err);
+	*d = (struct smtpin_door){ .magic = SMTPIN_DOOR_MAGIC, .in = in, .rules = *rules };
+	rc = listener_new(in->loop, at, on_accept, d, &d->listener, err);
 	if (rc < 0)
 		return rc;
 	if (ret_bound != NULL)
-		*ret_bound = listener_address(in->listeners[in->n_listeners]);
-	in->n_listeners++;
+		*ret_bound = listener_address(d->listener);
+	in->n_doors++;
 	return 0;
 }
 

@@ -33,18 +33,30 @@
 #define SMTPIN_CONNECTIONS_TOP 60000 /* what connections_max may be at most */
 
 struct smtpin;
+struct tls_facts;
+struct tls_server;
 
 struct smtpin_config {
 	const char *hostname; /* copied */
-	size_t size_max;      /* of a message: 25 MiB */
-	size_t memory_max;    /* of messages coming in, and handed over but not on disk: 256 MiB */
-	unsigned rcpts_max;   /* of a message: 1000 */
+	/* Our certificate, which may be loaded anew at any time; borrowed, NULL without. */
+	const struct tls_server *tls;
+	size_t size_max;    /* of a message: 25 MiB */
+	size_t memory_max;  /* of messages coming in, and handed over but not on disk: 256 MiB */
+	unsigned rcpts_max; /* of a message: 1000 */
 	unsigned connections_max; /* 2000 */
 	unsigned per_client_max;  /* connections of one address: 500 */
 	unsigned hops_max;	  /* Received fields: 100 */
 	unsigned errors_max;	  /* refused commands of a session: 20 */
 	int64_t command_ms;	  /* to send a command, and between two bytes of DATA: 5 min */
 	int64_t data_ms;	  /* to send a message: 1 h */
+	int64_t handshake_ms;	  /* of TLS: 1 min */
+};
+
+enum smtpin_tls { SMTPIN_TLS_NONE, SMTPIN_TLS_STARTTLS, SMTPIN_TLS_IMPLICIT };
+
+/* The rules of one address that is listened on. All zeroes: plain SMTP. */
+struct smtpin_rules {
+	enum smtpin_tls tls; /* other than NONE needs a certificate */
 };
 
 /* The answer to on_connect(). */
@@ -60,6 +72,7 @@ struct smtpin_envelope {
 	struct str helo; /* as the client said it */
 	bool esmtp;
 	bool may_relay;
+	const struct tls_facts *tls; /* NULL without */
 	const struct address *from;
 	const struct address *rcpts; /* accepted so far */
 	size_t n_rcpts;
@@ -100,7 +113,9 @@ struct smtpin_ops {
 struct smtpin_stats {
 	uint64_t connections;
 	uint64_t connections_refused;
-	uint64_t accepted; /* messages */
+	uint64_t secured;	/* sessions with TLS */
+	uint64_t secure_failed; /* handshakes that came to nothing */
+	uint64_t accepted;	/* messages */
 	uint64_t accepted_bytes;
 	uint64_t refused_rcpts;
 	uint64_t refused_messages;
@@ -111,11 +126,15 @@ struct smtpin *smtpin_new(struct loop *l, const struct smtpin_config *conf,
 			  const struct smtpin_ops *ops, void *arg);
 void smtpin_free(struct smtpin **sp);
 
-/* May be called for several addresses. *ret_bound (may be NULL) has the port that was bound. */
-int smtpin_listen(struct smtpin *s, const struct netaddr *at, struct netaddr *ret_bound,
-		  struct err *err) MUST_CHECK;
-/* Serves a connected descriptor, which it takes. */
-void smtpin_serve(struct smtpin *s, int fd, const struct ipaddr *client);
+/*
+ * May be called for several addresses; the rules are copied. *ret_bound (may be NULL) has the port
+ * that was bound.
+ */
+int smtpin_listen(struct smtpin *s, const struct netaddr *at, const struct smtpin_rules *rules,
+		  struct netaddr *ret_bound, struct err *err) MUST_CHECK;
+/* Serves a connected descriptor, which it takes. The rules are borrowed while the server lives. */
+void smtpin_serve(struct smtpin *s, int fd, const struct ipaddr *client,
+		  const struct smtpin_rules *rules);
 
 /* The result of accept(): NULL when the message is on disk, else the reply to give. */
 void smtpin_accepted(struct smtpin *s, struct smtpin_token token,

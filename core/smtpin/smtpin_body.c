@@ -57,6 +57,14 @@ static void put_name(struct buf *out, struct str name)
 	}
 }
 
+/* RFC 3848 */
+static const char *protocol(const struct smtpin_envelope *e)
+{
+	if (!e->esmtp)
+		return "SMTP";
+	return e->tls != NULL ? "ESMTPS" : "ESMTP";
+}
+
 static void put_received(struct smtpin *in, struct smtpin_body *b, const struct smtpin_envelope *e)
 {
 	char ip[IPADDR_TEXT_LEN];
@@ -68,9 +76,11 @@ static void put_received(struct smtpin *in, struct smtpin_body *b, const struct 
 	fmt_mail_date(b->received_ms, date);
 	(void)buf_puts(&b->bytes, "Received: from ");
 	put_name(&b->bytes, e->helo);
-	(void)buf_printf(&b->bytes, " ([%s%s])\r\n\tby %s with %s id %s;\r\n\t%s\r\n",
-			 ipaddr_is_v4(&e->client) ? "" : "IPv6:", ip, in->hostname,
-			 e->esmtp ? "ESMTP" : "SMTP", id, date);
+	(void)buf_printf(&b->bytes, " ([%s%s])\r\n", ipaddr_is_v4(&e->client) ? "" : "IPv6:", ip);
+	if (e->tls != NULL)
+		(void)buf_printf(&b->bytes, "\t(%s %s)\r\n", e->tls->protocol, e->tls->cipher);
+	(void)buf_printf(&b->bytes, "\tby %s with %s id %s;\r\n\t%s\r\n", in->hostname, protocol(e),
+			 id, date);
 }
 
 void body_begin(struct smtpin *in, struct smtpin_body *b, const struct smtpin_envelope *e)

@@ -10,11 +10,22 @@
 #include "base/obj.h"
 #include "smtpin/smtpin_int.h"
 
-#define EXTENSIONS (SMTP_EXT_SIZE | SMTP_EXT_8BITMIME)
+/* What is offered to this client now. */
+static unsigned extensions(const struct smtpin_session *s)
+{
+	unsigned ext = SMTP_EXT_SIZE | SMTP_EXT_8BITMIME;
+
+	if (!s->esmtp)
+		return 0;
+	if (s->rules->tls == SMTPIN_TLS_STARTTLS && !s->secure)
+		ext |= SMTP_EXT_STARTTLS;
+	return ext;
+}
 
 static void cmd_hello(struct smtpin_session *s, const struct smtp_cmd *c)
 {
 	char ip[IPADDR_TEXT_LEN];
+	unsigned ext;
 
 	session_reset(s);
 	s->greeted = true;
@@ -24,11 +35,13 @@ static void cmd_hello(struct smtpin_session *s, const struct smtp_cmd *c)
 		session_sayf(s, "250 %s\r\n", s->in->hostname);
 		return;
 	}
+	ext = extensions(s);
 	ipaddr_text(&s->client, ip);
 	session_sayf(s,
 		     "250-%s greets [%s]\r\n250-PIPELINING\r\n250-SIZE %zu\r\n250-8BITMIME\r\n"
-		     "250 ENHANCEDSTATUSCODES\r\n",
-		     s->in->hostname, ip, s->in->conf.size_max);
+		     "%s250 ENHANCEDSTATUSCODES\r\n",
+		     s->in->hostname, ip, s->in->conf.size_max,
+		     (ext & SMTP_EXT_STARTTLS) != 0 ? "250-STARTTLS\r\n" : "");
 }
 
 static void cmd_mail(struct smtpin_session *s, const struct smtp_cmd *c)
@@ -142,13 +155,29 @@ static void cmd_help(struct smtpin_session *s)
 {
 	for (int i = 0; i < SMTP_VERB__COUNT; i++) {
 		enum smtp_verb verb = (enum smtp_verb)i;
-		if (verb != SMTP_VERB_BDAT && verb != SMTP_VERB_STARTTLS && verb != SMTP_VERB_AUTH)
+		if (smtp_verb_offered(verb, extensions(s)))
 			session_sayf(s, "214-2.0.0 %s\r\n", smtp_verb_syntax(verb));
 	}
 	session_say(s, STR("214 2.0.0 That is all\r\n"));
 }
 
-static void run_command(struct smtpin_session *s, const struct smtp_cmd *c)
+/*
+ * Whatever came in the same breath was sent before the client knew of the server's consent, or put
+ * there by somebody else, and would be taken for what TLS protects: such a client is not served.
+ */
+static void cmd_starttls(struct smtpin_session *s, bool last)
+{
+	if (!last) {
+		session_refuse(s, 554, "5.5.1", "Nothing may follow STARTTLS before its reply");
+		if (s->state == SESSION_COMMAND)
+			session_end(s, "4.7.0 Closing the connection");
+		return;
+	}
+	session_say(s, STR("220 2.0.0 Go ahead\r\n"));
+	session_secure(s);
+}
+
+static void run_command(struct smtpin_session *s, const struct smtp_cmd *c, bool last)
 {
 	switch (c->verb) {
 	case SMTP_VERB_EHLO:
@@ -184,8 +213,10 @@ static void run_command(struct smtpin_session *s, const struct smtp_cmd *c)
 	case SMTP_VERB_EXPN:
 		session_refuse(s, 502, "5.5.1", "EXPN is not offered");
 		return;
-	case SMTP_VERB_BDAT:
 	case SMTP_VERB_STARTTLS:
+		cmd_starttls(s, last);
+		return;
+	case SMTP_VERB_BDAT:
 	case SMTP_VERB_AUTH:
 	case SMTP_VERB__COUNT:
 		break;
@@ -193,7 +224,7 @@ static void run_command(struct smtpin_session *s, const struct smtp_cmd *c)
 	BUG("verb %d was not offered", (int)c->verb);
 }
 
-void session_command(struct smtpin_session *s, struct str line)
+void session_command(struct smtpin_session *s, struct str line, bool last)
 {
 	struct smtp_cmd c;
 	struct smtp_answer a;
@@ -203,8 +234,8 @@ void session_command(struct smtpin_session *s, struct str line)
 		return;
 	}
 	line.n--;
-	if (smtp_cmd_parse(line, s->esmtp ? EXTENSIONS : 0, &c, &a))
-		run_command(s, &c);
+	if (smtp_cmd_parse(line, extensions(s), &c, &a))
+		run_command(s, &c, last);
 	else
 		session_answer(s, &a);
 }

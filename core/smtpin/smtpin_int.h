@@ -9,10 +9,12 @@
 #include "base/buf.h"
 #include "mail/dotstuff.h"
 #include "net/stream.h"
+#include "net/tls.h"
 #include "smtpin/smtpin.h"
 
 #define SMTPIN_MAGIC 0x5a7b1001u
 #define SMTPIN_SESSION_MAGIC 0x5a7b1002u
+#define SMTPIN_DOOR_MAGIC 0x5a7b1003u
 #define SMTPIN_LISTENERS_MAX 32
 
 struct listener;
@@ -29,6 +31,7 @@ struct smtpin_body {
 };
 
 enum session_state {
+	SESSION_SHAKING, /* the TLS handshake is under way */
 	SESSION_COMMAND,
 	SESSION_DATA,
 	SESSION_WAITING, /* for the result of a message */
@@ -47,6 +50,9 @@ struct smtpin_session {
 	struct ipaddr client;
 	struct smtpin_client_facts facts;
 	unsigned relaying; /* the generation of `facts` */
+	const struct smtpin_rules *rules;
+	bool secure; /* TLS is in force */
+	struct tls_facts tls;
 	bool greeted;
 	bool esmtp;
 	bool in_mail;
@@ -72,8 +78,13 @@ struct smtpin {
 	char *hostname;
 	const struct smtpin_ops *ops;
 	void *arg;
-	struct listener *listeners[SMTPIN_LISTENERS_MAX];
-	size_t n_listeners;
+	struct smtpin_door {
+		uint32_t magic;
+		struct smtpin *in;
+		struct listener *listener;
+		struct smtpin_rules rules;
+	} doors[SMTPIN_LISTENERS_MAX];
+	size_t n_doors; /* sessions borrow the rules: none is ever removed */
 	struct smtpin_sessions sessions;
 	struct smtpin_session **slots; /* by the low bits of a token */
 	unsigned *free_slots;
@@ -91,7 +102,8 @@ bool smtpin_slot_take(struct smtpin *in, struct smtpin_session *s, unsigned *ret
 void smtpin_slot_give(struct smtpin *in, unsigned slot);
 
 /* smtpin_session.c */
-void session_start(struct smtpin *in, int fd, const struct ipaddr *client);
+void session_start(struct smtpin *in, int fd, const struct ipaddr *client,
+		   const struct smtpin_rules *rules);
 void session_free(struct smtpin_session **sp);
 void session_result(struct smtpin_session *s, uint64_t token, const struct smtp_answer *refusal);
 void session_drain(struct smtpin_session *s, bool now);
@@ -109,8 +121,11 @@ void session_ask(struct smtpin_session *s);
 void session_reset(struct smtpin_session *s);
 struct smtpin_envelope session_envelope(const struct smtpin_session *s);
 
-/* smtpin_cmd.c */
-void session_command(struct smtpin_session *s, struct str line);
+/* From here on all is TLS; what the client said before is forgotten. */
+void session_secure(struct smtpin_session *s);
+
+/* smtpin_cmd.c. last: nothing else has come behind the line. */
+void session_command(struct smtpin_session *s, struct str line, bool last);
 
 /* smtpin_body.c */
 void body_begin(struct smtpin *in, struct smtpin_body *b, const struct smtpin_envelope *e);

@@ -2,6 +2,8 @@
  * One session:
  *
  *	state    input                           -> state
+ *	SHAKING  the handshake succeeds          COMMAND; it fails: the end
+ *	COMMAND  STARTTLS                        SHAKING
  *	COMMAND  a line                          COMMAND; DATA after 354; CLOSING after QUIT
  *	DATA     CRLF "." CRLF, refused          COMMAND
  *	DATA     CRLF "." CRLF, handed over      WAITING: nothing is read
@@ -95,6 +97,7 @@ struct smtpin_envelope session_envelope(const struct smtpin_session *s)
 					 .helo = str_of(s->helo),
 					 .esmtp = s->esmtp,
 					 .may_relay = s->facts.may_relay,
+					 .tls = s->secure ? &s->tls : NULL,
 					 .from = &s->from,
 					 .rcpts = s->rcpts,
 					 .n_rcpts = s->n_rcpts,
@@ -157,7 +160,7 @@ static size_t take_line(struct smtpin_session *s, struct str in)
 		return skip_line(s, in);
 	lf = str_index(part, '\n');
 	if (lf >= 0) {
-		session_command(s, str_from(in.p, (size_t)lf));
+		session_command(s, str_from(in.p, (size_t)lf), (size_t)lf + 1 == in.n);
 		if (s->state == SESSION_COMMAND)
 			stream_deadline(s->stream, s->in->conf.command_ms);
 		return (size_t)lf + 1;
@@ -306,14 +309,32 @@ static void on_timeout(void *arg)
 {
 	struct smtpin_session *s = OBJ(smtpin_session, SMTPIN_SESSION_MAGIC, arg);
 
+	if (s->state == SESSION_SHAKING) {
+		s->in->stats.secure_failed++;
+		session_hang_up(s, 0);
+		return;
+	}
 	session_end(s, "4.4.2 Timeout, closing the connection");
+}
+
+static void handshake_failed(struct smtpin_session *s, const struct err *err)
+{
+	char ip[IPADDR_TEXT_LEN];
+
+	s->in->stats.secure_failed++;
+	if (!log_limited("smtpin.tls"))
+		return;
+	ipaddr_text(&s->client, ip);
+	log_info(NULL, "smtpin.tls", F_STR("client", ip), F_STR("error", err->msg));
 }
 
 static void on_closed(void *arg, const struct err *err)
 {
 	struct smtpin_session *s = OBJ(smtpin_session, SMTPIN_SESSION_MAGIC, arg);
 
-	(void)err; /* clients come and go; what they leave unfinished is theirs to repeat */
+	/* clients come and go; what they leave unfinished is theirs to repeat */
+	if (s->state == SESSION_SHAKING)
+		handshake_failed(s, err);
 	if (s->token == 0) {
 		session_free(&s);
 		return;
@@ -321,6 +342,32 @@ static void on_closed(void *arg, const struct err *err)
 	s->state = SESSION_GONE;
 	s->in->open--;
 	stream_free(&s->stream);
+}
+
+static void greet(struct smtpin_session *s)
+{
+	await_command(s);
+	if (s->facts.refused) {
+		s->in->stats.connections_refused++;
+		session_answer(s, &s->facts.refusal);
+		session_hang_up(s, LINGER_MS);
+		return;
+	}
+	session_sayf(s, "220 %s ESMTP\r\n", s->in->hostname);
+}
+
+static void on_secure(void *arg)
+{
+	struct smtpin_session *s = OBJ(smtpin_session, SMTPIN_SESSION_MAGIC, arg);
+
+	s->secure = stream_tls_facts(s->stream, &s->tls);
+	s->in->stats.secured++;
+	if (s->rules->tls == SMTPIN_TLS_IMPLICIT)
+		greet(s);
+	else
+		await_command(s);
+	if (s->in->draining)
+		session_drain(s, false);
 }
 
 static const struct stream_ops session_ops = {
@@ -332,15 +379,31 @@ static const struct stream_ops session_ops = {
 	.on_end = on_end,
 	.on_drain = on_drain,
 	.on_timeout = on_timeout,
+	.on_secure = on_secure,
 };
 
-void session_start(struct smtpin *in, int fd, const struct ipaddr *client)
+void session_secure(struct smtpin_session *s)
+{
+	/* RFC 3207, 4.2: nothing that was said in the clear counts */
+	session_reset(s);
+	s->greeted = false;
+	s->esmtp = false;
+	s->helo[0] = '\0';
+	s->state = SESSION_SHAKING;
+	stream_idle(s->stream, 0);
+	stream_deadline(s->stream, s->in->conf.handshake_ms);
+	stream_tls_accept(s->stream, s->in->conf.tls);
+}
+
+void session_start(struct smtpin *in, int fd, const struct ipaddr *client,
+		   const struct smtpin_rules *rules)
 {
 	struct smtpin_session *s = xcalloc(1, sizeof(*s));
 
 	s->magic = SMTPIN_SESSION_MAGIC;
 	s->in = in;
 	s->client = *client;
+	s->rules = rules;
 	if (!smtpin_slot_take(in, s, &s->slot))
 		BUG("a session without a slot");
 	TAILQ_INSERT_TAIL(&in->sessions, s, next);
@@ -348,14 +411,10 @@ void session_start(struct smtpin *in, int fd, const struct ipaddr *client)
 	in->stats.connections++;
 	s->stream = stream_new(in->loop, fd, &session_ops, s);
 	session_ask(s);
-	await_command(s);
-	if (s->facts.refused) {
-		in->stats.connections_refused++;
-		session_answer(s, &s->facts.refusal);
-		session_hang_up(s, LINGER_MS);
-		return;
-	}
-	session_sayf(s, "220 %s ESMTP\r\n", in->hostname);
+	if (rules->tls == SMTPIN_TLS_IMPLICIT)
+		session_secure(s);
+	else
+		greet(s);
 }
 
 void session_free(struct smtpin_session **sp)
@@ -377,6 +436,8 @@ void session_free(struct smtpin_session **sp)
 
 void session_drain(struct smtpin_session *s, bool now)
 {
-	if (s->state == SESSION_COMMAND || (s->state == SESSION_DATA && now))
+	if (s->state == SESSION_SHAKING && now)
+		session_hang_up(s, 0);
+	else if (s->state == SESSION_COMMAND || (s->state == SESSION_DATA && now))
 		session_end(s, "4.3.2 Service is shutting down");
 }

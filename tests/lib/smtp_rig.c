@@ -126,7 +126,7 @@ int smtp_rig_connect(struct smtp_rig *r, const char *ip)
 		BUG("no client");
 	r->peer = fd[1];
 	(void)fcntl(r->peer, F_SETFL, O_NONBLOCK);
-	smtpin_serve(r->in, fd[0], &client);
+	smtpin_serve(r->in, fd[0], &client, &r->rules);
 	loop_advance(r->loop, 0);
 	return former;
 }

@@ -12,7 +12,8 @@
 struct smtp_rig {
 	struct loop *loop;
 	struct smtpin *in;
-	int peer; /* the client's end, -1 when closed */
+	int peer;		   /* the client's end, -1 when closed */
+	struct smtpin_rules rules; /* of clients that connect from now on */
 	bool may_relay;
 	bool later;	/* results come from smtp_rig_result() */
 	bool disk_full; /* at MAIL */
