@@ -98,7 +98,8 @@ int db_open(const char *path, enum db_mode mode, struct db **ret_db, struct err 
 	d->path = xstrdup(path);
 	int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_READWRITE |
 		    (mode == DB_WRITE ? SQLITE_OPEN_CREATE : 0);
-	mode_t old = umask(077);
+	/* the process's: only at start, before there are threads; readers make no files */
+	mode_t old = mode == DB_WRITE ? umask(077) : 0;
 	int rc = sqlite3_open_v2(path, &d->h, flags, NULL);
 	int got = rc != SQLITE_OK ? fail(d, rc, err) : 0;
 	if (got == 0) {
@@ -109,7 +110,8 @@ int db_open(const char *path, enum db_mode mode, struct db **ret_db, struct err 
 		if (mode == DB_WRITE)
 			(void)sqlite3_wal_hook(d->h, on_wal, d);
 	}
-	(void)umask(old);
+	if (mode == DB_WRITE)
+		(void)umask(old);
 	if (got < 0) {
 		db_close(&d);
 		return got;
