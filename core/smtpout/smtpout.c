@@ -156,8 +156,18 @@ void out_look(struct out_hop *h)
 	if (h->looking)
 		return;
 	h->looking = true;
+	h->o->looks_n++;
 	TAILQ_INSERT_TAIL(&h->o->looks, h, look);
 	out_turn(h->o);
+}
+
+void out_look_done(struct out_hop *h)
+{
+	if (!h->looking)
+		return;
+	h->looking = false;
+	h->o->looks_n--;
+	TAILQ_REMOVE(&h->o->looks, h, look);
 }
 
 void out_watch(struct out_hop *h)
@@ -269,9 +279,10 @@ static void on_turn(void *arg)
 	struct smtpout *o = OBJ(smtpout, SMTPOUT_MAGIC, arg);
 	struct out_hop *h;
 
-	for (int n = 0; n < LOOKS_MAX && (h = TAILQ_FIRST(&o->looks)) != NULL; n++) {
-		TAILQ_REMOVE(&o->looks, h, look);
-		h->looking = false;
+	/* those there are now: who comes again has had enough for one turn */
+	for (unsigned n = o->looks_n < LOOKS_MAX ? o->looks_n : LOOKS_MAX;
+	     n > 0 && (h = TAILQ_FIRST(&o->looks)) != NULL; n--) {
+		out_look_done(h);
 		out_hop_work(h);
 	}
 	serve_dns(o);
@@ -299,7 +310,7 @@ static void on_tick(void *arg)
 	}
 	for (unsigned n = o->lines_n[OUT_WAIT_FIRST];
 	     n > 0 && (s = TAILQ_FIRST(&o->opening)) != NULL; n--) {
-		if (loop_now_ms(o->loop) - s->opened_ms < PRESSED_MS)
+		if (loop_now_ms(o->loop) - s->born_ms < PRESSED_MS)
 			break;
 		out_session_give_way(s);
 	}

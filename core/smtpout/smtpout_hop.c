@@ -306,7 +306,8 @@ void out_hop_wake(struct out_hop *h)
 {
 	struct out_session *s;
 
-	while (h->work > 0) {
+	/* each at most once: one that finds only what it decides at once is idle again */
+	for (unsigned n = h->sessions_n; n > 0 && h->work > 0; n--) {
 		TAILQ_FOREACH (s, &h->sessions, of_hop)
 			if (s->state == OUT_IDLE)
 				break;
@@ -394,8 +395,7 @@ void out_hop_free(struct out_hop **hp)
 		o->asks--;
 	}
 	out_wait(h, OUT_WAIT_NONE);
-	if (h->looking)
-		TAILQ_REMOVE(&o->looks, h, look);
+	out_look_done(h);
 	if (h->watched)
 		TAILQ_REMOVE(&o->watched, h, watch);
 	RB_REMOVE(out_hop_tree, &o->hops, h);

@@ -128,7 +128,8 @@ struct out_session {
 	char host[256];
 	char ip[IPADDR_TEXT_LEN];
 	char source[IPADDR_TEXT_LEN];
-	int64_t opened_ms; /* began to connect */
+	int64_t born_ms;   /* began with its first address */
+	int64_t opened_ms; /* began to connect to this one */
 	int64_t since_ms;  /* the attempt's beginning */
 	int64_t step_ms;   /* what is awaited now, since */
 	unsigned transactions;
@@ -195,6 +196,7 @@ struct smtpout {
 	struct resolver *resolver;
 	struct out_hop_tree hops;
 	struct out_hops looks;
+	unsigned looks_n;
 	struct out_hops watched;
 	struct out_hops
 		lines[OUT_WAIT__COUNT]; /* the resolver; a connection, the first or another */
@@ -220,8 +222,9 @@ struct smtpout {
 };
 
 /* smtpout.c */
-void out_turn(struct smtpout *o);  /* soon */
-void out_look(struct out_hop *h);  /* soon */
+void out_turn(struct smtpout *o); /* soon */
+void out_look(struct out_hop *h); /* soon */
+void out_look_done(struct out_hop *h);
 void out_watch(struct out_hop *h); /* with the next tick */
 bool out_has_room(const struct smtpout *o, const struct out_hop *h);
 void out_wait(struct out_hop *h, enum out_wait what);

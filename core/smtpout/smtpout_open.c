@@ -157,6 +157,7 @@ void out_session_open(struct out_hop *h)
 	s->magic = OUT_SESSION_MAGIC;
 	s->o = o;
 	s->hop = h;
+	s->born_ms = loop_now_ms(o->loop);
 	s->reply = SMTP_REPLY_INIT;
 	s->state = OUT_OVER;
 	out_slot_take(o, s);

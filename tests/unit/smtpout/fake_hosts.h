@@ -9,7 +9,7 @@
 #include "unit/smtpout/fake_core.h"
 #include "unit/smtpout/fake_net.h"
 
-#define HOSTS_MAX 4
+#define HOSTS_MAX 5
 #define CONNS_MAX 64
 #define REPLIES_MAX 16
 #define QUIET_ROUNDS 3

@@ -353,6 +353,22 @@ static void test_size(void **state)
 	finish();
 }
 
+static void test_refusals_of_our_own_take_turns(void **state)
+{
+	(void)state;
+	struct host *h = begin(NULL);
+	h->lines.ehlo = "250-mx\r\n250 SIZE 30\r\n";
+	(void)send_one(1);
+	for (int i = 0; i < 500; i++)
+		(void)core_submit(HOP, STR(LETTER LETTER), 1);
+	core_kick(HOP);
+	assert_in_range(done_with(F), 1, 32); /* in one call */
+	settle();
+	assert_int_equal(done_with(F), 500);
+	assert_int_equal(h->accepted, 1);
+	finish();
+}
+
 static void test_eight_bit(void **state)
 {
 	(void)state;
@@ -775,6 +791,7 @@ int main(void)
 		cmocka_unit_test(test_outcomes_one_by_one),
 		cmocka_unit_test(test_nobody_accepted_and_yet_354),
 		cmocka_unit_test(test_size),
+		cmocka_unit_test(test_refusals_of_our_own_take_turns),
 		cmocka_unit_test(test_eight_bit),
 		cmocka_unit_test(test_timeouts),
 		cmocka_unit_test(test_slow_replies),

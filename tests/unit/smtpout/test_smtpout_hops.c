@@ -363,6 +363,34 @@ static void test_room_is_shared(void **state)
 	finish();
 }
 
+/* The time of all its addresses together counts. */
+static void test_nobody_waits_behind_a_long_walk(void **state)
+{
+	(void)state;
+	static const struct smtpout_config cfg = { .connections_max = 1, .greeting_ms = 4000 };
+	struct host *first = begin(&cfg);
+	struct host *other = host_open("127.0.0.9");
+	first->lines.greeting = "";
+	for (unsigned i = 2; i < 5; i++) {
+		char ip[16];
+		(void)snprintf(ip, sizeof(ip), "127.0.0.%u", i);
+		host_open(ip)->lines.greeting = "";
+		core_host(HOP, "mx.d.example", 10, 25, ip);
+	}
+	(void)send_one(1);
+	core_host("mx:b", "mx.b.example", 10, 25, "127.0.0.9");
+	(void)core_submit("mx:b", BODY, 1);
+	core_kick("mx:b");
+	pass(9500, 100);
+	assert_int_equal(other->messages, 0);
+	pass(1000, 100);
+	assert_int_equal(other->messages, 1);
+	pass(20000, 100);
+	assert_int_equal(core_hop(HOP)->reports, 1); /* all of them were tried */
+	assert_has(core_hop(HOP)->why.reply, "the last of 4 addresses");
+	finish();
+}
+
 /* Next hops that always have work make room for others: by their share, and by their turn. */
 static void test_busy_sessions_yield(void **state)
 {
@@ -582,6 +610,7 @@ int main(void)
 		cmocka_unit_test(test_a_limit_is_no_failure),
 		cmocka_unit_test(test_pause_after_useless_connections),
 		cmocka_unit_test(test_room_is_shared),
+		cmocka_unit_test(test_nobody_waits_behind_a_long_walk),
 		cmocka_unit_test(test_busy_sessions_yield),
 		cmocka_unit_test(test_some_room_is_kept),
 		cmocka_unit_test(test_idle_connections_make_room),
