@@ -20,6 +20,8 @@
 #include "base/obj.h"
 #include "smtpout/smtpout_int.h"
 
+#define CONNECTIONS_TOP 60000 /* what connections_max may be at most */
+#define SLOT_BITS 16	      /* of a token */
 #define TICK_MS 100
 #define LOOKS_MAX 64			   /* in one callback */
 #define ASKS_MAX 500			   /* of the resolver at a time */
@@ -44,7 +46,7 @@ static void set_defaults(struct smtpout_config *c)
 	DEFAULT(data_ms, 180000);
 	DEFAULT(end_ms, 600000);
 #undef DEFAULT
-	ASSERT(c->connections_max <= OUT_CONNECTIONS_TOP);
+	ASSERT(c->connections_max <= CONNECTIONS_TOP);
 }
 
 struct smtpout *smtpout_new(struct loop *l, const struct smtpout_config *cfg, struct sched *s,
@@ -118,12 +120,12 @@ void out_slot_take(struct smtpout *o, struct out_session *s)
 	ASSERT(o->free_n > 0);
 	slot = o->free_slots[--o->free_n];
 	o->slots[slot] = s;
-	s->token = ++o->serial << OUT_SLOT_BITS | slot;
+	s->token = ++o->serial << SLOT_BITS | slot;
 }
 
 static unsigned slot_of(uint64_t token)
 {
-	return (unsigned)(token & ((1u << OUT_SLOT_BITS) - 1));
+	return (unsigned)(token & ((1u << SLOT_BITS) - 1));
 }
 
 void out_slot_give(struct smtpout *o, const struct out_session *s)

@@ -4,7 +4,7 @@
  * Its addresses are tried in their order, in rounds: what failed in a round is not tried again in
  * it, and when a connection is made a new round begins. A round that ends without any connection is
  * reported, once, with the last failure. What failed is also remembered for all next hops
- * (OUT_BAD_MS): it is tried after the others, and when that time is over by one session first.
+ * (BAD_MS): it is tried after the others, and when that time is over by one session first.
  *
  * How many sessions: one, and another when what is waiting would keep those there are busy for
  * longer than a new one takes to open. At most as many are opening as are open, so the number
@@ -24,6 +24,7 @@
 #include "outcome/classify.h"
 #include "smtpout/smtpout_int.h"
 
+#define BAD_MS 60000	    /* an address that failed is remembered so long */
 #define GROW_MS 100	    /* worth another session, at least */
 #define LIMIT_MS 30000	    /* a lowered limit stays so long, then doubles */
 #define PAUSE_FIRST_MS 1000 /* after a connection that came to nothing, doubled each time */
@@ -61,8 +62,7 @@ static bool bad_is(const struct out_bad *b, const struct netaddr *a)
 
 static void bad_note(struct smtpout *o, const struct netaddr *a)
 {
-	*bad_slot(o, a) =
-		(struct out_bad){ .addr = *a, .until_ms = loop_now_ms(o->loop) + OUT_BAD_MS };
+	*bad_slot(o, a) = (struct out_bad){ .addr = *a, .until_ms = loop_now_ms(o->loop) + BAD_MS };
 }
 
 /* --- hosts ------------------------------------------------------------------------------------ */

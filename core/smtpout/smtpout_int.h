@@ -28,16 +28,10 @@
 #define OUT_HOP_MAGIC 0x5a7b2002u
 #define OUT_SESSION_MAGIC 0x5a7b2003u
 
-#define OUT_CONNECTIONS_TOP 60000     /* what connections_max may be at most */
-#define OUT_SLOT_BITS 16	      /* of a token */
 #define OUT_TARGETS_MAX 32	      /* addresses of one next hop that are tried */
 #define OUT_BAD_MAX 1024u	      /* addresses remembered as bad; a newer one takes the place */
-#define OUT_BAD_MS 60000	      /* how long */
 #define OUT_PIECE ((size_t)64 * 1024) /* of content, encoded and written at once */
 
-struct smtpout;
-struct out_hop;
-struct out_session;
 TAILQ_HEAD(out_hops, out_hop);
 TAILQ_HEAD(out_sessions, out_session);
 RB_HEAD(out_hop_tree, out_hop);
@@ -47,12 +41,11 @@ enum {
 	OUT_EXT_PIPELINING = 1u << 0,
 	OUT_EXT_SIZE = 1u << 1,
 	OUT_EXT_8BITMIME = 1u << 2,
-	OUT_EXT_ENHANCEDSTATUSCODES = 1u << 3,
-	OUT_EXT_STARTTLS = 1u << 4,
-	OUT_EXT_AUTH = 1u << 5,
-	OUT_EXT_SMTPUTF8 = 1u << 6,
-	OUT_EXT_DSN = 1u << 7,
-	OUT_EXT_CHUNKING = 1u << 8,
+	OUT_EXT_STARTTLS = 1u << 3,
+	OUT_EXT_AUTH = 1u << 4,
+	OUT_EXT_SMTPUTF8 = 1u << 5,
+	OUT_EXT_DSN = 1u << 6,
+	OUT_EXT_CHUNKING = 1u << 7,
 };
 
 /* --- one transaction -------------------------------------------------------------------------- */

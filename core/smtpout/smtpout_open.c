@@ -96,7 +96,6 @@ static void note_extension(struct out_session *s, struct str line)
 		{ "PIPELINING", OUT_EXT_PIPELINING },
 		{ "SIZE", OUT_EXT_SIZE },
 		{ "8BITMIME", OUT_EXT_8BITMIME },
-		{ "ENHANCEDSTATUSCODES", OUT_EXT_ENHANCEDSTATUSCODES },
 		{ "STARTTLS", OUT_EXT_STARTTLS },
 		{ "AUTH", OUT_EXT_AUTH },
 		{ "SMTPUTF8", OUT_EXT_SMTPUTF8 },
