@@ -148,7 +148,7 @@ bench: deps-full
 	@$(MAKE) --no-print-directory -j2 bench-build
 	@WEIR_BUILD=$(CURDIR)/$(BUILD) tests/bench/throughput.sh -n 5000
 	@WEIR_BUILD=$(CURDIR)/$(BUILD) tests/bench/throughput.sh -n 5000 -d
-	@WEIR_BUILD=$(CURDIR)/$(BUILD) tests/bench/million.sh
+	@WEIR_BUILD=$(CURDIR)/$(BUILD) /usr/bin/python3 tests/bench/million.py
 
 # Each parser of outside bytes, FUZZ_SECONDS each, from its corpus; what is found stays in build/fuzz.
 FUZZ_SECONDS = 20

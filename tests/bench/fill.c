@@ -77,6 +77,12 @@ static void post(void)
 	queue_accept(t.queue, &n, on_stored, NULL);
 }
 
+static void on_row(void *arg, const struct queue_row *row)
+{
+	(void)arg;
+	(void)row;
+}
+
 int main(int argc, char **argv)
 {
 	struct queue_config cfg = { .cache_bytes = 1 << 20, .relay = "bench.example" };
@@ -97,7 +103,8 @@ int main(int argc, char **argv)
 		memcpy(t.body + i, "\r\n", 2);
 	memcpy(t.body + sizeof(t.body) - 2, "\r\n", 2);
 	t.loop = loop_new();
-	if (queue_open(t.loop, &cfg, &ops, NULL, &t.queue, &err) < 0) {
+	if (queue_open(t.loop, &cfg, &ops, NULL, &t.queue, &err) < 0 ||
+	    queue_load(t.queue, on_row, NULL, &err) < 0) {
 		(void)fprintf(stderr, "fill: %s\n", err.msg);
 		return 1;
 	}
