@@ -515,6 +515,20 @@ static void test_history(void **state)
 	assert_true(quit);
 }
 
+/* From a screen to the one right before it in the history, by its digit. */
+static void test_digit_of_the_one_before(void **state)
+{
+	(void)state;
+	key('0');
+	assert_true(sees("home"));
+	key('1');
+	assert_true(sees("queues ''"));
+	key('0');
+	assert_true(sees("home"));
+	key('1');
+	assert_true(sees("queues ''"));
+}
+
 static void test_views_are_limited(void **state)
 {
 	char arg[16];
@@ -715,6 +729,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_menu, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_windows_of_a_closed_view, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_history, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_digit_of_the_one_before, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_views_are_limited, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_closes_itself, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_palette, setup, teardown),

@@ -250,10 +250,11 @@ bool shell_open(struct shell *s, const char *name, const char *arg)
 		return false;
 	}
 	i = find_place(s, def, what);
+	if (i >= 0 && i == s->here)
+		return go_to(s, i);
 	if (i >= 0) {
-		if (i != s->here)
-			move_to_end(s, i);
-		return go_to(s, i == s->here ? s->here : s->n_history - 1);
+		move_to_end(s, i); /* which moves `here` */
+		return go_to(s, s->n_history - 1);
 	}
 	v = open_view(s, def, what, &err);
 	if (v == NULL) {
