@@ -34,7 +34,7 @@
 
 #define TRANSPORT_SSH_MAGIC 0x7a4e0002u
 #define SAID_MAX 4096
-#define EXIT_WAIT_S 2
+#define EXIT_WAIT_S 1
 
 struct question {
 	enum client_question_kind kind;
