@@ -21,10 +21,14 @@
 #include "ctl/find.h"
 #include "ctl/handlers.h"
 
-#define READ_ROWS 250	      /* rows made in one callback: some 2 ms */
-#define CANDIDATES_MAX 1000   /* of one look through the records */
-#define CANDIDATES_SURE 50000 /* more unsure ones: the store decides */
-#define ROUNDS_MAX 64	      /* reads for one page; then it ends early, with a cursor */
+#define READ_ROWS 250 /* rows made in one callback: some 2 ms */
+#define ROUNDS_MAX 64 /* reads for one page; then it ends early, with a cursor */
+/*
+ * The store is asked about candidates one by one as long as there are so few of them that it takes
+ * no longer than to let it search all its rows.
+ */
+#define CANDIDATES_MIN 2000
+#define CANDIDATES_PART 64 /* of all recipients */
 
 enum sort { SORT_ID, SORT_AGE, SORT_NEXT, SORT_SIZE, SORT_ATTEMPTS, SORT__COUNT };
 static const char *const sort_names[SORT__COUNT] = {
@@ -364,7 +368,7 @@ static void on_looked(void *arg, const struct err *err)
 		w->total = w->found;
 		w->exact = true;
 	}
-	if (!w->again && w->unsure && w->found > CANDIDATES_SURE) {
+	if (!w->again && w->unsure && w->found > w->heap_max) {
 		free(w->heap);
 		w->heap = NULL;
 		scan(w);
@@ -459,6 +463,13 @@ static bool on_counted_group(void *arg, uint32_t i, const struct sched_group_vie
 	return true;
 }
 
+static size_t candidates_max(const struct ctl_env *env)
+{
+	size_t part = sched_places(env->sched) / CANDIDATES_PART;
+
+	return part > CANDIDATES_MIN ? part : CANDIDATES_MIN;
+}
+
 static void begin(struct window *w)
 {
 	uint32_t uses = w->filter != NULL ? filter_uses(w->filter) : 0;
@@ -471,7 +482,7 @@ static void begin(struct window *w)
 		scan(w);
 		return;
 	}
-	w->heap_max = w->decidable ? w->limit + 1 : CANDIDATES_MAX;
+	w->heap_max = w->decidable ? w->limit + 1 : candidates_max(w->job.env);
 	w->heap = xcalloc(w->heap_max, sizeof(w->heap[0]));
 	look(w);
 }
