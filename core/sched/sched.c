@@ -296,6 +296,7 @@ void sched_detach(struct sched *s, uint32_t i)
 		heap_drop(s, i);
 	}
 	g->count[r->place]--;
+	s->trash -= r->place == P_TRASH;
 	if (g->in_ring && g->count[P_READY] == 0)
 		ring_leave(g);
 	s->generation++;
@@ -307,6 +308,7 @@ void sched_place(struct sched *s, uint32_t i, enum place p)
 	struct group *g = s->groups[r->group];
 	r->place = (uint8_t)p;
 	g->count[p]++;
+	s->trash += p == P_TRASH;
 	if (p == P_READY) {
 		r->a = SCHED_NONE;
 		r->b = g->tail;
@@ -677,6 +679,22 @@ bool sched_at(const struct sched *s, uint32_t place, struct sched_view *ret)
 	return true;
 }
 
+bool sched_peek(const struct sched *s, uint32_t place, struct sched_peek *ret)
+{
+	const struct rec *r;
+	if (place >= s->places)
+		return false;
+	r = sched_rec(s, place);
+	if (r->place == P_FREE)
+		return false;
+	*ret = (struct sched_peek){ .rid = { r->rid },
+				    .group = r->group,
+				    .next_ms = r->next_ms,
+				    .attempts = r->attempts,
+				    .trash = r->place == P_TRASH };
+	return true;
+}
+
 static void group_counts(const struct group *g, struct sched_counts *ret)
 {
 	memset(ret, 0, sizeof(*ret));
@@ -718,6 +736,13 @@ bool sched_group(const struct sched *s, uint32_t i, struct sched_group_view *ret
 	for (int k = 0; k < SCHED_AGES; k++)
 		ret->ages[k] = g->ages[k];
 	return ret->counts.total + ret->counts.state[SCHED_TRASH] > 0;
+}
+
+void sched_size(const struct sched *s, struct sched_size *ret)
+{
+	*ret = (struct sched_size){ .messages = s->messages,
+				    .recipients = s->live - s->trash,
+				    .trash = s->trash };
 }
 
 void sched_totals(const struct sched *s, struct sched_counts *ret, uint64_t *ret_messages,

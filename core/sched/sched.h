@@ -159,6 +159,15 @@ bool sched_find(const struct sched *s, struct rid rid, struct sched_view *ret);
 /* Records by their place, for scans in slices: from place 0 up to sched_places(). False: empty. */
 uint32_t sched_places(const struct sched *s);
 bool sched_at(const struct sched *s, uint32_t place, struct sched_view *ret);
+/* What a record knows by itself: for scans of which most is skipped, several times quicker. */
+struct sched_peek {
+	struct rid rid;
+	uint32_t group;
+	int64_t next_ms; /* its own, whatever its next hop is in */
+	uint16_t attempts;
+	bool trash;
+};
+bool sched_peek(const struct sched *s, uint32_t place, struct sched_peek *ret);
 
 struct sched_counts {
 	uint64_t total; /* without trash */
@@ -180,6 +189,13 @@ struct sched_group_view {
 };
 uint32_t sched_groups(const struct sched *s);
 bool sched_group(const struct sched *s, uint32_t i, struct sched_group_view *ret);
+/* How much there is, in O(1); states are asked of the groups. */
+struct sched_size {
+	uint64_t messages;
+	uint64_t recipients; /* without trash */
+	uint64_t trash;
+};
+void sched_size(const struct sched *s, struct sched_size *ret);
 void sched_totals(const struct sched *s, struct sched_counts *ret, uint64_t *ret_messages,
 		  int64_t *ret_oldest_ms);
 

@@ -128,6 +128,7 @@ struct sched {
 	uint32_t *hash;
 	uint32_t hash_size;
 	uint32_t live;
+	uint32_t trash;
 	uint32_t *heap;
 	uint32_t heap_n;
 	uint32_t heap_cap;

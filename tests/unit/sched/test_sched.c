@@ -600,8 +600,13 @@ static void check_counts(void)
 	struct sched_counts by_record = { .total = 0 }, by_group = { .total = 0 };
 	for (uint32_t p = 0; p < sched_places(t.s); p++) {
 		struct sched_view v;
+		struct sched_peek peek;
+		assert_int_equal(sched_at(t.s, p, &v), sched_peek(t.s, p, &peek));
 		if (!sched_at(t.s, p, &v))
 			continue;
+		assert_int_equal(peek.rid.v, v.rid.v);
+		assert_int_equal(peek.group, v.group);
+		assert_int_equal(peek.trash, v.state == SCHED_TRASH);
 		by_record.state[v.state]++;
 		by_record.total += v.state != SCHED_TRASH;
 	}
@@ -617,6 +622,11 @@ static void check_counts(void)
 		expect += any;
 	}
 	assert_int_equal(messages, expect);
+	struct sched_size size;
+	sched_size(t.s, &size);
+	assert_int_equal(size.messages, messages);
+	assert_int_equal(size.recipients, by_group.total);
+	assert_int_equal(size.trash, by_group.state[SCHED_TRASH]);
 }
 
 static void step(void)
