@@ -235,12 +235,10 @@ static void on_counted(void *arg, const struct err *err)
 
 static bool store_can(const struct ctl_env *env, const struct filter *f)
 {
-	struct sched_counts counts;
-	uint64_t messages;
-	int64_t oldest_ms;
+	struct sched_size size;
 
-	sched_totals(env->sched, &counts, &messages, &oldest_ms);
-	return counts.state[SCHED_TRASH] == 0 && (f == NULL || (filter_uses(f) & NOT_STORED) == 0);
+	sched_size(env->sched, &size);
+	return size.trash == 0 && (f == NULL || (filter_uses(f) & NOT_STORED) == 0);
 }
 
 void ctl_cause_list(struct ctl_call *call)

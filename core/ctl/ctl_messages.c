@@ -21,8 +21,8 @@
 #include "ctl/find.h"
 #include "ctl/handlers.h"
 
-#define READ_ROWS 250 /* rows made in one callback: some 2 ms */
-#define ROUNDS_MAX 64 /* reads for one page; then it ends early, with a cursor */
+#define READ_ROWS 100  /* rows made in one callback: a millisecond */
+#define ROUNDS_MAX 200 /* reads for one page; then it ends early, with a cursor */
 /*
  * The store is asked about candidates one by one as long as there are so few of them that it takes
  * no longer than to let it search all its rows.
@@ -53,6 +53,7 @@ struct window {
 	bool trash;
 	bool finished;
 	bool decidable; /* by records */
+	bool states;	/* the filter asks for states, which change by the moment */
 	/* the page so far, in the direction of reading */
 	json_t *rows;
 	struct place first;
@@ -90,9 +91,10 @@ static int compare(const struct window *w, const struct place *a, const struct p
 	return falls(w) ? -d : d;
 }
 
+/* As it is stored, so that records and store give one order. */
 static int64_t value_of_view(enum sort sort, const struct sched_view *v)
 {
-	return sort == SORT_NEXT ? v->next_ms : sort == SORT_ATTEMPTS ? v->attempts : 0;
+	return sort == SORT_NEXT ? v->own_next_ms : sort == SORT_ATTEMPTS ? v->attempts : 0;
 }
 
 static int64_t value_of_entry(enum sort sort, const struct queue_entry *e)
@@ -258,8 +260,8 @@ static bool belongs(const struct window *w, const struct queue_entry *e)
 	} else if (!w->finished) {
 		return false;
 	}
-	if (w->filter == NULL || (w->decidable && w->heap != NULL))
-		return true; /* the records said so */
+	if (w->filter == NULL || (w->decidable && w->heap != NULL && !w->states))
+		return true; /* the records said so, and it has not moved since */
 	env_filter_row(w->job.env, e, &row);
 	return filter_eval(w->filter, &row) == FILTER_TRUE;
 }
@@ -387,7 +389,8 @@ static void look(struct window *w)
 	w->heap_n = 0;
 	w->beyond = false;
 	find_start(w->job.env, w->filter,
-		   (w->decidable ? 0u : FIND_MAYBE) | (w->trash ? FIND_TRASH : 0u), &ops, w);
+		   FIND_IDS | (w->decidable ? 0u : FIND_MAYBE) | (w->trash ? FIND_TRASH : 0u), &ops,
+		   w);
 }
 
 /* Rows come in the order of their candidates, but those that are gone are left out. */
@@ -528,13 +531,11 @@ static void count(struct window *w)
 	static const struct find_ops ops = { .each = on_counted_one,
 					     .whole = on_counted_group,
 					     .done = on_counted };
-	struct sched_counts counts;
-	uint64_t messages;
-	int64_t oldest_ms;
+	struct sched_size size;
 
 	if (w->filter == NULL) {
-		sched_totals(w->job.env->sched, &counts, &messages, &oldest_ms);
-		w->total = counts.total;
+		sched_size(w->job.env->sched, &size);
+		w->total = size.recipients;
 		w->exact = true;
 	} else if (ctl_bool(w->job.call, "count") && (w->finished || !w->decidable)) {
 		find_start(w->job.env, w->filter,
@@ -564,6 +565,7 @@ void ctl_message_list(struct ctl_call *call)
 		w->filter != NULL && filter_names_state(f, str_of(sched_state_name(SCHED_TRASH)));
 	w->finished = w->filter != NULL && names_finished(f);
 	w->decidable = find_decidable(w->filter);
+	w->states = w->filter != NULL && (filter_uses(f) & 1u << FILTER_STATE) != 0;
 	w->rows = json_array();
 	view_begin(&w->job, ctl_env(call), call, &ops);
 	if (cursor != NULL && read_cursor(w, cursor, &err) < 0) {

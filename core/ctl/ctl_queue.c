@@ -37,8 +37,11 @@ struct place {
 	struct str name;
 };
 
+enum phase { COUNT, SELECT, ROWS };
+
 struct listing {
 	struct view_job job;
+	enum phase phase;
 	struct groups *groups;
 	enum groups_by by;
 	enum sort sort;
@@ -51,6 +54,8 @@ struct listing {
 	size_t heap_n;
 	bool more;
 	uint64_t rows_n;
+	size_t row_at; /* of the groups' rows, or of the page's */
+	json_t *rows;
 };
 
 /* ---- order ---- */
@@ -201,31 +206,56 @@ static int read_cursor(struct listing *l, const char *text, struct err *err)
 
 static void answer(struct listing *l)
 {
-	json_t *rows = json_array();
+	size_t n = l->heap_n;
 	char *first = NULL; /* cursors beyond both ends of the page */
 	char *last = NULL;
-	size_t n;
 
-	for (size_t i = 0; i < groups_n(l->groups); i++) {
-		const struct group_row *r = groups_at(l->groups, i);
-		if (r->total == 0)
-			continue;
-		l->rows_n++;
-		if (!l->from || compare_to(l, r, &l->place) > 0)
-			offer(l, i);
-	}
-	sort_heap(l);
-	n = l->heap_n;
-	for (size_t i = 0; i < n; i++)
-		(void)json_array_append_new(
-			rows,
-			groups_json(l->groups,
-				    groups_at(l->groups, l->heap[l->backward ? n - 1 - i : i])));
 	if (n > 0 && (l->backward || l->more))
 		last = cursor_of(l, l->heap[l->backward ? 0 : n - 1], false);
 	if (n > 0 && (l->backward ? l->more : l->from))
 		first = cursor_of(l, l->heap[l->backward ? n - 1 : 0], true);
-	view_reply(&l->job, view_page(rows, last, first, l->rows_n, true));
+	view_reply(&l->job, view_page(json_incref(l->rows), last, first, l->rows_n, true));
+}
+
+/* Chooses the page's rows. */
+static void select_step(struct listing *l)
+{
+	for (size_t n = groups_n(l->groups); l->row_at < n; l->row_at++) {
+		const struct group_row *r = groups_at(l->groups, l->row_at);
+		if (l->row_at % 128 == 127 && view_slice_over(&l->job))
+			break;
+		if (r->total == 0)
+			continue;
+		l->rows_n++;
+		if (!l->from || compare_to(l, r, &l->place) > 0)
+			offer(l, l->row_at);
+	}
+	if (l->row_at >= groups_n(l->groups)) {
+		sort_heap(l);
+		l->row_at = 0;
+		l->phase = ROWS;
+	}
+	view_soon(&l->job);
+}
+
+static void rows_step(struct listing *l)
+{
+	for (size_t n = l->heap_n; l->row_at < n; l->row_at++) {
+		size_t row = l->heap[l->backward ? n - 1 - l->row_at : l->row_at];
+		if (l->row_at % 16 == 15 && view_slice_over(&l->job)) {
+			view_soon(&l->job);
+			return;
+		}
+		(void)json_array_append_new(l->rows,
+					    groups_json(l->groups, groups_at(l->groups, row)));
+	}
+	answer(l);
+}
+
+static void counted(struct listing *l)
+{
+	l->phase = SELECT;
+	view_soon(&l->job);
 }
 
 static bool each(void *arg, const struct sched_view *v, const struct queue_entry *e, bool sure)
@@ -251,7 +281,7 @@ static void on_found(void *arg, const struct err *err)
 	if (err != NULL)
 		view_fail(&l->job, err);
 	else
-		answer(l);
+		counted(l);
 }
 
 static const struct find_ops by_group = { .each = each, .whole = whole, .done = on_found };
@@ -274,13 +304,16 @@ static bool add_groups(struct view_job *j, struct groups *g, uint32_t *at)
 	return true;
 }
 
-/* Without a filter: the sums of the scheduler's groups. */
 static void listing_step(struct view_job *j)
 {
 	struct listing *l = (struct listing *)j;
 
-	if (add_groups(j, l->groups, &l->at))
-		answer(l);
+	if (l->phase == SELECT)
+		select_step(l);
+	else if (l->phase == ROWS)
+		rows_step(l);
+	else if (add_groups(j, l->groups, &l->at)) /* without a filter */
+		counted(l);
 }
 
 static void listing_done(struct view_job *j)
@@ -289,6 +322,7 @@ static void listing_done(struct view_job *j)
 
 	groups_free(&l->groups);
 	free(l->heap);
+	json_decref(l->rows);
 }
 
 static enum sort sort_find(const char *name)
@@ -312,6 +346,7 @@ void ctl_queue_list(struct ctl_call *call)
 	l->sort = sort_find(ctl_str(call, "sort"));
 	l->limit = (size_t)ctl_int(call, "limit", VIEW_LIMIT);
 	l->heap = xcalloc(l->limit, sizeof(l->heap[0]));
+	l->rows = json_array();
 	if (f != NULL && filter_matches_all(f))
 		f = NULL;
 	view_begin(&l->job, env, call, &ops);

@@ -16,7 +16,9 @@
 #include "ctl/views.h"
 
 #define ATTENTION_MAX 10
-#define STALE_MS (INT64_C(30) * 60 * 1000)    /* of mail that lies about without a failure */
+#define ATTENTION_MS 900		   /* a list is kept so long */
+#define FEW_GROUPS 5000			   /* so many are gone through on the spot: a millisecond */
+#define STALE_MS (INT64_C(30) * 60 * 1000) /* of mail that lies about without a failure */
 #define GREYLIST_MS (INT64_C(60) * 60 * 1000) /* so long it is nothing unusual */
 
 enum urgency { CALM, KNOWN, STALE, TROUBLE };
@@ -63,26 +65,50 @@ static json_t *attention_row(const struct groups *g, const struct group_row *r)
 	return row;
 }
 
-/* The first rows; *ret_n is how many there would be (those that are held do not count). */
-static json_t *attention(struct ctl_env *env, size_t *ret_n)
+/*
+ * The list is made by a job: groups that are in trouble or old first (TROUBLED), then what else
+ * their domains have (COMPLETE), so that a calm queue of a hundred thousand destinations costs
+ * little. The answer is kept for a second. With few groups it is made on the spot.
+ */
+enum phase { TROUBLED, COMPLETE, ROWS };
+
+struct search {
+	struct view_job job;
+	struct groups *groups;
+	struct sched_counts counts;
+	int64_t oldest_ms;
+	enum phase phase;
+	uint32_t at;
+};
+
+static void search_done(struct view_job *j)
 {
-	struct groups *g = groups_new(env, BY_DOMAIN, false);
+	struct search *s = (struct search *)j;
+
+	groups_free(&s->groups);
+	view_attention(j->env)->busy = NULL;
+}
+
+static void keep_rows(struct search *s)
+{
+	struct view_attention *a = view_attention(s->job.env);
+	int64_t now_ms = loop_wall_ms(s->job.env->loop);
 	struct urgent top[ATTENTION_MAX];
-	struct sched_group_view v;
-	int64_t now_ms = loop_wall_ms(env->loop);
-	json_t *rows = json_array();
 	size_t n = 0;
 
-	*ret_n = 0;
-	for (uint32_t i = 0; i < sched_groups(env->sched); i++)
-		if (sched_group(env->sched, i, &v))
-			groups_add_group(g, i, &v);
-	for (size_t i = 0; i < groups_n(g); i++) {
-		struct urgent u = { urgency_of(groups_at(g, i), now_ms), groups_at(g, i) };
+	json_decref(a->rows);
+	*a = (struct view_attention){ .rows = json_array(),
+				      .counts = s->counts,
+				      .oldest_ms = s->oldest_ms,
+				      .at_ms = loop_now_ms(s->job.env->loop),
+				      .busy = a->busy };
+	for (size_t i = 0; i < groups_n(s->groups); i++) {
+		const struct group_row *r = groups_at(s->groups, i);
+		struct urgent u = { urgency_of(r, now_ms), r };
 		size_t at = n;
 		if (u.urgency == CALM)
 			continue;
-		*ret_n += u.urgency > KNOWN;
+		a->n += u.urgency > KNOWN;
 		if (n < ATTENTION_MAX)
 			n++;
 		else if (before(&u, &top[n - 1]))
@@ -94,23 +120,101 @@ static json_t *attention(struct ctl_env *env, size_t *ret_n)
 		top[at] = u;
 	}
 	for (size_t i = 0; i < n; i++)
-		(void)json_array_append_new(rows, attention_row(g, top[i].row));
-	groups_free(&g);
-	return rows;
+		(void)json_array_append_new(a->rows, attention_row(s->groups, top[i].row));
 }
 
-static json_t *queued(struct ctl_env *env, int64_t *ret_oldest_ms)
+static bool looks_bad(const struct sched_group_view *v, int64_t now_ms)
 {
-	struct sched_counts c;
-	uint64_t messages;
+	return v->trouble_since_ms != 0 || (v->oldest_ms != 0 && now_ms - v->oldest_ms > STALE_MS);
+}
 
-	sched_totals(env->sched, &c, &messages, ret_oldest_ms);
-	return json_pack(
-		"{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "messages", (json_int_t)messages,
-		"recipients", (json_int_t)c.total, "ready", (json_int_t)c.state[SCHED_READY],
-		"active", (json_int_t)c.state[SCHED_ACTIVE], "deferred",
-		(json_int_t)c.state[SCHED_DEFERRED], "held", (json_int_t)c.state[SCHED_HELD],
-		"trash", (json_int_t)c.state[SCHED_TRASH]);
+static void sum_up(struct search *s, const struct sched_group_view *v)
+{
+	for (int k = 0; k < SCHED_STATE__COUNT; k++)
+		s->counts.state[k] += v->counts.state[k];
+	s->counts.total += v->counts.total;
+	if (v->counts.total > 0 && v->oldest_ms != 0 &&
+	    (s->oldest_ms == 0 || v->oldest_ms < s->oldest_ms))
+		s->oldest_ms = v->oldest_ms;
+}
+
+/* False: the slice is over. */
+static bool pass(struct search *s, bool sliced)
+{
+	const struct sched *sched = s->job.env->sched;
+	int64_t now_ms = loop_wall_ms(s->job.env->loop);
+	struct sched_group_view v;
+
+	for (uint32_t n = sched_groups(sched); s->at < n; s->at++) {
+		if (sliced && s->at % 128 == 127 && view_slice_over(&s->job))
+			return false;
+		if (!sched_group(sched, s->at, &v))
+			continue;
+		if (s->phase == TROUBLED)
+			sum_up(s, &v);
+		if (s->phase == TROUBLED
+			    ? looks_bad(&v, now_ms)
+			    : !looks_bad(&v, now_ms) && groups_has(s->groups, v.domain))
+			groups_add_group(s->groups, s->at, &v);
+	}
+	s->at = 0;
+	s->phase = s->phase == TROUBLED && groups_n(s->groups) > 0 ? COMPLETE : ROWS;
+	return true;
+}
+
+static void answer_later(struct view_job *j);
+
+static void search_step(struct view_job *j)
+{
+	struct search *s = (struct search *)j;
+
+	if (s->phase == ROWS) {
+		keep_rows(s);
+		answer_later(j);
+		return;
+	}
+	(void)pass(s, true);
+	view_soon(j);
+}
+
+/* The list as it is known now; starts to make it anew when it is old. */
+static const struct view_attention *attention(struct ctl_env *env)
+{
+	static const struct view_job_ops ops = { .step = search_step, .done = search_done };
+	struct view_attention *a = view_attention(env);
+	bool few = sched_groups(env->sched) <= FEW_GROUPS;
+	struct search *s;
+
+	if (a->busy != NULL ||
+	    (!few && a->rows != NULL && loop_now_ms(env->loop) - a->at_ms < ATTENTION_MS))
+		return a;
+	s = xcalloc(1, sizeof(*s));
+	view_begin(&s->job, env, NULL, &ops);
+	s->groups = groups_new(env, BY_DOMAIN, false);
+	a->busy = &s->job;
+	if (!few) {
+		view_soon(&s->job);
+		return a;
+	}
+	while (s->phase != ROWS)
+		(void)pass(s, false);
+	keep_rows(s);
+	view_end(&s->job);
+	return a;
+}
+
+static json_t *queued(const struct ctl_env *env, const struct view_attention *a)
+{
+	struct sched_size size;
+	const uint64_t *state = a->counts.state;
+
+	sched_size(env->sched, &size);
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "messages",
+			 (json_int_t)size.messages, "recipients", (json_int_t)size.recipients,
+			 "ready", (json_int_t)state[SCHED_READY], "active",
+			 (json_int_t)state[SCHED_ACTIVE], "deferred",
+			 (json_int_t)state[SCHED_DEFERRED], "held", (json_int_t)state[SCHED_HELD],
+			 "trash", (json_int_t)size.trash);
 }
 
 static json_t *rates(struct ctl_env *env)
@@ -152,25 +256,23 @@ static json_t *disk(const struct ctl_env *env)
 
 json_t *view_status(struct ctl_env *env)
 {
-	int64_t oldest_ms = 0;
-	size_t alerts = 0;
 	json_t *o = json_object();
-	json_t *now = queued(env, &oldest_ms);
-	json_t *first = attention(env, &alerts);
+	const struct view_attention *first = attention(env);
 	json_t *room = disk(env);
+	size_t alerts = first->n + !json_get_bool(room, "ok");
 
-	alerts += !json_get_bool(room, "ok");
 	(void)json_object_set_new(o, "relay", json_string(env->hostname));
 	(void)json_object_set_new(o, "version", json_string(WEIR_VERSION));
 	(void)json_object_set_new(o, "now_at", json_time(loop_wall_ms(env->loop)));
 	(void)json_object_set_new(o, "uptime_s", env_age(env, env->started_ms));
-	(void)json_object_set_new(o, "queued", now);
-	(void)json_object_set_new(o, "oldest_age_s", env_age(env, oldest_ms));
+	(void)json_object_set_new(o, "queued", queued(env, first));
+	(void)json_object_set_new(o, "oldest_age_s", env_age(env, first->oldest_ms));
 	(void)json_object_set_new(o, "rates", rates(env));
 	(void)json_object_set_new(o, "rate_history", history(env));
 	(void)json_object_set_new(o, "holds", json_integer((json_int_t)holds_active(env->holds)));
 	(void)json_object_set_new(o, "alerts", json_integer((json_int_t)alerts));
-	(void)json_object_set_new(o, "attention", first);
+	(void)json_object_set_new(o, "attention",
+				  first->rows != NULL ? json_incref(first->rows) : json_array());
 	(void)json_object_set_new(
 		o, "connections",
 		json_pack("{s:i, s:i}", "in",
@@ -180,7 +282,25 @@ json_t *view_status(struct ctl_env *env)
 	return o;
 }
 
+/* The search that was made for a call is over, or nobody waits for it. */
+static void answer_later(struct view_job *j)
+{
+	struct ctl_env *env = j->env;
+	struct ctl_call *call = j->call;
+
+	view_end(j);
+	if (call != NULL)
+		ctl_reply(call, view_status(env));
+}
+
 void ctl_status_get(struct ctl_call *call)
 {
-	ctl_reply(call, view_status(ctl_env(call)));
+	struct ctl_env *env = ctl_env(call);
+	const struct view_attention *a = attention(env);
+
+	/* the first question ever waits for the first list */
+	if (a->rows == NULL && a->busy != NULL && a->busy->call == NULL)
+		a->busy->call = call;
+	else
+		ctl_reply(call, view_status(env));
 }

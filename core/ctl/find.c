@@ -90,9 +90,43 @@ static enum filter_truth eval(const struct find *f, const struct filter_row *row
 	return f->filter != NULL ? filter_eval(f->filter, row) : FILTER_TRUE;
 }
 
-static enum filter_truth verdict(struct find *f, uint32_t group, uint32_t domain, uint32_t stream)
+/* Where the state is all that is missing: it may be the same for all of the group. */
+static enum filter_truth eval_states(const struct find *f, const struct sched_group_view *v,
+				     struct filter_row *row)
+{
+	enum filter_truth all = FILTER_UNKNOWN;
+	bool first = true;
+
+	for (int k = 0; k < SCHED_STATE__COUNT; k++) {
+		enum filter_truth t;
+		if (v->counts.state[k] == 0 || (k == SCHED_TRASH && (f->flags & FIND_TRASH) == 0))
+			continue;
+		filter_row_text(row, FILTER_STATE, str_of(sched_state_name((enum sched_state)k)));
+		t = eval(f, row);
+		if (!first && t != all)
+			return FILTER_UNKNOWN;
+		all = t;
+		first = false;
+	}
+	return all;
+}
+
+static enum filter_truth verdict_of(const struct find *f, const struct sched_group_view *v)
 {
 	struct filter_row row;
+	enum filter_truth t;
+
+	env_group_row(f->job.env, v->domain, v->stream, &row);
+	t = eval(f, &row);
+	if (t == FILTER_UNKNOWN && (filter_uses(f->filter) & 1u << FILTER_STATE) != 0)
+		t = eval_states(f, v, &row);
+	return t;
+}
+
+/* v: the group, when it is at hand; else NULL. */
+static enum filter_truth verdict(struct find *f, uint32_t group, const struct sched_group_view *v)
+{
+	struct sched_group_view here;
 	uint32_t n = f->verdicts_n != 0 ? f->verdicts_n : 1024;
 
 	if (group >= f->verdicts_n) {
@@ -103,8 +137,11 @@ static enum filter_truth verdict(struct find *f, uint32_t group, uint32_t domain
 		f->verdicts_n = n;
 	}
 	if (f->verdicts[group] == 0) {
-		env_group_row(f->job.env, domain, stream, &row);
-		f->verdicts[group] = (uint8_t)(eval(f, &row) + 1);
+		if (v == NULL) {
+			(void)sched_group(f->job.env->sched, group, &here);
+			v = &here;
+		}
+		f->verdicts[group] = (uint8_t)(verdict_of(f, v) + 1);
 	}
 	return (enum filter_truth)(f->verdicts[group] - 1);
 }
@@ -121,7 +158,7 @@ static bool step_groups(struct find *f)
 			return false;
 		if (!sched_group(f->job.env->sched, f->at, &v))
 			continue;
-		t = verdict(f, f->at, v.domain, v.stream);
+		t = verdict(f, f->at, &v);
 		if (t == FILTER_TRUE && f->ops->whole != NULL && (f->flags & FIND_TRASH) == 0 &&
 		    f->ops->whole(f->arg, f->at, &v))
 			f->verdicts[f->at] = FILTER_FALSE + 1; /* its records are counted */
@@ -143,25 +180,37 @@ static const struct filter_row *row_of(struct find *f, const struct sched_view *
 }
 
 /* False: too many. */
-static bool record(struct find *f, const struct sched_view *v)
+static bool record(struct find *f, uint32_t place)
 {
+	struct sched_peek p;
+	struct sched_view v;
 	enum filter_truth t;
 
-	if (v->state == SCHED_TRASH && (f->flags & FIND_TRASH) == 0)
+	if (!sched_peek(f->job.env->sched, place, &p) || (p.trash && (f->flags & FIND_TRASH) == 0))
 		return true;
-	t = verdict(f, v->group, v->domain, v->stream);
+	t = verdict(f, p.group, NULL);
+	if (t == FILTER_FALSE)
+		return true;
+	if (t == FILTER_TRUE && (f->flags & FIND_IDS) != 0) {
+		v = (struct sched_view){ .rid = p.rid,
+					 .group = p.group,
+					 .attempts = p.attempts,
+					 .own_next_ms = p.next_ms };
+		return f->ops->each(f->arg, &v, NULL, true);
+	}
+	if (!sched_at(f->job.env->sched, place, &v))
+		return true;
 	if (t == FILTER_UNKNOWN)
-		t = eval(f, row_of(f, v));
+		t = eval(f, row_of(f, &v));
 	if (t == FILTER_TRUE)
-		return f->ops->each(f->arg, v, NULL, true);
+		return f->ops->each(f->arg, &v, NULL, true);
 	if (t == FILTER_UNKNOWN && (f->flags & FIND_MAYBE) != 0)
-		return f->ops->each(f->arg, v, NULL, false);
+		return f->ops->each(f->arg, &v, NULL, false);
 	return true;
 }
 
 static void step_records(struct find *f)
 {
-	struct sched_view v;
 	uint32_t n = sched_places(f->job.env->sched);
 
 	for (; f->at < n; f->at++) {
@@ -169,7 +218,7 @@ static void step_records(struct find *f)
 			n = 0;
 			break;
 		}
-		if (sched_at(f->job.env->sched, f->at, &v) && !record(f, &v)) {
+		if (!record(f, f->at)) {
 			too_many(f);
 			return;
 		}

@@ -20,7 +20,8 @@ enum {
 	FIND_TRASH = 1u << 0,	 /* also what is in the trash */
 	FIND_ENTRIES = 1u << 1,	 /* each() needs the stored row */
 	FIND_MAYBE = 1u << 2,	 /* in memory only; each() says what is sure */
-	FIND_FINISHED = 1u << 3, /* finished recipients too; implies FIND_ENTRIES */
+	FIND_IDS = 1u << 3,	 /* v has rid, group, attempts and own_next_ms only */
+	FIND_FINISHED = 1u << 4, /* finished recipients too; implies FIND_ENTRIES */
 };
 
 struct find_ops {

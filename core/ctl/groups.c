@@ -13,6 +13,7 @@
 #include "base/obj.h"
 
 #define BACKOFF_LOOKS 256 /* next hops of one row that are asked for their back-off */
+#define CHAIN_MAX 4096	  /* groups of one row that are looked at */
 #define UNCHAINED (GROUPS_NONE - 1)
 
 struct ages {
@@ -63,7 +64,8 @@ struct groups *groups_new(struct ctl_env *env, enum groups_by by, bool single)
 
 	g->env = env;
 	g->by = by;
-	g->single = single;
+	/* rows that have very many groups have their ages summed while they are counted */
+	g->single = single || by == BY_PROVIDER || by == BY_STREAM;
 	return g;
 }
 
@@ -178,6 +180,11 @@ const struct group_row *groups_find(const struct groups *g, struct str name)
 		return NULL;
 	slot = slot_of(g, id, name);
 	return g->hash[slot] != 0 ? &g->rows[g->hash[slot] - 1] : NULL;
+}
+
+bool groups_has(const struct groups *g, uint32_t id)
+{
+	return g->n > 0 && g->hash[slot_of(g, id, STR(""))] != 0;
 }
 
 /* ---- counting ---- */
@@ -347,8 +354,10 @@ bool groups_backoff(const struct groups *g, const struct group_row *r, struct sc
 {
 	struct sched_group_view v;
 	unsigned looks = 0;
+	unsigned n = 0;
 
-	for (uint32_t i = r->first; i != GROUPS_NONE && looks < BACKOFF_LOOKS; i = g->next[i]) {
+	for (uint32_t i = r->first; i != GROUPS_NONE && looks < BACKOFF_LOOKS && n < CHAIN_MAX;
+	     i = g->next[i], n++) {
 		if (!sched_group(g->env->sched, i, &v) || v.counts.total == 0 ||
 		    v.trouble_since_ms == 0)
 			continue;
@@ -425,7 +434,7 @@ static json_t *cause_where(const struct group_row *r)
 
 static void set(json_t *o, const char *name, json_t *value_take)
 {
-	(void)json_object_set_new(o, name, value_take);
+	(void)json_object_set_new_nocheck(o, name, value_take);
 }
 
 static void set_count(json_t *o, const char *name, uint64_t n)

@@ -51,6 +51,7 @@ bool groups_add_one(struct groups *g, const struct sched_view *v, const struct q
 size_t groups_n(const struct groups *g);
 const struct group_row *groups_at(const struct groups *g, size_t i);
 const struct group_row *groups_find(const struct groups *g, struct str name);
+bool groups_has(const struct groups *g, uint32_t id); /* a row of that domain or stream */
 struct str groups_name(const struct groups *g, const struct group_row *r);
 /* A row of entity "queue"; owned. */
 json_t *groups_json(const struct groups *g, const struct group_row *r);

@@ -201,7 +201,7 @@ static json_t *next_attempt(const struct ctl_env *env, const struct queue_entry 
 
 static void set(json_t *o, const char *name, json_t *value_take)
 {
-	(void)json_object_set_new(o, name, value_take);
+	(void)json_object_set_new_nocheck(o, name, value_take);
 }
 
 json_t *env_message_json(const struct ctl_env *env, const struct queue_entry *e)

@@ -12,6 +12,7 @@ struct views {
 	LIST_HEAD(, view_job) jobs;
 	const struct message *kept;
 	struct loop_timer *forget;
+	struct view_attention attention;
 };
 
 static struct views *views_of(struct ctl_env *env)
@@ -76,6 +77,11 @@ void view_fail(struct view_job *j, const struct err *err)
 	ctl_fail(call, err);
 }
 
+struct view_attention *view_attention(struct ctl_env *env)
+{
+	return &views_of(env)->attention;
+}
+
 static void on_forget(void *arg)
 {
 	struct views *v = arg;
@@ -112,6 +118,7 @@ void views_close(struct ctl_env *env)
 	loop_timer_free(&env->views->forget);
 	while (!LIST_EMPTY(&env->views->jobs))
 		view_end(LIST_FIRST(&env->views->jobs));
+	json_decref(env->views->attention.rows);
 	free(env->views);
 	env->views = NULL;
 }

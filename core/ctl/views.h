@@ -47,6 +47,17 @@ void view_fail(struct view_job *j, const struct err *err);
 
 void views_close(struct ctl_env *env);
 
+/* What was found when the groups were last gone through for the status (ctl_status.c). */
+struct view_attention {
+	json_t *rows;		    /* NULL: not known yet */
+	size_t n;		    /* how many there would be, those that are held not counted */
+	struct sched_counts counts; /* of the whole queue */
+	int64_t oldest_ms;
+	int64_t at_ms;	       /* monotonic */
+	struct view_job *busy; /* looks for them now; NULL */
+};
+struct view_attention *view_attention(struct ctl_env *env);
+
 /* The message whose content was read last is kept for VIEW_KEEP_MS: for its next piece. */
 #define VIEW_KEEP_MS 5000
 void view_keep(struct ctl_env *env, const struct message *m);
