@@ -89,6 +89,46 @@ static void test_status(void **state)
 	json_decref(v);
 }
 
+static void attention(const char *domains, int alerts)
+{
+	json_t *v;
+	json_t *rows;
+
+	loop_advance(rig.env.loop, 30000); /* the scheduler's sweep */
+	turn();
+	v = ask_well("status.get", "{}");
+	rows = json_pack("{s:O}", "rows", json_object_get(v, "attention"));
+	AUTO_FREE char *got = column(rows, "domain");
+	assert_string_equal(got, domains);
+	assert_int_equal(json_get_int(v, "alerts"), alerts);
+	json_decref(rows);
+	json_decref(v);
+}
+
+/* What wakes somebody, and what does not. */
+static void test_attention(void **state)
+{
+	(void)state;
+	(void)post(&(struct letter){ .to = "a@grey.example" });
+	(void)post(&(struct letter){ .to = "a@idle.example" });
+	(void)post(&(struct letter){ .to = "a@known.example,b@known.example" });
+	meet("grey.example", OUTCOME_DEFERRED, 450, "4.2.0", "450 4.2.0 come back later");
+	meet("known.example", OUTCOME_DEFERRED, 421, "4.7.28", RATE);
+	attention("known.example", 1);
+	hold(1, "domain:known.example", "");
+	attention("known.example", 0); /* somebody is on it */
+	loop_advance(rig.env.loop, 31 * 60000);
+	attention("idle.example known.example", 1);
+	loop_advance(rig.env.loop, 30 * 60000);
+	attention("grey.example idle.example known.example", 2);
+	meet("grey.example", OUTCOME_DELIVERED, 250, "", "250 ok");
+	meet("idle.example", OUTCOME_DELIVERED, 250, "", "250 ok");
+	attention("known.example", 0);
+	assert_true(holds_drop(rig.env.holds, 1));
+	sched_rejudge(rig.env.sched, false);
+	attention("known.example", 1);
+}
+
 /* ---- groups ---- */
 
 static void test_queue(void **state)
@@ -846,6 +886,38 @@ static void test_pushes(void **state)
 	json_decref(v);
 }
 
+/* A cursor is anybody's text. */
+static void test_cursors(void **state)
+{
+	static const struct {
+		const char *method;
+		const char *cursor; /* a good one */
+	} lists[] = {
+		{ "queue.list", "domain:total:f:-3:gmail.example" },
+		{ "message.list", "id:a:f:0:1000" },
+		{ "event.list", "b:5" },
+	};
+
+	(void)state;
+	mail();
+	srand(7);
+	for (int i = 0; i < 600; i++) {
+		char text[64];
+		size_t n = strlen(lists[i % 3].cursor);
+		(void)snprintf(text, sizeof(text), "%s", lists[i % 3].cursor);
+		for (int k = rand() % 4; k > 0; k--)
+			text[(size_t)rand() % n] = "0123456789:-abdfx\xc3"[rand() % 18];
+		json_t *params = json_object();
+		(void)json_object_set_new(params, "cursor", json_text(str_of(text)));
+		AUTO_FREE char *line = json_dumps(params, 0);
+		json_t *v = ask(lists[i % 3].method, line);
+		if (v == NULL && strstr(rig.error, "invalid cursor") == NULL)
+			fail_msg("%s: %s", line, rig.error);
+		json_decref(v);
+		json_decref(params);
+	}
+}
+
 /* Bytes that are no text reach clients as text. */
 static void test_dirty_texts(void **state)
 {
@@ -867,11 +939,12 @@ int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_status),   TEST(test_queue),	       TEST(test_queue_pages),
-		TEST(test_messages), TEST(test_message_pages), TEST(test_message),
-		TEST(test_content),  TEST(test_why_message),   TEST(test_why_destination),
-		TEST(test_allow),    TEST(test_routes),	       TEST(test_events),
-		TEST(test_causes),   TEST(test_pushes),	       TEST(test_dirty_texts),
+		TEST(test_status),    TEST(test_queue),		TEST(test_queue_pages),
+		TEST(test_messages),  TEST(test_message_pages), TEST(test_message),
+		TEST(test_content),   TEST(test_why_message),	TEST(test_why_destination),
+		TEST(test_allow),     TEST(test_routes),	TEST(test_events),
+		TEST(test_causes),    TEST(test_pushes),	TEST(test_dirty_texts),
+		TEST(test_attention), TEST(test_cursors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
