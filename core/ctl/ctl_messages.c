@@ -576,35 +576,3 @@ void ctl_message_list(struct ctl_call *call)
 		w->backward = true;
 	count(w);
 }
-
-/* ---- subscriptions ---- */
-
-struct watch {
-	struct ctl_env *env;
-	uint64_t ticket;
-};
-
-static void on_watched(void *arg, json_t *rows_take, const struct err *err)
-{
-	struct watch *w = arg;
-
-	(void)err; /* without rows the subscription asks again the next time */
-	ctl_rows(w->env->ctl, w->ticket, rows_take);
-	free(w);
-}
-
-void view_message_rows(struct ctl_env *env, uint64_t ticket, const char *const *keys, size_t keys_n)
-{
-	struct rid rids[CTL_KEYS_MAX];
-	struct watch *w = xcalloc(1, sizeof(*w));
-	size_t n = 0;
-
-	for (size_t i = 0; i < keys_n && i < CTL_KEYS_MAX; i++) {
-		struct msgid id;
-		unsigned rcpt;
-		if (msgid_parse_rcpt(str_of(keys[i]), &id, &rcpt) && rcpt != 0)
-			rids[n++] = rid_of(id, rcpt);
-	}
-	*w = (struct watch){ .env = env, .ticket = ticket };
-	env_message_rows(env, rids, n, on_watched, w);
-}

@@ -1,5 +1,8 @@
 /* What the control server asks of the relay, and the handlers by method. */
+#include <stdlib.h>
+
 #include "base/json.h"
+#include "base/mem.h"
 #include "ctl/actions.h"
 #include "ctl/groups.h"
 #include "ctl/handlers.h"
@@ -32,6 +35,39 @@ static json_t *changes(void *arg)
 		"actions", (json_int_t)env->actions_generation);
 }
 
+/* ---- rows of recipients for subscriptions ---- */
+
+struct watch {
+	struct ctl_env *env;
+	uint64_t ticket;
+};
+
+static void on_watched(void *arg, json_t *rows_take, const struct err *err)
+{
+	struct watch *w = arg;
+
+	(void)err; /* without rows the subscription asks again the next time */
+	ctl_rows(w->env->ctl, w->ticket, rows_take);
+	free(w);
+}
+
+static void message_rows(struct ctl_env *env, uint64_t ticket, const char *const *keys,
+			 size_t keys_n)
+{
+	struct rid rids[CTL_KEYS_MAX];
+	struct watch *w = xcalloc(1, sizeof(*w));
+	size_t n = 0;
+
+	for (size_t i = 0; i < keys_n && i < CTL_KEYS_MAX; i++) {
+		struct msgid id;
+		unsigned rcpt;
+		if (msgid_parse_rcpt(str_of(keys[i]), &id, &rcpt) && rcpt != 0)
+			rids[n++] = rid_of(id, rcpt);
+	}
+	*w = (struct watch){ .env = env, .ticket = ticket };
+	env_message_rows(env, rids, n, on_watched, w);
+}
+
 static void rows(void *env, struct ctl *ctl, uint64_t ticket, enum topic topic, const char *by,
 		 const char *const *keys, size_t n)
 {
@@ -39,7 +75,7 @@ static void rows(void *env, struct ctl *ctl, uint64_t ticket, enum topic topic, 
 	if (topic == TOPIC_QUEUE)
 		view_queue_rows(env, ticket, by, keys, n);
 	else
-		view_message_rows(env, ticket, keys, n);
+		message_rows(env, ticket, keys, n);
 }
 
 static const char *row_key(enum topic topic, const json_t *row, const char *by)

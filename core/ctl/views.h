@@ -72,8 +72,6 @@ json_t *view_status(struct ctl_env *env);
 /* Rows for a subscription, answered with ctl_rows(). */
 void view_queue_rows(struct ctl_env *env, uint64_t ticket, const char *by, const char *const *keys,
 		     size_t keys_n);
-void view_message_rows(struct ctl_env *env, uint64_t ticket, const char *const *keys,
-		       size_t keys_n);
 /* What a class of replies means, and one of its replies: {class, kind, meaning, advice, action,
  * text}; null without a class. */
 json_t *view_cause(uint8_t reply_class, const char *reply);
