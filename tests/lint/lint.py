@@ -70,7 +70,8 @@ def layers(_):
             continue
         for number, line in enumerate(path.read_text().splitlines(), 1):
             if m := re.match(r'#include "([^/"]+)/', line):
-                if m[1] != here.split("/")[1] and m[1] not in allowed[here]:
+                whole = line.split('"')[1]
+                if m[1] != here.split("/")[1] and not {m[1], whole} & set(allowed[here]):
                     bad(path, number, f"{here} may not include {m[1]}/")
             elif m := re.match(r"#include (<[^>]+>)", line):
                 for prefix, where in third.items():
