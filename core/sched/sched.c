@@ -12,6 +12,9 @@
 #include "base/mem.h"
 #include "base/obj.h"
 
+/* In a pass a look at a group takes as long as one at so many records. */
+#define RECORDS_A_GROUP 8
+
 static int group_cmp(const struct group *a, const struct group *b)
 {
 	if (a->domain != b->domain)
@@ -470,50 +473,71 @@ static void group_judge(struct sched *s, struct group *g, struct sched_verdict *
 		ring_enter(s, g);
 }
 
-/* Gives g its new next hop; answers the group that its records must move to, or NULL. */
-static struct group *group_redirect(struct sched *s, struct group *g, const char *key)
+/* Those in delivery are counted at the next hop that they will come back to. */
+static void move_active(struct dest *from, struct dest *to, uint32_t n)
+{
+	from->active -= n < from->active ? n : from->active;
+	to->active += n;
+}
+
+/* Gives g its new next hop, or notes the group that has it already and takes g's records. */
+static void group_redirect(struct sched *s, struct group *g, const char *key)
 {
 	struct dest *d = sched_dest_get(s, key);
+	g->to = NULL;
 	if (d == g->dest)
-		return NULL;
-	struct group *other = group_find(s, g->domain, g->stream, d);
-	if (other != NULL)
-		return other;
+		return;
+	g->to = group_find(s, g->domain, g->stream, d);
+	if (g->to != NULL)
+		return;
 	ring_leave(g);
 	RB_REMOVE(group_tree, &s->group_tree, g);
+	move_active(g->dest, d, g->count[P_ACTIVE]);
 	g->dest = d;
 	RB_INSERT(group_tree, &s->group_tree, g);
 	ring_enter(s, g);
-	return NULL;
+}
+
+static void move_record(struct sched *s, uint32_t i)
+{
+	const struct rec *r = sched_rec(s, i);
+	enum place p = (enum place)r->place;
+	struct group *from = s->groups[r->group];
+	if (p == P_FREE || from->to == NULL)
+		return;
+	sched_detach(s, i);
+	sched_regroup(s, i, from->to);
+	if (p == P_ACTIVE)
+		move_active(from->dest, from->to->dest, 1);
+	if (p == P_ACTIVE || p == P_FAILING)
+		sched_place(s, i, p);
+	else
+		sched_settle(s, i);
+}
+
+bool sched_rejudge_some(struct sched *s, bool routes, struct sched_pass *at, uint32_t n)
+{
+	s->generation++;
+	for (; n > 0 && at->group < s->groups_n; n--, at->group++) {
+		struct group *g = s->groups[at->group];
+		struct sched_verdict v;
+		group_judge(s, g, &v);
+		if (routes)
+			group_redirect(s, g, v.next_hop);
+		at->moves = at->moves || (routes && g->to != NULL);
+	}
+	if (!at->moves)
+		return at->group < s->groups_n;
+	for (n *= RECORDS_A_GROUP; n > 0 && at->place < s->places; n--, at->place++)
+		move_record(s, at->place);
+	return at->place < s->places;
 }
 
 void sched_rejudge(struct sched *s, bool routes)
 {
-	uint32_t n = s->groups_n;
-	AUTO_FREE struct group **to = xcalloc(n + 1, sizeof(*to));
-	bool moves = false;
-	for (uint32_t k = 0; k < n; k++) {
-		struct sched_verdict v;
-		group_judge(s, s->groups[k], &v);
-		if (!routes)
-			continue;
-		to[k] = group_redirect(s, s->groups[k], v.next_hop);
-		moves = moves || to[k] != NULL;
-	}
-	s->generation++;
-	for (uint32_t i = 0; moves && i < s->places; i++) {
-		const struct rec *r = sched_rec(s, i);
-		if (r->place == P_FREE || r->group >= n || to[r->group] == NULL)
-			continue;
-		enum place p = (enum place)r->place;
-		struct group *target = to[r->group];
-		sched_detach(s, i);
-		sched_regroup(s, i, target);
-		if (p == P_ACTIVE || p == P_FAILING)
-			sched_place(s, i, p);
-		else
-			sched_settle(s, i);
-	}
+	struct sched_pass all = { .group = 0 };
+	while (sched_rejudge_some(s, routes, &all, s->groups_n + 1))
+		;
 }
 
 void sched_rejudge_domain(struct sched *s, uint32_t domain)

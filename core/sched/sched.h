@@ -133,6 +133,14 @@ void sched_failed_recorded(struct sched *s, uint64_t ticket);
 
 /* Rules changed: every group is judged again; with `routes`, every record's next hop too. */
 void sched_rejudge(struct sched *s, bool routes);
+/* The same in slices of some n groups, for many of them; true: there are more. What was not judged
+ * yet goes by the rules before. Start from an all-zero pass. */
+struct sched_pass {
+	uint32_t group;
+	uint32_t place;
+	bool moves;
+};
+bool sched_rejudge_some(struct sched *s, bool routes, struct sched_pass *at, uint32_t n);
 /* The provider of a domain became known or changed. */
 void sched_rejudge_domain(struct sched *s, uint32_t domain);
 /* Marks single records as held by a hold (which must be one that asks); false: not there, or in

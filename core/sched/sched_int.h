@@ -52,6 +52,7 @@ struct group {
 	uint32_t domain;
 	uint32_t stream;
 	struct dest *dest;
+	struct group *to; /* that takes its records, while they are being moved */
 	uint32_t hold;
 	bool asks;
 	bool in_ring;
