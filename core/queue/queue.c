@@ -27,6 +27,7 @@ void item_free(struct item *it)
 		free(((struct item_commit *)it)->block);
 		free(((struct item_commit *)it)->objects);
 		free(((struct item_commit *)it)->rids);
+		free(((struct item_commit *)it)->undo);
 		break;
 	case ITEM_STATE:
 		free(((struct item_state *)it)->state);
@@ -227,7 +228,13 @@ void queue_commit(struct queue *q, const struct queue_action *a, const struct qu
 	c->has_action = a != NULL;
 	if (a != NULL)
 		c->action = *a;
-	if (a != NULL && a->rids != NULL) {
+	if (a != NULL && a->take_undo) {
+		c->undo = (char *)(uintptr_t)a->undo;
+		c->action.undo = NULL;
+	}
+	if (a != NULL && a->take_rids) {
+		c->rids = (struct rid *)(uintptr_t)a->rids;
+	} else if (a != NULL && a->rids != NULL) {
 		c->rids = xcalloc(a->rids_n + 1, sizeof(*c->rids));
 		memcpy(c->rids, a->rids, a->rids_n * sizeof(*c->rids));
 	}
@@ -237,6 +244,8 @@ void queue_commit(struct queue *q, const struct queue_action *a, const struct qu
 	for (size_t k = 0; k < objects_n; k++)
 		c->objects[k] = objects[k];
 	copy_commit(c);
+	if (c->undo != NULL)
+		c->action.undo = c->undo;
 	if (a != NULL && a->id > q->last_action)
 		q->last_action = a->id;
 	post(q, &q->waiting.commits, &c->i);

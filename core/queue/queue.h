@@ -285,8 +285,13 @@ struct queue_action {
 	const char *undo;	/* JSON: what undo needs */
 	const struct rid *rids; /* the set it acts on; NULL without */
 	size_t rids_n;
+	/* For queue_commit(): these are malloc'ed, and the queue's from now on. A set of a million
+	 * takes too long to copy in one go. */
+	bool take_rids;
+	bool take_undo;
 };
-/* Commits the action (when not NULL) and the objects in one transaction, durably. Copied. */
+/* Commits the action (when not NULL) and the objects in one transaction, durably. Copied, but for
+ * what it takes. */
 void queue_commit(struct queue *q, const struct queue_action *a, const struct queue_object *objects,
 		  size_t objects_n, queue_done_fn *done, void *arg);
 /* Changes the state (and undo text, when not NULL) of an action. drop_rids: the set is no longer

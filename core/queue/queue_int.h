@@ -124,6 +124,7 @@ struct item_commit {
 	struct queue_object *objects;
 	size_t objects_n;
 	struct rid *rids;
+	char *undo; /* taken; else in `block` */
 	char *block;
 };
 
