@@ -137,6 +137,7 @@ static void on_state(void *arg, const struct err *err)
 void journal_close(struct actions *a, struct action *x, enum action_state state)
 {
 	bool set = x->n > 0;
+	const char *undo = set && x->was != NULL ? "{}" : NULL; /* the times are of no more use */
 	end_retry_stop(a, x);
 	x->state = state;
 	x->busy = false;
@@ -145,7 +146,7 @@ void journal_close(struct actions *a, struct action *x, enum action_state state)
 	x->rids = NULL;
 	free(x->was);
 	x->was = NULL;
-	queue_action_state(a->env->queue, x->id, journal_state_name(state), NULL, set, on_state,
+	queue_action_state(a->env->queue, x->id, journal_state_name(state), undo, set, on_state,
 			   NULL);
 	a->env->actions_generation++;
 }

@@ -195,10 +195,23 @@ static void count_groups(struct op *op)
 	slicer_run(&op->slicer, step_groups, on_groups);
 }
 
+/* The rule is in force; what is missing is the count, and the marks. */
+static void hold_count(struct op *op)
+{
+	uint64_t messages;
+	op->mark.n = 0; /* done by the pass */
+	op->hold = hold_of(op)->asks ? hold_of(op)->number : 0;
+	if (op_planned(op))
+		hold_pass(op);
+	else if (op->hold != 0 || !all_single(op->env, &messages))
+		op_select(op, op->plan->target.filter, hold_pass);
+	else
+		count_groups(op);
+}
+
 void hold_commit(struct op *op)
 {
 	struct err err = ERR_INIT;
-	uint64_t messages;
 	char id[16];
 	if (hold_check(op, &err) < 0) {
 		op_fail(op, &err);
@@ -212,14 +225,7 @@ void hold_commit(struct op *op)
 	}
 	op_object(op, "hold", id, NULL, new_hold(op));
 	objects_apply(op);
-	op->mark.n = 0; /* done by the pass below */
-	op->hold = hold_of(op)->asks ? hold_of(op)->number : 0;
-	if (op_planned(op))
-		hold_pass(op);
-	else if (op->hold != 0 || !all_single(op->env, &messages))
-		op_select(op, op->plan->target.filter, hold_pass);
-	else
-		count_groups(op);
+	op_judge(op, hold_count);
 }
 
 /* --- release ---------------------------------------------------------------------------------- */

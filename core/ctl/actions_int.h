@@ -143,6 +143,7 @@ struct op {
 	uint64_t messages;
 	/* what was touched */
 	struct rid *set;
+	struct rid *set_copy; /* that the queue takes: copied at once it would take too long */
 	size_t set_n;
 	size_t set_cap;
 	int64_t *was;
@@ -150,6 +151,11 @@ struct op {
 	struct buf was_text;
 	uint8_t *groups; /* touched ones, by their index */
 	uint32_t groups_n;
+	/* groups to be judged again */
+	bool judge;
+	bool judge_routes;
+	struct sched_pass judged;
+	op_fn *judged_then;
 	/* marks to be taken off and to be set, by number of the hold */
 	struct op_holds {
 		uint32_t *v;
@@ -204,7 +210,8 @@ bool all_single(const struct ctl_env *env, uint64_t *ret_messages);
 
 /* As it stands now; owned, NULL when there is none. */
 json_t *object_current(const struct ctl_env *env, const char *kind, const char *id);
-/* Puts every object's `after` in force; marks to be moved are added to op. */
+/* Puts every object's `after` in force. What has to follow in slices, groups to be judged again and
+ * marks to be moved, is noted in op for op_judge() and op_marks(). */
 void objects_apply(struct op *op);
 json_t *hold_ended(const json_t *hold, int64_t now_ms); /* owned */
 
@@ -221,7 +228,9 @@ int release_check(struct op *op, struct err *err) MUST_CHECK;
 /* A plan that is only a name, for changes without a set. */
 void op_name(struct op *op, const char *text);
 
-/* Takes marks off and sets them (actions_marks.c), then goes on. */
+/* Lets the groups be judged again (actions_marks.c), then goes on. */
+void op_judge(struct op *op, op_fn *then);
+/* And takes marks off and sets them. */
 void op_marks(struct op *op, op_fn *then);
 /* All holds that ask are marked again, in the background. */
 void marks_again(struct actions *a);

@@ -10,6 +10,7 @@
 #include "ctl/actions_int.h"
 
 #define UNMARK_PLACES 2048 /* looked at in a step */
+#define JUDGE_GROUPS 256
 
 static void next(struct op *op);
 
@@ -75,10 +76,35 @@ static void next(struct op *op)
 	op->marked(op);
 }
 
+static enum slice step_judge(void *arg)
+{
+	struct op *op = arg;
+	return sched_rejudge_some(op->env->sched, op->judge_routes, &op->judged, JUDGE_GROUPS)
+		       ? SLICE_MORE
+		       : SLICE_END;
+}
+
+static void on_judged(void *arg)
+{
+	struct op *op = OBJ(op, OP_MAGIC, arg);
+	op->judge = op->judge_routes = false;
+	op->judged_then(op);
+}
+
+void op_judge(struct op *op, op_fn *then)
+{
+	op->judged_then = then;
+	op->judged = (struct sched_pass){ .group = 0 };
+	if (op->judge)
+		slicer_run(&op->slicer, step_judge, on_judged);
+	else
+		then(op);
+}
+
 void op_marks(struct op *op, op_fn *then)
 {
 	op->marked = then;
-	next(op);
+	op_judge(op, next);
 }
 
 static void on_marked(struct op *op)

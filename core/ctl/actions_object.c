@@ -30,8 +30,9 @@ static json_t *allow_current(const struct ctl_env *env, struct str id)
 }
 
 /* Other groups than those of one domain need not be asked. */
-static void rejudge_for(struct ctl_env *env, const struct filter *f)
+static void rejudge_for(struct op *op, const struct filter *f)
 {
+	const struct ctl_env *env = op->env;
 	enum filter_field field;
 	struct str value;
 	if (f != NULL && filter_simple_key(f, &field, &value) && field == FILTER_DOMAIN) {
@@ -40,7 +41,7 @@ static void rejudge_for(struct ctl_env *env, const struct filter *f)
 			sched_rejudge_domain(env->sched, domain);
 		return;
 	}
-	sched_rejudge(env->sched, false);
+	op->judge = true;
 }
 
 static bool is_active(const struct hold *h)
@@ -68,7 +69,7 @@ static int hold_apply(struct op *op, struct str id, const char *json, struct err
 	if (is_active(h) && h->asks)
 		op_holds_add(&op->mark, h->number);
 	if (was_active || is_active(h))
-		rejudge_for(env, h != NULL ? h->target.filter : NULL);
+		rejudge_for(op, h != NULL ? h->target.filter : NULL);
 	env->holds_generation++;
 	return 0;
 }
@@ -93,19 +94,20 @@ static int allow_apply(struct op *op, struct str id, const char *json, struct er
 	return 0;
 }
 
-static void hold_after(struct ctl_env *env)
+static void hold_after(struct op *op)
 {
-	(void)env; /* each hold did it by itself */
+	(void)op; /* each hold did it by itself */
 }
 
-static void route_after(struct ctl_env *env)
+static void route_after(struct op *op)
 {
-	sched_rejudge(env->sched, true);
-	env->routes_generation++;
+	op->judge = op->judge_routes = true;
+	op->env->routes_generation++;
 }
 
-static void allow_after(struct ctl_env *env)
+static void allow_after(struct op *op)
 {
+	struct ctl_env *env = op->env;
 	if (env->smtpin != NULL)
 		smtpin_recheck(env->smtpin);
 	env->allow_generation++;
@@ -115,7 +117,7 @@ static const struct kind {
 	const char *name;
 	json_t *(*current)(const struct ctl_env *env, struct str id);
 	int (*apply)(struct op *op, struct str id, const char *json, struct err *err);
-	void (*after)(struct ctl_env *env);
+	void (*after)(struct op *op);
 } kinds[] = {
 	{ "hold", hold_current, hold_apply, hold_after },
 	{ "route", route_current, route_apply, route_after },
@@ -152,11 +154,11 @@ void objects_apply(struct op *op)
 				  F_STR("error", err.msg));
 		free(json);
 		if (k != last && last != NULL)
-			last->after(op->env);
+			last->after(op);
 		last = k;
 	}
 	if (last != NULL)
-		last->after(op->env);
+		last->after(op);
 }
 
 json_t *hold_ended(const json_t *hold, int64_t now_ms)

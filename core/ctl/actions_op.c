@@ -12,6 +12,8 @@
 #include "ctl/actions_int.h"
 
 #define TEXT_MAX ((size_t)1 << 31) /* of times in an undo text */
+#define WAS_BEGIN "{\"was\":\""
+#define WAS_END "\"}"
 
 struct op *op_new(struct actions *a, struct ctl_call *call, const struct method_def *m)
 {
@@ -53,6 +55,7 @@ void op_free(struct op **opp)
 	json_decref(op->result);
 	json_decref(op->objects);
 	free(op->set);
+	free(op->set_copy);
 	free(op->was);
 	buf_done(&op->was_text);
 	free(op->groups);
@@ -170,13 +173,17 @@ static void touched(struct op *op, struct rid rid)
 	if (op->set_n == op->set_cap) {
 		op->set_cap = op->set_cap == 0 ? 256 : op->set_cap * 2;
 		op->set = xreallocarray(op->set, op->set_cap, sizeof(*op->set));
+		op->set_copy = xreallocarray(op->set_copy, op->set_cap, sizeof(*op->set_copy));
 		if (retry)
 			op->was = xreallocarray(op->was, op->set_cap, sizeof(*op->was));
 	}
 	if (retry) {
 		op->was[op->set_n] = op->was_one;
+		if (op->set_n == 0)
+			(void)buf_puts(&op->was_text, WAS_BEGIN);
 		put_was(&op->was_text, op->was_one);
 	}
+	op->set_copy[op->set_n] = rid;
 	op->set[op->set_n++] = rid;
 }
 
@@ -284,12 +291,15 @@ static void objects_free(struct queue_object *v, size_t n)
 	free(v);
 }
 
+/* Owned by the caller. */
 static char *undo_text(struct op *op)
 {
 	json_t *o;
 	char *text;
-	if (op->was_text.n > 0)
-		return xasprintf("{\"was\":\"%s\"}", buf_cstr(&op->was_text));
+	if (op->was_text.n > 0) {
+		(void)buf_puts(&op->was_text, WAS_END);
+		return buf_take(&op->was_text);
+	}
 	o = json_object();
 	if (op->objects != NULL)
 		(void)json_object_set(o, "objects", op->objects);
@@ -372,7 +382,6 @@ void op_commit(struct op *op, op_fn *then, op_fn *failed)
 	size_t n;
 	struct queue_object *objects = objects_of(op, &n);
 	char *result = json_dumps(op->result, JSON_COMPACT);
-	char *undo = undo_text(op);
 	struct queue_action a = {
 		.id = op->id,
 		.at_ms = op->at_ms,
@@ -386,17 +395,18 @@ void op_commit(struct op *op, op_fn *then, op_fn *failed)
 		.request = request_of(op),
 		.state = journal_state_name(state_at_first(op)),
 		.result = result,
-		.undo = undo,
-		.rids = op->set_n > 0 ? op->set : NULL,
+		.undo = undo_text(op),
+		.take_undo = true,
+		.rids = op->set_copy,
 		.rids_n = op->set_n,
+		.take_rids = true,
 	};
+	op->set_copy = NULL;
 	op->then = then;
 	op->failed = failed;
 	queue_commit(op->env->queue, &a, objects, n, on_committed, op);
-	buf_done(&op->was_text);
 	objects_free(objects, n);
 	free(result);
-	free(undo);
 }
 
 static void on_objects(void *arg, const struct err *err)

@@ -29,7 +29,7 @@ static void refused(struct op *op)
 static void in_force(struct op *op)
 {
 	objects_apply(op);
-	op_answer(op);
+	op_marks(op, op_answer);
 }
 
 static struct op *rule_op(struct ctl_call *call, const char *name)
