@@ -28,14 +28,16 @@ enum dsn_action { DSN_FAILED, DSN_DELAYED, DSN_DELIVERED, DSN_RELAYED, DSN_EXPAN
 struct dsn_rcpt {
 	enum dsn_action action;
 	struct str address;
-	struct str orcpt;      /* addr-type;xtext as it came, or empty */
-	struct str status;     /* "5.1.1"; when it is none, the action's general one */
-	int code;	       /* of the reply that decided; 0: `diagnostic` is not a peer's */
-	struct str enhanced;   /* of that reply, or empty */
-	struct str diagnostic; /* the reply's text, lines joined by LF, or what went wrong; raw */
-	struct str remote;     /* host name that said it, or empty */
-	int64_t at_ms;	       /* last attempt; 0: none */
-	int64_t until_ms;      /* of a delay: it is tried until then */
+	struct str orcpt;    /* addr-type;xtext as it came, or empty */
+	struct str status;   /* "5.1.1"; when it is none, the action's general one */
+	int code;	     /* of the reply that decided; 0: `diagnostic` is not a peer's */
+	struct str enhanced; /* of that reply, or empty */
+	/* The reply's text, lines joined by LF, or what went wrong; raw. Codes before it may be in
+	 * it. */
+	struct str diagnostic;
+	struct str remote; /* host name that said it, or empty */
+	int64_t at_ms;	   /* last attempt; 0: none */
+	int64_t until_ms;  /* of a delay: it is tried until then */
 };
 
 struct dsn {

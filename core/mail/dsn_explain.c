@@ -86,7 +86,7 @@ static void put_said(const struct dsn_rcpt *r, struct buf *out)
 	}
 	dsn_codes(r, codes);
 	do {
-		struct str line = str_cut(&rest, '\n');
+		struct str line = dsn_reply_words(r, str_cut(&rest, '\n'));
 		(void)buf_printf(out, "    %s", codes);
 		(void)dsn_put_words(out, line, DSN_UTF8, "      ", 4 + strlen(codes), WIDTH);
 		(void)buf_puts(out, "\r\n");

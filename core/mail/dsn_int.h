@@ -23,6 +23,8 @@ size_t dsn_put_words(struct buf *out, struct str s, enum dsn_charset cs, const c
 /* The code and enhanced code that stood before a reply's text, "550 5.1.1 "; empty without. */
 #define DSN_CODES_LEN 24
 void dsn_codes(const struct dsn_rcpt *r, char ret[static DSN_CODES_LEN]);
+/* A line, or the whole, of the diagnostic without the codes that dsn_codes() gives. */
+struct str dsn_reply_words(const struct dsn_rcpt *r, struct str line);
 
 /* The parts' bodies. */
 void dsn_put_explanation(const struct dsn *d, struct buf *out);

@@ -148,7 +148,7 @@ static void put_rcpt(struct buf *out, const struct dsn_rcpt *r, enum dsn_charset
 	if (r->diagnostic.n > 0 || r->code != 0) {
 		dsn_codes(r, codes);
 		(void)snprintf(type, sizeof(type), r->code != 0 ? "smtp; %s" : "x-weir; %s", codes);
-		put_field(out, "Diagnostic-Code", type, r->diagnostic, cs);
+		put_field(out, "Diagnostic-Code", type, dsn_reply_words(r, r->diagnostic), cs);
 	}
 	put_date(out, "Last-Attempt-Date", r->at_ms);
 	if (r->action == DSN_DELAYED)

@@ -110,6 +110,24 @@ void dsn_codes(const struct dsn_rcpt *r, char ret[static DSN_CODES_LEN])
 		(void)snprintf(ret, DSN_CODES_LEN, "%d ", r->code);
 }
 
+struct str dsn_reply_words(const struct dsn_rcpt *r, struct str line)
+{
+	char codes[DSN_CODES_LEN];
+	struct str code;
+	size_t n;
+
+	dsn_codes(r, codes);
+	code = str_from(codes, strlen(codes) < 3 ? 0 : 3);
+	if (code.n == 0 || !str_starts(line, code) ||
+	    (line.n > 3 && line.p[3] != ' ' && line.p[3] != '-'))
+		return line;
+	line = line.n > 4 ? str_from(line.p + 4, line.n - 4) : str_from(line.p + line.n, 0);
+	n = smtp_enhanced_length(line);
+	if (n > 0 && str_eq(str_from(line.p, n), r->enhanced))
+		line = str_from(line.p + n, line.n - n);
+	return str_trim(line);
+}
+
 static bool qp_literal(char c)
 {
 	return c >= ' ' && c <= '~' && c != '=';

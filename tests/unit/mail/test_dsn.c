@@ -204,6 +204,11 @@ static void test_several(void **state)
 		  .remote = STR("2001:db8::1"),
 		  .until_ms = AT + 86400000 },
 		{ .action = DSN_DELIVERED, .address = STR("d@fast.example"), .code = 250 },
+		{ .action = DSN_FAILED,
+		  .address = STR("g@fast.example"),
+		  .code = 550,
+		  .enhanced = STR("5.7.1"),
+		  .diagnostic = STR("550 5.7.1 no\n550-5.7.1 never") },
 		{ .action = DSN_RELAYED, .address = STR("e@fast.example"), .status = STR("x") },
 		{ .action = DSN_EXPANDED, .address = STR("f@fast.example") },
 	};
@@ -229,9 +234,12 @@ static void test_several(void **state)
 		"4.Action=delivered",
 		"4.Status=2.0.0",
 		"4.Diagnostic-Code=smtp; 250",
-		"5.Action=relayed",
-		"5.Status=2.0.0",
-		"6.Action=expanded",
+		"5.Diagnostic-Code=smtp; 550 5.7.1 no 550-5.7.1 never",
+		"text=550 5.7.1 no",
+		"text=550 5.7.1 never",
+		"6.Action=relayed",
+		"6.Status=2.0.0",
+		"7.Action=expanded",
 		NULL,
 	};
 	check(&d, want);
