@@ -77,6 +77,8 @@ $(BUILD)/weir: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tui/app/*.c)) $(LIB)
 $(BUILD)/weir-world: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/world/*.c)) $(LIB)
 	@echo "  LD $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+# The rules by which replies are classified are built in as they are.
+$(BUILD)/core/outcome/classify_builtin.o: dist/replies.rules
 $(LIB): $(LIB_OBJ)
 	@rm -f $@
 	@ar rcs $@ $^

@@ -236,7 +236,7 @@ int relayd_new(const struct conf *conf, struct relayd **ret_relayd, struct err *
 	r->env.routes = routes_new();
 	r->env.allow = allow_new();
 	loop_workers(r->env.loop, WORKERS);
-	rc = classify_load(NULL, &r->env.rules, err);
+	rc = classify_load(conf->classify_rules, &r->env.rules, err);
 	if (rc >= 0)
 		rc = open_control(r, err);
 	if (rc >= 0)
@@ -379,19 +379,44 @@ static void on_end(void *arg)
 }
 
 /* What may change under a running relay: the certificate. All else needs a restart. */
-static void on_reload(void *arg)
+static void reload_certificate(struct relayd *r)
 {
-	struct relayd *r = OBJ(relayd, RELAYD_MAGIC, arg);
 	const struct conf *c = r->conf;
 	struct err err = ERR_INIT;
 
 	if (r->tls == NULL)
-		log_info(NULL, "relayd.reload", F_STR("effect", "none: there is no certificate"));
+		log_info(NULL, "relayd.reload", F_STR("effect", "there is no certificate"));
 	else if (tls_server_load(r->tls, c->tls_certificate, c->tls_key, &err) < 0)
 		log_error(NULL, "relayd.reload", F_STR("error", err.msg),
 			  F_STR("effect", "the former certificate stays in use"));
 	else
 		tell_certificate(r);
+}
+
+static void reload_rules(struct relayd *r)
+{
+	struct classify_rules *rules = NULL;
+	struct err err = ERR_INIT;
+
+	if (r->conf->classify_rules == NULL)
+		return;
+	if (classify_load(r->conf->classify_rules, &rules, &err) < 0) {
+		log_error(NULL, "relayd.reload", F_STR("error", err.msg),
+			  F_STR("effect", "the former rules stay in use"));
+		return;
+	}
+	classify_free(&r->env.rules);
+	r->env.rules = rules;
+	log_info(NULL, "relayd.reload", F_STR("rules", r->conf->classify_rules),
+		 F_U64("n", classify_rules_count(rules)));
+}
+
+static void on_reload(void *arg)
+{
+	struct relayd *r = OBJ(relayd, RELAYD_MAGIC, arg);
+
+	reload_certificate(r);
+	reload_rules(r);
 }
 
 void relayd_run(struct relayd *r)
@@ -411,7 +436,9 @@ void relayd_run(struct relayd *r)
 int relayd_test(const struct conf *conf, struct err *err)
 {
 	struct tls_server *tls = NULL;
+	struct classify_rules *rules = NULL;
 	struct netaddr at;
+	int rc;
 
 	for (size_t i = 0; i < conf->listen_n; i++)
 		if (netaddr_parse(str_of(conf->listen[i].address), &at, err) < 0)
@@ -420,7 +447,9 @@ int relayd_test(const struct conf *conf, struct err *err)
 	    tls_server_new(conf->tls_certificate, conf->tls_key, &tls, err) < 0)
 		return err_prefix(err, "tls");
 	tls_server_free(&tls);
-	return 0;
+	rc = classify_load(conf->classify_rules, &rules, err);
+	classify_free(&rules);
+	return rc;
 }
 
 void relayd_free(struct relayd **rp)

@@ -59,6 +59,7 @@ struct conf {
 	int64_t delivery_connections;
 	int64_t delivery_per_hop;
 	int64_t delivery_per_connection;
+	char *classify_rules; /* NULL: the built-in ones */
 	int64_t retry_first_s;
 	int64_t retry_max_s;
 	int64_t lifetime_s;

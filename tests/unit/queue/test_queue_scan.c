@@ -36,7 +36,7 @@ static void fill(void)
 			r.code = k % 2 != 0 ? 451 : 421;
 			r.enhanced = k % 2 != 0 ? "4.7.1" : "4.3.2";
 			r.reply = k % 2 != 0 ? "Greylisted, try 17 later" : "Service not available";
-			r.reply_class = k % 2 != 0 ? 6 : 18;
+			r.reply_class = k % 2 != 0 ? 6 : 17;
 			r.next_ms = NOW + (k * 7) % 11 * 1000;
 			rig_record(&r);
 		} else if (k % 5 == 0) {
@@ -371,7 +371,7 @@ static const struct causes_seen *causes(const char *filter, size_t limit)
 static void test_causes(void **state)
 {
 	(void)state;
-	assert_string_equal(causes(NULL, 10)->text, "421 4.3.2 18 7 1 -1000;451 4.7.1 6 7 1 -997;");
+	assert_string_equal(causes(NULL, 10)->text, "421 4.3.2 17 7 1 -1000;451 4.7.1 6 7 1 -997;");
 	/* other numbers in the text, another domain: the same cause */
 	rig_record(&(struct rig_result){ .rid = rid_of(ids[1], 2),
 					 .outcome = OUTCOME_DEFERRED,
@@ -383,11 +383,11 @@ static void test_causes(void **state)
 	rig_settle();
 	for (int round = 0; round < 2; round++) {
 		assert_string_equal(causes(NULL, 10)->text,
-				    "451 4.7.1 6 8 2 -997;421 4.3.2 18 7 1 -1000;");
+				    "451 4.7.1 6 8 2 -997;421 4.3.2 17 7 1 -1000;");
 		assert_string_equal(causes(NULL, 1)->text, "451 4.7.1 6 8 2 -997;");
 		assert_string_equal(causes("domain:z.example", 9)->text, "451 4.7.1 6 1 1 0;");
 		assert_string_equal(causes("code:421 from:s0*", 9)->text,
-				    "421 4.3.2 18 4 1 -1000;");
+				    "421 4.3.2 17 4 1 -1000;");
 		rig_reopen();
 	}
 	/* a cause goes with the last recipient that has it, and comes back */

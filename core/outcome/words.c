@@ -1,0 +1,191 @@
+/*
+ * Reading a text as words. Both sides go through here, what a peer wrote and what a rule says, so
+ * the only demand is that the same comes out of what people would call the same.
+ */
+#include "outcome/words.h"
+
+#include "base/utf8.h"
+
+#define LATIN_RUN_MAX 2 /* bytes above 127 side by side that are still taken for ISO 8859-1 */
+
+/* U+00C0 to U+00FF and U+0100 to U+017F without their accents; '.' is a separator. */
+static const char *const latin1[64] = {
+	"a", "a", "a", "a", "ae", "a", "ae", "c", "e", "e", "e", "e", "i",  "i", "i",  "i",
+	"d", "n", "o", "o", "o",  "o", "oe", ".", "o", "u", "u", "u", "ue", "y", "th", "ss",
+	"a", "a", "a", "a", "ae", "a", "ae", "c", "e", "e", "e", "e", "i",  "i", "i",  "i",
+	"d", "n", "o", "o", "o",  "o", "oe", ".", "o", "u", "u", "u", "ue", "y", "th", "y",
+};
+static const char latin_a[] = "aaaaaaccccccccddddeeeeeeeeeegggggggghhhhiiiiiiiiiiiijjkkklllllllll"
+			      "lnnnnnnnnnoooooooorrrrrrssssssssttttttuuuuuuuuuuuuwwyyyzzzzzzs";
+_Static_assert(sizeof(latin_a) == 0x80 + 1, "one letter for each of U+0100 to U+017F");
+
+static bool is_alnum(char c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+static bool is_high(char c)
+{
+	return (unsigned char)c >= 0x80;
+}
+
+/* --- words being made ------------------------------------------------------------------------- */
+
+struct reader {
+	struct words *out;
+	size_t from; /* of the word that is being read */
+};
+
+static void end_word(struct reader *r)
+{
+	struct words *w = r->out;
+
+	if (w->bytes_n > r->from && w->n < WORDS_MAX)
+		w->w[w->n++] = str_from(w->bytes + r->from, w->bytes_n - r->from);
+	r->from = w->bytes_n;
+}
+
+static void add(struct reader *r, const char *p, size_t n)
+{
+	struct words *w = r->out;
+
+	if (w->bytes_n - r->from + n > WORD_LEN_MAX || w->bytes_n + n > sizeof(w->bytes))
+		return;
+	memcpy(w->bytes + w->bytes_n, p, n);
+	w->bytes_n += n;
+}
+
+static void add_single(struct reader *r, const char *p, size_t n)
+{
+	end_word(r);
+	add(r, p, n);
+	end_word(r);
+}
+
+static void add_folded(struct reader *r, const char *letters)
+{
+	if (letters[0] == '.')
+		end_word(r);
+	else
+		add(r, letters, strlen(letters));
+}
+
+static void add_char(struct reader *r, uint32_t cp)
+{
+	char bytes[4];
+
+	if (cp >= 0xc0 && cp <= 0xff) {
+		add_folded(r, latin1[cp - 0xc0]);
+	} else if (cp >= 0x100 && cp <= 0x17f) {
+		add(r, latin_a + (cp - 0x100), 1);
+	} else if (cp == 0x2019 || cp == 0x2bc) {
+		/* an apostrophe inside a word: dropped as the ASCII one is */
+	} else if (cp < 0xc0 || (cp >= 0x2000 && cp <= 0x206f) || (cp >= 0x3000 && cp <= 0x303f) ||
+		   cp >= 0xff00) {
+		end_word(r);
+	} else if (cp >= 0x2e80) {
+		add_single(r, bytes, utf8_encode(cp, bytes));
+	} else {
+		if (cp >= 0x410 && cp <= 0x42f) /* Cyrillic capitals */
+			cp += 0x20;
+		else if (cp >= 0x400 && cp <= 0x40f)
+			cp += 0x50;
+		else if (cp >= 0x391 && cp <= 0x3a9) /* Greek ones */
+			cp += 0x20;
+		add(r, bytes, utf8_encode(cp, bytes));
+	}
+}
+
+/* --- runs ------------------------------------------------------------------------------------- */
+
+/* Bytes above 127 side by side: UTF-8, a letter of ISO 8859-1, or whatever they are. */
+static size_t read_high(struct reader *r, struct str s)
+{
+	size_t n = 0;
+	struct str run;
+
+	while (n < s.n && is_high(s.p[n]))
+		n++;
+	run = str_from(s.p, n);
+	if (utf8_valid(run)) {
+		while (run.n > 0) {
+			uint32_t cp;
+			size_t used = utf8_decode(run, &cp);
+			add_char(r, cp);
+			run = str_from(run.p + used, run.n - used);
+		}
+	} else {
+		for (size_t i = 0; i < n; i++) {
+			unsigned char c = (unsigned char)run.p[i];
+			if (n > LATIN_RUN_MAX)
+				add_single(r, run.p + i, 1);
+			else
+				add_char(r, c < 0xc0 ? ' ' : c);
+		}
+	}
+	return n;
+}
+
+/* The length of an address, or of anything else with an '@' inside, at the beginning of s. */
+static size_t address_length(struct str s)
+{
+	size_t n = 0;
+	size_t at = 0;
+
+	while (n < s.n && (unsigned char)s.p[n] > ' ' && strchr("<>()[]\",;|", s.p[n]) == NULL) {
+		if (s.p[n] == '@')
+			at = n;
+		n++;
+	}
+	while (n > 0 && (s.p[n - 1] == '.' || s.p[n - 1] == ':'))
+		n--;
+	if (at > 0 && at + 1 == n && n < s.n && s.p[n] == '[') /* user@[192.0.2.1] */
+		return n;
+	return at > 0 && at + 1 < n ? n : 0;
+}
+
+static size_t read_ascii(struct reader *r, struct str s)
+{
+	size_t n = 0;
+
+	while (n < s.n && (is_alnum(s.p[n]) || s.p[n] == '\'')) {
+		char c = s.p[n];
+		if (c >= 'A' && c <= 'Z')
+			c = (char)(c + ('a' - 'A'));
+		if (c != '\'')
+			add(r, &c, 1);
+		else if (n == 0 || n + 1 >= s.n || !(is_alnum(s.p[n + 1]) || is_high(s.p[n + 1])))
+			end_word(r);
+		n++;
+	}
+	return n;
+}
+
+void words_of(struct str text, struct words *ret)
+{
+	struct reader r = { .out = ret };
+	bool edge = true; /* where an address could begin */
+
+	ret->n = 0;
+	ret->bytes_n = 0;
+	if (text.n > WORDS_TEXT_MAX)
+		text.n = WORDS_TEXT_MAX;
+	while (text.n > 0 && ret->n < WORDS_MAX) {
+		size_t n = edge ? address_length(text) : 0;
+		edge = false;
+		if (n > 0) {
+			add_single(&r, "@", 1);
+		} else if (is_high(text.p[0])) {
+			n = read_high(&r, text);
+		} else if (is_alnum(text.p[0]) || text.p[0] == '\'') {
+			n = read_ascii(&r, text);
+		} else {
+			end_word(&r);
+			edge = (unsigned char)text.p[0] <= ' ' ||
+			       strchr("<>()[]\",;|", text.p[0]) != NULL;
+			n = 1;
+		}
+		text = str_from(text.p + n, text.n - n);
+	}
+	end_word(&r);
+}
