@@ -406,11 +406,25 @@ void sched_regroup(struct sched *s, uint32_t i, struct group *to)
 	sched_rec(s, i)->group = to->index;
 }
 
+/* The group that the rules say; asked of them once until they change. */
+static struct group *group_of(struct sched *s, uint32_t domain, uint32_t stream)
+{
+	struct group **memo = &s->memo[(domain * 31 + stream) % SCHED_MEMO];
+	if (*memo == NULL || (*memo)->domain != domain || (*memo)->stream != stream)
+		*memo = sched_group_get(s, domain, stream, NULL);
+	return *memo;
+}
+
+static void forget_memo(struct sched *s)
+{
+	memset((void *)s->memo, 0, sizeof(s->memo));
+}
+
 static void add_one(struct sched *s, const struct queue_row *row)
 {
 	if (sched_lookup(s, row->rid) != SCHED_NONE)
 		return;
-	struct group *g = sched_group_get(s, row->domain, row->stream, NULL);
+	struct group *g = group_of(s, row->domain, row->stream);
 	uint32_t i = rec_new(s, row->rid);
 	struct rec *r = sched_rec(s, i);
 	r->group = g->index;
@@ -517,6 +531,7 @@ static void move_record(struct sched *s, uint32_t i)
 
 bool sched_rejudge_some(struct sched *s, bool routes, struct sched_pass *at, uint32_t n)
 {
+	forget_memo(s);
 	s->generation++;
 	for (; n > 0 && at->group < s->groups_n; n--, at->group++) {
 		struct group *g = s->groups[at->group];
@@ -542,6 +557,7 @@ void sched_rejudge(struct sched *s, bool routes)
 
 void sched_rejudge_domain(struct sched *s, uint32_t domain)
 {
+	forget_memo(s);
 	struct group probe = { .domain = domain, .dest = sched_dest_get(s, "") };
 	for (struct group *g = RB_NFIND(group_tree, &s->group_tree, &probe);
 	     g != NULL && g->domain == domain; g = RB_NEXT(group_tree, &s->group_tree, g)) {

@@ -13,6 +13,7 @@
 #define SCHED_NONE UINT32_MAX
 #define SCHED_CHUNK_BITS 14
 #define SCHED_CHUNK (1u << SCHED_CHUNK_BITS)
+#define SCHED_MEMO 4096	     /* groups found again without asking the rules */
 #define SCHED_WORK_MAX 64    /* messages being read for the scheduler's own work */
 #define SCHED_PROBES_MAX 20  /* recipients that take an unreachable next hop's attempt */
 #define SCHED_TRIES_MAX 32   /* messages looked at for a session, before the loop turns */
@@ -137,6 +138,7 @@ struct sched {
 	uint64_t messages;
 	struct msgid load_last;
 
+	struct group *memo[SCHED_MEMO]; /* where the last recipients of a domain went */
 	struct group **groups;
 	uint32_t groups_n;
 	uint32_t groups_cap;
