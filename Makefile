@@ -59,14 +59,18 @@ deps-test:
 deps-full:
 	@dist/install-deps full
 
-# Everything that must pass, the quick first.
+# Everything that must pass, the quick first; the last line counts all of it.
+TEST_STEPS = '-j2 all' lint docs-check '-j2 check' '-j2 SAN=1 check' check-system
 .PHONY: test-all
 test-all:
-	@$(MAKE) --no-print-directory -j2 all
-	@$(MAKE) --no-print-directory lint
-	@$(MAKE) --no-print-directory -j2 check
-	@$(MAKE) --no-print-directory -j2 SAN=1 check
-	@$(MAKE) --no-print-directory check-system
+	@MAKE="$(MAKE)" tests/run-all $(TEST_STEPS)
+
+# All of that, the system tests once more under the sanitizers, threads under theirs, and every fuzz target shortly.
+FULL_FUZZ_SECONDS = 5
+.PHONY: check-full
+check-full: deps-full
+	@MAKE="$(MAKE)" tests/run-all $(TEST_STEPS) '-j2 SAN=1 check-system SYSTEM_SECONDS=1800' \
+		'-j2 TSAN=1 check-threads' '-j2 fuzz FUZZ_SECONDS=$(FULL_FUZZ_SECONDS)'
 
 $(BUILD)/weir-relayd: $(patsubst %.c,$(BUILD)/%.o,$(wildcard core/app/*.c)) $(LIB)
 	@echo "  LD $@"
@@ -109,6 +113,12 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_LIB_OBJ) $(LIB)
 check: $(UNIT_BIN)
 	@tests/run-unit $(UNIT_BIN)
 
+# What the loop shares with other threads: jobs, the store, the queue, links to relays.
+THREADS = loop queue store ctl client net
+.PHONY: check-threads
+check-threads: $(foreach d,$(THREADS),$(filter $(BUILD)/tests/unit/$d/%,$(UNIT_BIN)))
+	@TSAN_OPTIONS=second_deadlock_stack=1 tests/run-unit $^
+
 .PHONY: lint
 lint: all
 	@/usr/bin/python3 tests/lint/lint.py $(BUILD)
@@ -128,12 +138,13 @@ docs-check: docs
 	@for p in $(DOC_PAGES); do groff -man -Tutf8 -ww -z $$p || exit 1; done
 
 # Real programs on loopback against the demo world; each test has a directory and ports of its own.
+# Tests measure the relay's memory: what the address sanitizer keeps of freed memory is little.
 SYSTEM_TESTS   = tests/system
 SYSTEM_SECONDS = 900
 .PHONY: check-system
 check-system: all
-	@WEIR_BUILD=$(CURDIR)/$(BUILD) PYTHONDONTWRITEBYTECODE=1 timeout $(SYSTEM_SECONDS) \
-		/usr/bin/python3 -m pytest -q -p no:cacheprovider $(SYSTEM_TESTS)
+	@WEIR_BUILD=$(CURDIR)/$(BUILD) PYTHONDONTWRITEBYTECODE=1 ASAN_OPTIONS=quarantine_size_mb=4 \
+		timeout $(SYSTEM_SECONDS) /usr/bin/python3 -m pytest -q -p no:cacheprovider $(SYSTEM_TESTS)
 
 # kill -9 under load, again and again: prints how many acknowledged messages were lost (none may) or doubled.
 KILLS = 60
@@ -168,6 +179,34 @@ fuzz-link: $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/%)
 $(BUILD)/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(TEST_LIB_OBJ) $(LIB)
 	@echo "  LD $@"
 	@$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS) -lcmocka -lvterm -lutil
+
+# Programs, pages, completions, themes, examples. The configuration itself, /etc/weir, is nobody's but yours.
+BINDIR   = $(PREFIX)/bin
+MANDIR   = $(PREFIX)/share/man
+THEMEDIR = $(PREFIX)/share/weir/themes
+DOCDIR   = $(PREFIX)/share/doc/weir
+UNITDIR  = $(PREFIX)/lib/systemd/system
+USERSDIR = $(PREFIX)/lib/sysusers.d
+BASHDIR  = $(PREFIX)/share/bash-completion/completions
+ZSHDIR   = $(PREFIX)/share/zsh/site-functions
+FISHDIR  = $(PREFIX)/share/fish/vendor_completions.d
+INSTALLED = $(PROGRAMS:%=$(BINDIR)/%) $(foreach p,$(DOC_PAGES),$(MANDIR)/man$(subst .,,$(suffix $p))/$(notdir $p)) \
+	$(BASHDIR)/weir $(ZSHDIR)/_weir $(FISHDIR)/weir.fish $(UNITDIR)/weir-relayd.service $(USERSDIR)/weir.conf \
+	$(PREFIX)/share/weir $(DOCDIR)
+.PHONY: install uninstall
+install: all docs
+	install -d $(addprefix $(DESTDIR),$(sort $(THEMEDIR) $(DOCDIR) $(dir $(INSTALLED))))
+	install -m 755 $(PROGRAMS:%=$(BUILD)/%) $(DESTDIR)$(BINDIR)
+	for p in $(notdir $(DOC_PAGES)); do install -m 644 build/doc/$$p $(DESTDIR)$(MANDIR)/man$${p##*.} || exit 1; done
+	install -m 644 themes/*.theme $(DESTDIR)$(THEMEDIR)
+	install -m 644 README.md LICENSE dist/relayd.conf $(DESTDIR)$(DOCDIR)
+	$(BUILD)/weir completion bash >$(DESTDIR)$(BASHDIR)/weir
+	$(BUILD)/weir completion zsh >$(DESTDIR)$(ZSHDIR)/_weir
+	$(BUILD)/weir completion fish >$(DESTDIR)$(FISHDIR)/weir.fish
+	sed 's|@BINDIR@|$(BINDIR)|' dist/weir-relayd.service >$(DESTDIR)$(UNITDIR)/weir-relayd.service
+	install -m 644 dist/weir.sysusers $(DESTDIR)$(USERSDIR)/weir.conf
+uninstall:
+	rm -rf $(addprefix $(DESTDIR),$(INSTALLED))
 
 .PHONY: clean
 clean:
