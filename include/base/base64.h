@@ -2,6 +2,8 @@
 #ifndef BASE_BASE64_H
 #define BASE_BASE64_H
 
+#include <stdbool.h>
+
 #include "base/buf.h"
 #include "base/str.h"
 
@@ -9,5 +11,8 @@
 
 /* Appends; false when out is full. */
 bool base64_put(struct buf *out, struct str bytes);
+/* Appends the bytes of a canonical text; false (and nothing appended) for any other, or when out is
+ * full. */
+bool base64_read(struct buf *out, struct str text);
 
 #endif

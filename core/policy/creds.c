@@ -1,0 +1,486 @@
+/*
+ * Credentials stand in an array in the order of their names: they are looked up far more often
+ * than changed, and the store gives them in that order.
+ */
+#include "policy/creds.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/base64.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/obj.h"
+#include "base/secret.h"
+
+#define GROUP 4
+#define GROUPS 7
+#define PEPPER_LEN 32
+
+struct creds {
+	struct cred **v;
+	size_t n;
+	size_t cap;
+	uint8_t pepper[PEPPER_LEN];
+};
+
+struct creds *creds_new(void)
+{
+	struct creds *c = xcalloc(1, sizeof(*c));
+
+	digest_random(c->pepper, sizeof(c->pepper));
+	return c;
+}
+
+static void cred_free(struct cred **xp)
+{
+	struct cred *x = *xp;
+
+	*xp = NULL;
+	if (x == NULL)
+		return;
+	free(x->name);
+	free(x->note);
+	free(x->by);
+	free(x->secrets);
+	for (size_t i = 0; i < x->n_senders; i++)
+		free(x->senders[i]);
+	free(x->senders);
+	free(x->networks);
+	free(x);
+}
+
+void creds_free(struct creds **cp)
+{
+	struct creds *c = cp != NULL ? *cp : NULL;
+
+	if (c == NULL)
+		return;
+	*cp = NULL;
+	for (size_t i = 0; i < c->n; i++)
+		cred_free(&c->v[i]);
+	free(c->v);
+	secret_wipe(c->pepper, sizeof(c->pepper));
+	free(c);
+}
+
+/* --- finding ---------------------------------------------------------------------------------- */
+
+static int name_cmp(struct str name, const struct cred *x)
+{
+	struct str other = str_of(x->name);
+	size_t n = name.n < other.n ? name.n : other.n;
+	int d = n > 0 ? strncasecmp(name.p, other.p, n) : 0;
+
+	return d != 0 ? d : (name.n > other.n) - (name.n < other.n);
+}
+
+/* Where it is, or would be. */
+static size_t place_of(const struct creds *c, struct str name, bool *ret_there)
+{
+	size_t from = 0;
+	size_t to = c->n;
+
+	while (from < to) {
+		size_t mid = from + (to - from) / 2;
+		int d = name_cmp(name, c->v[mid]);
+		if (d == 0) {
+			*ret_there = true;
+			return mid;
+		}
+		if (d < 0)
+			to = mid;
+		else
+			from = mid + 1;
+	}
+	*ret_there = false;
+	return from;
+}
+
+const struct cred *creds_find(const struct creds *c, struct str name)
+{
+	bool there;
+	size_t i = place_of(c, name, &there);
+
+	return there ? c->v[i] : NULL;
+}
+
+size_t creds_n(const struct creds *c)
+{
+	return c->n;
+}
+
+const struct cred *creds_at(const struct creds *c, size_t i)
+{
+	ASSERT(i < c->n);
+	return c->v[i];
+}
+
+const struct cred_secret *cred_secret_find(const struct cred *x, struct str id)
+{
+	for (size_t i = 0; i < x->n_secrets; i++)
+		if (str_eq(str_of(x->secrets[i].id), id))
+			return &x->secrets[i];
+	return NULL;
+}
+
+/* --- from and to the store -------------------------------------------------------------------- */
+
+static bool read_bytes(const json_t *o, const char *name, uint8_t *ret, size_t n)
+{
+	AUTO_BUF bytes = BUF_INIT(n + 3);
+
+	if (!base64_read(&bytes, str_of(json_get_str(o, name))) || bytes.n != n)
+		return false;
+	memcpy(ret, bytes.p, n);
+	return true;
+}
+
+static json_t *bytes_json(const uint8_t *p, size_t n)
+{
+	AUTO_BUF text = BUF_INIT(200);
+
+	(void)base64_put(&text, str_from((const char *)p, n));
+	return json_string(buf_cstr(&text));
+}
+
+static bool read_secrets(const json_t *o, struct cred *x)
+{
+	const json_t *list = json_object_get(o, "secrets");
+	size_t n = json_array_size(list);
+
+	if (n > CRED_SECRETS_MAX)
+		return false;
+	x->secrets = xcalloc(n + 1, sizeof(*x->secrets));
+	for (size_t i = 0; i < n; i++) {
+		const json_t *e = json_array_get(list, i);
+		struct cred_secret *s = &x->secrets[x->n_secrets++];
+		struct str id = str_of(json_get_str(e, "id"));
+		if (id.n == 0 || id.n >= sizeof(s->id) ||
+		    !read_bytes(e, "stored_key", s->keys.stored, DIGEST_LEN) ||
+		    !read_bytes(e, "server_key", s->keys.server, DIGEST_LEN))
+			return false;
+		memcpy(s->id, id.p, id.n);
+		s->created_ms = json_get_int(e, "created_ms");
+		s->expires_ms = json_get_int(e, "expires_ms");
+	}
+	return true;
+}
+
+static bool read_bounds(const json_t *o, struct cred *x)
+{
+	const json_t *senders = json_object_get(o, "senders");
+	const json_t *networks = json_object_get(o, "networks");
+	size_t n_senders = json_array_size(senders);
+	size_t n_networks = json_array_size(networks);
+
+	if (n_senders > CRED_BOUNDS_MAX || n_networks > CRED_BOUNDS_MAX)
+		return false;
+	x->senders = xcalloc(n_senders + 1, sizeof(char *));
+	x->networks = xcalloc(n_networks + 1, sizeof(*x->networks));
+	for (size_t i = 0; i < n_senders; i++) {
+		const char *text = json_string_value(json_array_get(senders, i));
+		if (text == NULL)
+			return false;
+		x->senders[x->n_senders++] = xstrdup(text);
+	}
+	for (size_t i = 0; i < n_networks; i++) {
+		const char *text = json_string_value(json_array_get(networks, i));
+		if (text == NULL ||
+		    ipnet_parse(str_of(text), &x->networks[x->n_networks++], NULL) < 0)
+			return false;
+	}
+	return true;
+}
+
+static struct cred *read_cred(const json_t *o)
+{
+	struct cred *x = xcalloc(1, sizeof(*x));
+
+	x->name = json_dup_str(o, "name");
+	x->note = json_dup_str(o, "note");
+	x->by = json_dup_str(o, "by");
+	x->created_ms = json_get_int(o, "created_ms");
+	x->revoked_ms = json_get_int(o, "revoked_ms");
+	if (cred_name_check(str_of(x->name), NULL) < 0 ||
+	    json_get_int(o, "iterations") != CRED_ITERATIONS ||
+	    !read_bytes(o, "salt", x->salt, sizeof(x->salt)) || !read_secrets(o, x) ||
+	    !read_bounds(o, x))
+		cred_free(&x);
+	return x;
+}
+
+static void keep_counters(struct cred *x, const struct cred *old)
+{
+	for (size_t i = 0; i < x->n_secrets; i++) {
+		struct cred_secret *s = &x->secrets[i];
+		const struct cred_secret *was = cred_secret_find(old, str_of(s->id));
+		if (was == NULL)
+			continue;
+		s->last_used_ms = was->last_used_ms;
+		s->last_client = was->last_client;
+		s->uses = was->uses;
+	}
+}
+
+int creds_put(struct creds *c, const char *json, struct err *err)
+{
+	json_t *o = NULL;
+	struct cred *x;
+	bool there;
+	size_t i;
+	int rc = json_read(json, &o, err);
+
+	if (rc < 0)
+		return err_prefix(err, "a credential");
+	x = read_cred(o);
+	json_decref(o);
+	if (x == NULL)
+		return err_set(err, ERR_CORRUPT, "a credential is damaged in the store");
+	i = place_of(c, str_of(x->name), &there);
+	if (there) {
+		keep_counters(x, c->v[i]);
+		cred_free(&c->v[i]);
+		c->v[i] = x;
+		return 0;
+	}
+	if (c->n >= CREDS_MAX) {
+		cred_free(&x);
+		return err_set(err, ERR_LIMIT, "there are at most %d credentials", CREDS_MAX);
+	}
+	if (c->n == c->cap) {
+		c->cap = c->cap != 0 ? 2 * c->cap : 16;
+		c->v = xreallocarray(c->v, c->cap, sizeof(struct cred *));
+	}
+	memmove(c->v + i + 1, c->v + i, (c->n - i) * sizeof(struct cred *));
+	c->v[i] = x;
+	c->n++;
+	return 0;
+}
+
+bool creds_drop(struct creds *c, struct str name)
+{
+	bool there;
+	size_t i = place_of(c, name, &there);
+
+	if (!there)
+		return false;
+	cred_free(&c->v[i]);
+	c->n--;
+	memmove(c->v + i, c->v + i + 1, (c->n - i) * sizeof(struct cred *));
+	return true;
+}
+
+static json_t *secrets_json(const struct cred *x)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < x->n_secrets; i++) {
+		const struct cred_secret *s = &x->secrets[i];
+		(void)json_array_append_new(
+			list, json_pack("{s:s, s:I, s:I, s:o, s:o}", "id", s->id, "created_ms",
+					(json_int_t)s->created_ms, "expires_ms",
+					(json_int_t)s->expires_ms, "stored_key",
+					bytes_json(s->keys.stored, DIGEST_LEN), "server_key",
+					bytes_json(s->keys.server, DIGEST_LEN)));
+	}
+	return list;
+}
+
+json_t *creds_json(const struct cred *x)
+{
+	json_t *senders = json_array();
+	json_t *networks = json_array();
+
+	for (size_t i = 0; i < x->n_senders; i++)
+		(void)json_array_append_new(senders, json_text(str_of(x->senders[i])));
+	for (size_t i = 0; i < x->n_networks; i++) {
+		char text[IPNET_TEXT_LEN];
+		ipnet_text(&x->networks[i], text);
+		(void)json_array_append_new(networks, json_string(text));
+	}
+	return json_pack("{s:s, s:o, s:o, s:I, s:I, s:o, s:i, s:o, s:o, s:o}", "name", x->name,
+			 "note", json_text(str_of(x->note)), "by", json_text(str_of(x->by)),
+			 "created_ms", (json_int_t)x->created_ms, "revoked_ms",
+			 (json_int_t)x->revoked_ms, "salt", bytes_json(x->salt, sizeof(x->salt)),
+			 "iterations", CRED_ITERATIONS, "senders", senders, "networks", networks,
+			 "secrets", secrets_json(x));
+}
+
+/* --- what a credential may ------------------------------------------------------------------- */
+
+int cred_name_check(struct str name, struct err *err)
+{
+	static const char more[] = ".-_+@";
+	bool good = name.n > 0 && name.n <= CRED_NAME_MAX && memchr(more, name.p[0], 5) == NULL;
+
+	for (size_t i = 0; good && i < name.n; i++) {
+		char b = name.p[i];
+		good = (b >= 'a' && b <= 'z') || (b >= '0' && b <= '9') ||
+		       memchr(more, b, sizeof(more) - 1) != NULL;
+	}
+	if (good)
+		return 0;
+	return err_param(err, ERR_INVALID, "name",
+			 "a name has up to %d lower-case letters, digits and .-_+@ and begins with "
+			 "a letter or a digit",
+			 CRED_NAME_MAX);
+}
+
+int cred_sender_check(struct str sender, struct err *err)
+{
+	struct address a;
+	struct str domain = sender;
+
+	if (str_eq(sender, STR("<>")))
+		return 0;
+	if (str_starts(domain, STR("*.")))
+		domain = str_from(domain.p + 2, domain.n - 2);
+	/* a star elsewhere would be taken for a wildcard, which it is not */
+	if (str_index(domain, '*') < 0 &&
+	    (address_domain_valid(domain, ADDRESS_UTF8) ||
+	     (domain.p == sender.p && address_parse(sender, ADDRESS_UTF8, &a, NULL) >= 0)))
+		return 0;
+	return err_param(
+		err, ERR_INVALID, "senders",
+		"a sender is shop.example, *.shop.example, app@shop.example, or <> for the "
+		"null sender");
+}
+
+bool cred_secret_usable(const struct cred *x, const struct cred_secret *s, int64_t now_ms)
+{
+	return x->revoked_ms == 0 && (s->expires_ms == 0 || s->expires_ms > now_ms);
+}
+
+const char *cred_status(const struct cred *x, int64_t now_ms)
+{
+	if (x->revoked_ms != 0)
+		return "revoked";
+	for (size_t i = 0; i < x->n_secrets; i++)
+		if (cred_secret_usable(x, &x->secrets[i], now_ms))
+			return "active";
+	return "expired";
+}
+
+bool cred_in_networks(const struct cred *x, const struct ipaddr *client)
+{
+	for (size_t i = 0; i < x->n_networks; i++)
+		if (ipnet_has(&x->networks[i], client))
+			return true;
+	return x->n_networks == 0;
+}
+
+static bool sender_fits(struct str rule, const struct address *from)
+{
+	struct str domain = address_domain(from);
+
+	if (address_is_null(from))
+		return str_eq(rule, STR("<>"));
+	if (str_starts(rule, STR("*.")))
+		return str_ends_nocase(domain, str_from(rule.p + 1, rule.n - 1));
+	if (str_index(rule, '@') >= 0)
+		return str_eq_nocase(rule, address_str(from));
+	return str_eq_nocase(rule, domain);
+}
+
+bool cred_may_send(const struct cred *x, const struct address *from)
+{
+	for (size_t i = 0; i < x->n_senders; i++)
+		if (sender_fits(str_of(x->senders[i]), from))
+			return true;
+	return x->n_senders == 0;
+}
+
+void creds_used(struct creds *c, struct str name, struct str id, const struct ipaddr *client,
+		int64_t now_ms)
+{
+	bool there;
+	size_t i = place_of(c, name, &there);
+
+	for (size_t k = 0; there && k < c->v[i]->n_secrets; k++) {
+		struct cred_secret *s = &c->v[i]->secrets[k];
+		if (!str_eq(str_of(s->id), id))
+			continue;
+		s->uses++;
+		s->last_used_ms = now_ms;
+		s->last_client = *client;
+	}
+}
+
+/* --- secrets ---------------------------------------------------------------------------------- */
+
+void cred_secret_make(char ret[static CRED_SECRET_LEN])
+{
+	/* without i, l, o and u, which the ear or the eye takes for something else */
+	static const char digits[32] = "0123456789abcdefghjkmnpqrstvwxyz";
+	uint8_t random[GROUP * GROUPS];
+	size_t n = 0;
+
+	digest_random(random, sizeof(random));
+	for (size_t i = 0; i < sizeof(random); i++) {
+		if (i > 0 && i % GROUP == 0)
+			ret[n++] = '-';
+		ret[n++] = digits[random[i] & 31];
+	}
+	ret[n++] = '\0';
+	ASSERT(n == CRED_SECRET_LEN);
+	secret_wipe(random, sizeof(random));
+}
+
+void cred_derive(struct str secret, const uint8_t salt[static CRED_SALT_LEN], struct cred_keys *ret)
+{
+	uint8_t salted[DIGEST_LEN];
+	uint8_t client[DIGEST_LEN];
+
+	digest_pbkdf2(secret, salt, CRED_SALT_LEN, CRED_ITERATIONS, salted);
+	digest_hmac(salted, sizeof(salted), STR("Client Key"), client);
+	digest_sha256(str_from((const char *)client, sizeof(client)), ret->stored);
+	digest_hmac(salted, sizeof(salted), STR("Server Key"), ret->server);
+	secret_wipe(salted, sizeof(salted));
+	secret_wipe(client, sizeof(client));
+}
+
+/* What follows from the pepper for a name, whatever its letter case. */
+static void peppered(const struct creds *c, char what, struct str name,
+		     uint8_t ret[static DIGEST_LEN])
+{
+	AUTO_BUF text = BUF_INIT(name.n + 2);
+
+	(void)buf_putc(&text, what);
+	for (size_t i = 0; i < name.n; i++)
+		(void)buf_putc(&text, name.p[i] >= 'A' && name.p[i] <= 'Z'
+					      ? (char)(name.p[i] - 'A' + 'a')
+					      : name.p[i]);
+	digest_hmac(c->pepper, sizeof(c->pepper), buf_str(&text), ret);
+}
+
+void creds_salt(const struct creds *c, struct str name, uint8_t ret[static CRED_SALT_LEN])
+{
+	const struct cred *x = creds_find(c, name);
+	uint8_t made[DIGEST_LEN];
+
+	peppered(c, 's', name, made); /* also when it is not needed: it takes its time */
+	memcpy(ret, x != NULL ? x->salt : made, CRED_SALT_LEN);
+}
+
+void creds_no_keys(const struct creds *c, struct str name, struct cred_keys *ret)
+{
+	peppered(c, 'k', name, ret->stored);
+	peppered(c, 'v', name, ret->server);
+}
+
+int creds_put_pepper(struct creds *c, const char *json, struct err *err)
+{
+	json_t *o = NULL;
+	int rc = json_read(json, &o, err);
+
+	if (rc >= 0 && !read_bytes(o, "bytes", c->pepper, sizeof(c->pepper)))
+		rc = err_set(err, ERR_CORRUPT, "the salts of unknown names are damaged");
+	json_decref(o);
+	return rc;
+}
+
+json_t *creds_pepper_json(const struct creds *c)
+{
+	return json_pack("{s:o}", "bytes", bytes_json(c->pepper, sizeof(c->pepper)));
+}

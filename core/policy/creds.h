@@ -1,0 +1,113 @@
+/*
+ * creds - credentials: names that may authenticate, with verifiers of their secrets and bounds.
+ *
+ * Model:   credentials are objects of the store (kind "cred", id is the name). Of a secret there is
+ *          never more than what SCRAM-SHA-256 needs to check it (RFC 5802: StoredKey, ServerKey;
+ *          RFC 7677); PLAIN and LOGIN are checked by deriving the same. All secrets of a credential
+ *          share one salt, so that any of them can be offered while one takes the other's place. A
+ *          name that is not known gets a salt and keys as well, always the same ones, so that
+ *          nobody can tell.
+ *          Empty bounds are no bounds: senders ("shop.example", "*.shop.example",
+ *          "app@shop.example", "<>" for the null sender), networks of clients.
+ * Stored:  {"name", "note", "by", "created_ms", "revoked_ms", "salt", "iterations", "senders": […],
+ *          "networks": […], "secrets": [{"id", "created_ms", "expires_ms", "stored_key",
+ *          "server_key"}]}; bytes in base64; times in wall clock milliseconds, 0: none.
+ * Owner:   credentials belong to the list; pointers stay valid until the next change of it.
+ * Context: loop thread, but cred_derive(), which takes milliseconds and may run anywhere.
+ * Limits:  below. What uses there were is counted since the start.
+ */
+#ifndef POLICY_CREDS_H
+#define POLICY_CREDS_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/digest.h"
+#include "base/err.h"
+#include "base/ipnet.h"
+#include "base/str.h"
+#include "mail/address.h"
+
+#define CREDS_MAX 10000
+#define CRED_NAME_MAX 64
+#define CRED_SECRETS_MAX 8
+#define CRED_BOUNDS_MAX 100 /* of each kind */
+#define CRED_SALT_LEN 16
+#define CRED_ITERATIONS 4096 /* the secrets are random: more would stop nobody */
+#define CRED_ID_LEN 8
+#define CRED_SECRET_LEN 35 /* seven groups of four with hyphens, terminated: 140 bits */
+
+struct cred_keys {
+	uint8_t stored[DIGEST_LEN];
+	uint8_t server[DIGEST_LEN];
+};
+
+struct cred_secret {
+	char id[CRED_ID_LEN]; /* unique in its credential */
+	int64_t created_ms;
+	int64_t expires_ms; /* 0: never */
+	struct cred_keys keys;
+	int64_t last_used_ms; /* 0: not since the start */
+	struct ipaddr last_client;
+	uint64_t uses;
+};
+
+struct cred {
+	char *name;
+	char *note;
+	char *by;
+	int64_t created_ms;
+	int64_t revoked_ms; /* 0: it is not */
+	uint8_t salt[CRED_SALT_LEN];
+	struct cred_secret *secrets;
+	size_t n_secrets;
+	char **senders;
+	size_t n_senders;
+	struct ipnet *networks;
+	size_t n_networks;
+};
+
+struct creds;
+struct creds *creds_new(void);
+void creds_free(struct creds **cp);
+/* From and to the text that the store keeps. A second one of the same name replaces it and keeps
+ * the counters of secrets that stay. ERR_LIMIT, ERR_CORRUPT. */
+int creds_put(struct creds *c, const char *json, struct err *err) MUST_CHECK;
+json_t *creds_json(const struct cred *x); /* owned */
+bool creds_drop(struct creds *c, struct str name);
+/* Letter case is ignored; NULL when there is none. */
+const struct cred *creds_find(const struct creds *c, struct str name);
+/* In the order of the names. */
+size_t creds_n(const struct creds *c);
+const struct cred *creds_at(const struct creds *c, size_t i);
+
+/* Lower-case letters, digits and .-_+@, the first a letter or a digit. ERR_INVALID. */
+int cred_name_check(struct str name, struct err *err) MUST_CHECK;
+int cred_sender_check(struct str sender, struct err *err) MUST_CHECK;
+
+const char *cred_status(const struct cred *x, int64_t now_ms); /* active, revoked, expired */
+bool cred_in_networks(const struct cred *x, const struct ipaddr *client);
+bool cred_may_send(const struct cred *x, const struct address *from);
+const struct cred_secret *cred_secret_find(const struct cred *x, struct str id);
+bool cred_secret_usable(const struct cred *x, const struct cred_secret *s, int64_t now_ms);
+void creds_used(struct creds *c, struct str name, struct str id, const struct ipaddr *client,
+		int64_t now_ms);
+
+/* A new secret: letters and digits that are hard to mistake for one another. */
+void cred_secret_make(char ret[static CRED_SECRET_LEN]);
+void cred_derive(struct str secret, const uint8_t salt[static CRED_SALT_LEN],
+		 struct cred_keys *ret);
+
+/*
+ * The salt of a name, known or not. The salts of unknown names follow from random bytes that have
+ * to be the same after the next start: the store keeps them (kind "pepper").
+ */
+void creds_salt(const struct creds *c, struct str name, uint8_t ret[static CRED_SALT_LEN]);
+/* Keys that no secret has, for names that are not known. */
+void creds_no_keys(const struct creds *c, struct str name, struct cred_keys *ret);
+int creds_put_pepper(struct creds *c, const char *json, struct err *err) MUST_CHECK;
+json_t *creds_pepper_json(const struct creds *c); /* owned */
+
+#endif

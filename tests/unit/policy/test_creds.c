@@ -1,0 +1,297 @@
+/* Credentials from and to the store, and what they may. */
+#include "policy/creds.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/json.h"
+#include "base/mem.h"
+
+#define KEY "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+#define CRED(name, more)                                                                           \
+	"{\"name\":\"" name "\",\"salt\":\"AAECAwQFBgcICQoLDA0ODw==\",\"iterations\":4096," more   \
+	"\"secrets\":[{\"id\":\"s1\",\"created_ms\":5,\"expires_ms\":0,\"stored_key\":\"" KEY      \
+	"\",\"server_key\":\"" KEY "\"},{\"id\":\"s2\",\"created_ms\":6,\"expires_ms\":1000,"      \
+	"\"stored_key\":\"" KEY "\",\"server_key\":\"" KEY "\"}]}"
+
+static struct creds *c;
+
+static int set_up(void **state)
+{
+	(void)state;
+	c = creds_new();
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	creds_free(&c);
+	return 0;
+}
+
+static void put(const char *json)
+{
+	struct err err = ERR_INIT;
+
+	if (creds_put(c, json, &err) < 0)
+		fail_msg("%s: %s", json, err.msg);
+}
+
+static void kept_as_it_was(void **state)
+{
+	json_t *before = NULL;
+	json_t *after;
+	static const char text[] =
+		CRED("shop", "\"note\":\"n\",\"by\":\"olga\",\"created_ms\":7,\"revoked_ms\":0,"
+			     "\"senders\":[\"a.example\",\"<>\"],\"networks\":[\"10.0.0.0/8\"],");
+
+	(void)state;
+	put(text);
+	after = creds_json(creds_find(c, STR("shop")));
+	assert_true(json_read(text, &before, NULL) >= 0);
+	assert_true(json_equal(before, after));
+	json_decref(before);
+	json_decref(after);
+}
+
+static void in_order_and_found(void **state)
+{
+	static const char *const names[] = { "mail", "app", "zoo", "app2", "ap" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		AUTO_FREE char *json =
+			xasprintf("{\"name\":\"%s\",\"salt\":\"AAECAwQFBgcICQoLDA0ODw==\","
+				  "\"iterations\":4096}",
+				  names[i]);
+		put(json);
+	}
+	assert_int_equal(creds_n(c), 5);
+	for (size_t i = 1; i < creds_n(c); i++)
+		assert_true(strcmp(creds_at(c, i - 1)->name, creds_at(c, i)->name) < 0);
+	assert_string_equal(creds_find(c, STR("APP"))->name, "app");
+	assert_null(creds_find(c, STR("appl")));
+	assert_null(creds_find(c, STR("")));
+	assert_true(creds_drop(c, STR("app")));
+	assert_false(creds_drop(c, STR("app")));
+	assert_string_equal(creds_find(c, STR("app2"))->name, "app2");
+	assert_int_equal(creds_n(c), 4);
+}
+
+static void damaged_ones_are_refused(void **state)
+{
+	static const char *const bad[] = {
+		"{}",
+		"nonsense",
+		"{\"name\":\"Shop\",\"salt\":\"AAECAwQFBgcICQoLDA0ODw==\",\"iterations\":4096}",
+		"{\"name\":\"shop\",\"salt\":\"AAEC\",\"iterations\":4096}",
+		"{\"name\":\"shop\",\"salt\":\"AAECAwQFBgcICQoLDA0ODw==\",\"iterations\":1}",
+		CRED("shop", "\"networks\":[\"10.0.0.0/99\"],"),
+		CRED("shop", "\"senders\":[1],"),
+		"{\"name\":\"shop\",\"salt\":\"AAECAwQFBgcICQoLDA0ODw==\",\"iterations\":4096,"
+		"\"secrets\":[{\"id\":\"s1\",\"stored_key\":\"" KEY "\"}]}",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		struct err err = ERR_INIT;
+		if (creds_put(c, bad[i], &err) != -ERR_CORRUPT)
+			fail_msg("%s was taken", bad[i]);
+	}
+	assert_int_equal(creds_n(c), 0);
+}
+
+static void time_and_status(void **state)
+{
+	const struct cred *x;
+
+	(void)state;
+	put(CRED("shop", ""));
+	x = creds_find(c, STR("shop"));
+	assert_true(cred_secret_usable(x, &x->secrets[0], 5000));
+	assert_true(cred_secret_usable(x, &x->secrets[1], 999));
+	assert_false(cred_secret_usable(x, &x->secrets[1], 1000));
+	assert_string_equal(cred_status(x, 5000), "active");
+	put(CRED("shop", "\"revoked_ms\":1,"));
+	x = creds_find(c, STR("shop"));
+	assert_string_equal(cred_status(x, 5000), "revoked");
+	assert_false(cred_secret_usable(x, &x->secrets[0], 5000));
+}
+
+static void uses_are_counted_and_kept(void **state)
+{
+	const struct cred_secret *s;
+	struct ipaddr client;
+
+	(void)state;
+	assert_true(ipaddr_parse(STR("192.0.2.1"), &client));
+	put(CRED("shop", ""));
+	creds_used(c, STR("shop"), STR("s2"), &client, 77);
+	creds_used(c, STR("shop"), STR("s2"), &client, 78);
+	creds_used(c, STR("shop"), STR("s9"), &client, 79);
+	creds_used(c, STR("nobody"), STR("s1"), &client, 79);
+	put(CRED("shop", "\"note\":\"edited\","));
+	s = cred_secret_find(creds_find(c, STR("shop")), STR("s2"));
+	assert_int_equal(s->uses, 2);
+	assert_int_equal(s->last_used_ms, 78);
+	assert_true(ipaddr_eq(&s->last_client, &client));
+	assert_int_equal(cred_secret_find(creds_find(c, STR("shop")), STR("s1"))->uses, 0);
+}
+
+static void bounds(void **state)
+{
+	static const struct {
+		const char *from;
+		bool may;
+	} senders[] = {
+		{ "app@shop.example", true },
+		{ "x@SHOP.example", true },
+		{ "x@a.shop.example", false },
+		{ "x@deep.news.example", true },
+		{ "x@news.example", false },
+		{ "x@evilnews.example", false },
+		{ "me@other.example", true },
+		{ "you@other.example", false },
+		{ "x@shop.example.evil", false },
+		{ "\"x@shop.example\"@evil.example", false },
+		{ "", false },
+	};
+	static const struct {
+		const char *client;
+		bool may;
+	} clients[] = { { "10.1.2.3", true },
+			{ "11.1.2.3", false },
+			{ "2001:db8::9", true },
+			{ "::1", false } };
+	const struct cred *x;
+
+	(void)state;
+	put(CRED("shop", "\"senders\":[\"shop.example\",\"*.news.example\",\"me@other.example\"],"
+			 "\"networks\":[\"10.0.0.0/8\",\"2001:db8::/32\"],"));
+	x = creds_find(c, STR("shop"));
+	for (size_t i = 0; i < ARRAY_LEN(senders); i++) {
+		struct address a;
+		assert_true(address_parse(str_of(senders[i].from), ADDRESS_NULL, &a, NULL) >= 0);
+		if (cred_may_send(x, &a) != senders[i].may)
+			fail_msg("sender <%s>", senders[i].from);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(clients); i++) {
+		struct ipaddr ip;
+		assert_true(ipaddr_parse(str_of(clients[i].client), &ip));
+		if (cred_in_networks(x, &ip) != clients[i].may)
+			fail_msg("client %s", clients[i].client);
+	}
+	put(CRED("shop", "\"senders\":[\"<>\"],"));
+	x = creds_find(c, STR("shop"));
+	assert_true(cred_may_send(x, &(struct address){ .n = 0 }));
+}
+
+static void names_and_senders(void **state)
+{
+	static const char *const good[] = { "a", "app-1", "app@shop.example", "9", "a.b_c+d" };
+	static const char *const bad[] = { "", "A", "a b", "-a", "@x", "a/b", "\xc3\xa9", ".a" };
+	static const char *const sender[] = { "shop.example", "*.shop.example", "a@b.example",
+					      "<>" };
+	static const char *const no_sender[] = {
+		"", "*", "a@", "@b.example", "*@b.example", "a b"
+	};
+	char many[CRED_NAME_MAX + 2];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(good); i++)
+		assert_true(cred_name_check(str_of(good[i]), NULL) >= 0);
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_true(cred_name_check(str_of(bad[i]), NULL) < 0);
+	for (size_t i = 0; i < ARRAY_LEN(sender); i++)
+		assert_true(cred_sender_check(str_of(sender[i]), NULL) >= 0);
+	for (size_t i = 0; i < ARRAY_LEN(no_sender); i++)
+		assert_true(cred_sender_check(str_of(no_sender[i]), NULL) < 0);
+	memset(many, 'a', sizeof(many));
+	assert_true(cred_name_check(str_from(many, CRED_NAME_MAX), NULL) >= 0);
+	assert_true(cred_name_check(str_from(many, CRED_NAME_MAX + 1), NULL) < 0);
+	/* a NUL is no letter */
+	assert_true(cred_name_check(str_from("a\0b", 3), NULL) < 0);
+}
+
+/* RFC 7677, section 3, has no keys, but its proof follows from them: checked in test_sasl.c. Here:
+ * new secrets differ, have the promised form, and so do their keys. */
+static void new_secrets(void **state)
+{
+	char one[CRED_SECRET_LEN];
+	char two[CRED_SECRET_LEN];
+	uint8_t salt[CRED_SALT_LEN] = { 1 };
+	struct cred_keys a;
+	struct cred_keys b;
+
+	(void)state;
+	cred_secret_make(one);
+	cred_secret_make(two);
+	assert_string_not_equal(one, two);
+	assert_int_equal(strlen(one), 34);
+	for (size_t i = 0; i < 34; i++)
+		assert_true(i % 5 == 4
+				    ? one[i] == '-'
+				    : strchr("0123456789abcdefghjkmnpqrstvwxyz", one[i]) != NULL);
+	cred_derive(str_of(one), salt, &a);
+	cred_derive(str_of(one), salt, &b);
+	assert_memory_equal(&a, &b, sizeof(a));
+	cred_derive(str_of(two), salt, &b);
+	assert_memory_not_equal(a.stored, b.stored, DIGEST_LEN);
+	assert_memory_not_equal(a.stored, a.server, DIGEST_LEN);
+}
+
+/* What is told of a name that is not known is always the same, and another for other names. */
+static void unknown_names(void **state)
+{
+	uint8_t a[CRED_SALT_LEN];
+	uint8_t b[CRED_SALT_LEN];
+	struct creds *again = creds_new();
+	json_t *pepper = creds_pepper_json(c);
+	char *text = json_dumps(pepper, 0);
+	struct cred_keys keys;
+	struct cred_keys keys_again;
+
+	(void)state;
+	creds_salt(c, STR("nobody"), a);
+	creds_salt(again, STR("nobody"), b);
+	assert_memory_not_equal(a, b, sizeof(a)); /* by chance */
+	assert_true(creds_put_pepper(again, text, NULL) >= 0);
+	creds_salt(again, STR("NoBody"), b);
+	assert_memory_equal(a, b, sizeof(a));
+	creds_no_keys(c, STR("nobody"), &keys);
+	creds_no_keys(again, STR("nobody"), &keys_again);
+	assert_memory_equal(&keys, &keys_again, sizeof(keys));
+	creds_salt(c, STR("somebody"), b);
+	assert_memory_not_equal(a, b, sizeof(a));
+	put(CRED("shop", ""));
+	creds_salt(c, STR("SHOP"), b);
+	assert_memory_equal(b, creds_find(c, STR("shop"))->salt, sizeof(b));
+	assert_true(creds_put_pepper(again, "{\"bytes\":\"AA==\"}", NULL) < 0);
+	free(text);
+	json_decref(pepper);
+	creds_free(&again);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(kept_as_it_was),
+		TEST(in_order_and_found),
+		TEST(damaged_ones_are_refused),
+		TEST(time_and_status),
+		TEST(uses_are_counted_and_kept),
+		TEST(bounds),
+		TEST(names_and_senders),
+		TEST(new_secrets),
+		TEST(unknown_names),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
