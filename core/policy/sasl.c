@@ -351,6 +351,11 @@ void sasl_server_free(struct sasl_server **sp)
 		free(s);
 }
 
+unsigned sasl_jobs(const struct sasl_server *s)
+{
+	return s->jobs;
+}
+
 struct sasl *sasl_start(struct sasl_server *s, struct str mechanism, const struct ipaddr *client,
 			sasl_fn *fn, void *arg)
 {

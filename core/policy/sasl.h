@@ -32,6 +32,7 @@ struct sasl_server; /* what exchanges share */
 struct sasl_server *sasl_server_new(struct loop *l, struct creds *c);
 /* After its exchanges; secrets being checked are waited for by the loop's end. */
 void sasl_server_free(struct sasl_server **sp);
+unsigned sasl_jobs(const struct sasl_server *s); /* secrets being checked now */
 
 enum sasl_outcome {
 	SASL_CONTINUE, /* send the challenge */

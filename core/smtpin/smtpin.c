@@ -157,6 +157,7 @@ int smtpin_listen(struct smtpin *in, const struct netaddr *at, const struct smtp
 	int rc;
 
 	ASSERT(rules->tls == SMTPIN_TLS_NONE || in->conf.tls != NULL);
+	ASSERT(rules->auth == SMTPIN_AUTH_NONE || in->conf.sasl != NULL);
 	if (in->n_doors == SMTPIN_LISTENERS_MAX)
 		return err_set(err, ERR_CONFIG, "no more than %d addresses to listen on",
 			       SMTPIN_LISTENERS_MAX);
@@ -181,7 +182,14 @@ void smtpin_accepted(struct smtpin *in, struct smtpin_token token,
 
 void smtpin_recheck(struct smtpin *in)
 {
+	struct smtpin_session *s = TAILQ_FIRST(&in->sessions);
+
 	in->relaying++;
+	while (s != NULL) {
+		struct smtpin_session *next = TAILQ_NEXT(s, next);
+		session_recheck(s);
+		s = next;
+	}
 }
 
 static void drain_sessions(struct smtpin *in, bool now)

@@ -32,6 +32,9 @@
 #define SMTPIN_HELO_MAX 255
 #define SMTPIN_CONNECTIONS_TOP 60000 /* what connections_max may be at most */
 
+struct creds;
+struct guard;
+struct sasl_server;
 struct smtpin;
 struct tls_facts;
 struct tls_server;
@@ -40,6 +43,10 @@ struct smtpin_config {
 	const char *hostname; /* copied */
 	/* Our certificate, which may be loaded anew at any time; borrowed, NULL without. */
 	const struct tls_server *tls;
+	/* Who may authenticate, all three or none; borrowed. */
+	struct creds *creds;
+	struct sasl_server *sasl;
+	struct guard *guard;
 	size_t size_max;    /* of a message: 25 MiB */
 	size_t memory_max;  /* of messages coming in, and handed over but not on disk: 256 MiB */
 	unsigned rcpts_max; /* of a message: 1000 */
@@ -52,11 +59,18 @@ struct smtpin_config {
 	int64_t handshake_ms;	  /* of TLS: 1 min */
 };
 
+enum smtpin_auth { SMTPIN_AUTH_NONE, SMTPIN_AUTH_OPTIONAL, SMTPIN_AUTH_REQUIRED };
 enum smtpin_tls { SMTPIN_TLS_NONE, SMTPIN_TLS_STARTTLS, SMTPIN_TLS_IMPLICIT };
 
 /* The rules of one address that is listened on. All zeroes: plain SMTP. */
 struct smtpin_rules {
 	enum smtpin_tls tls; /* other than NONE needs a certificate */
+	/*
+	 * AUTH is offered under TLS, and with auth_loopback to this machine's own clients also
+	 * without. REQUIRED: no mail without it, whatever the allowlist says.
+	 */
+	enum smtpin_auth auth;
+	bool auth_loopback;
 };
 
 /* The answer to on_connect(). */
@@ -73,6 +87,7 @@ struct smtpin_envelope {
 	bool esmtp;
 	bool may_relay;
 	const struct tls_facts *tls; /* NULL without */
+	struct str credential;	     /* empty: not authenticated */
 	const struct address *from;
 	const struct address *rcpts; /* accepted so far */
 	size_t n_rcpts;
@@ -115,7 +130,9 @@ struct smtpin_stats {
 	uint64_t connections_refused;
 	uint64_t secured;	/* sessions with TLS */
 	uint64_t secure_failed; /* handshakes that came to nothing */
-	uint64_t accepted;	/* messages */
+	uint64_t authenticated;
+	uint64_t auth_failed;
+	uint64_t accepted; /* messages */
 	uint64_t accepted_bytes;
 	uint64_t refused_rcpts;
 	uint64_t refused_messages;
@@ -140,7 +157,10 @@ void smtpin_serve(struct smtpin *s, int fd, const struct ipaddr *client,
 void smtpin_accepted(struct smtpin *s, struct smtpin_token token,
 		     const struct smtp_answer *refusal);
 
-/* Who may relay has changed: every session asks on_connect() again before its next message. */
+/*
+ * Who may relay has changed: every session asks on_connect() again before its next message, and
+ * those end whose credential is no longer good.
+ */
 void smtpin_recheck(struct smtpin *s);
 /*
  * Listens no more, ends idle sessions with 421 at once, those in DATA after their message, and

@@ -60,9 +60,13 @@ static void put_name(struct buf *out, struct str name)
 /* RFC 3848 */
 static const char *protocol(const struct smtpin_envelope *e)
 {
+	bool authenticated = e->credential.n > 0;
+
 	if (!e->esmtp)
 		return "SMTP";
-	return e->tls != NULL ? "ESMTPS" : "ESMTP";
+	if (e->tls != NULL)
+		return authenticated ? "ESMTPSA" : "ESMTPS";
+	return authenticated ? "ESMTPA" : "ESMTP";
 }
 
 static void put_received(struct smtpin *in, struct smtpin_body *b, const struct smtpin_envelope *e)

@@ -19,6 +19,9 @@ static unsigned extensions(const struct smtpin_session *s)
 		return 0;
 	if (s->rules->tls == SMTPIN_TLS_STARTTLS && !s->secure)
 		ext |= SMTP_EXT_STARTTLS;
+	/* not offered in the clear, but known: whoever tries hears why */
+	if (s->rules->auth != SMTPIN_AUTH_NONE)
+		ext |= SMTP_EXT_AUTH;
 	return ext;
 }
 
@@ -39,9 +42,28 @@ static void cmd_hello(struct smtpin_session *s, const struct smtp_cmd *c)
 	ipaddr_text(&s->client, ip);
 	session_sayf(s,
 		     "250-%s greets [%s]\r\n250-PIPELINING\r\n250-SIZE %zu\r\n250-8BITMIME\r\n"
-		     "%s250 ENHANCEDSTATUSCODES\r\n",
+		     "%s%s250 ENHANCEDSTATUSCODES\r\n",
 		     s->in->hostname, ip, s->in->conf.size_max,
-		     (ext & SMTP_EXT_STARTTLS) != 0 ? "250-STARTTLS\r\n" : "");
+		     (ext & SMTP_EXT_STARTTLS) != 0 ? "250-STARTTLS\r\n" : "",
+		     auth_offered(s) ? "250-AUTH " SASL_MECHANISMS "\r\n" : "");
+}
+
+/* What the credential, or its absence, has against this sender; answers when there is something. */
+static bool may_send(struct smtpin_session *s, const struct address *from)
+{
+	const struct cred *c;
+
+	if (s->credential[0] == '\0') {
+		if (s->rules->auth == SMTPIN_AUTH_REQUIRED)
+			session_refuse(s, 530, "5.7.0", "Authentication is required here");
+		return s->rules->auth != SMTPIN_AUTH_REQUIRED;
+	}
+	c = creds_find(s->in->conf.creds, str_of(s->credential));
+	if (c != NULL && cred_may_send(c, from))
+		return true;
+	session_refuse(s, 550, "5.7.1", "The credential %s may not send for this address",
+		       s->credential);
+	return false;
 }
 
 static void cmd_mail(struct smtpin_session *s, const struct smtp_cmd *c)
@@ -68,6 +90,12 @@ static void cmd_mail(struct smtpin_session *s, const struct smtp_cmd *c)
 	}
 	if (s->relaying != in->relaying)
 		session_ask(s);
+	if (!auth_good(s)) {
+		session_end(s, "4.7.0 Your credential is not good any more");
+		return;
+	}
+	if (!may_send(s, &c->address))
+		return;
 	s->from = c->address;
 	s->declared_size = c->size;
 	s->body_type = c->body;
@@ -114,12 +142,16 @@ static void cmd_rcpt(struct smtpin_session *s, const struct smtp_cmd *c)
 
 	if (!s->in_mail) {
 		session_refuse(s, 503, "5.5.1", "MAIL first");
-	} else if (!s->facts.may_relay) {
+	} else if (!session_may_relay(s)) {
 		ipaddr_text(&s->client, ip);
-		(void)smtpin_refuse(&a, 550, "5.7.1",
-				    "[%s] may not relay here; an operator can change that: "
-				    "weir allow add %s",
-				    ip, ip);
+		if (s->rules->auth != SMTPIN_AUTH_NONE)
+			(void)smtpin_refuse(&a, 550, "5.7.1",
+					    "[%s] may not relay here without authentication", ip);
+		else
+			(void)smtpin_refuse(&a, 550, "5.7.1",
+					    "[%s] may not relay here; an operator can change that: "
+					    "weir allow add %s",
+					    ip, ip);
 		refuse_rcpt(s, c, &a);
 	} else if (s->n_rcpts >= in->conf.rcpts_max) {
 		session_refuse(s, 452, "4.5.3",
@@ -216,8 +248,10 @@ static void run_command(struct smtpin_session *s, const struct smtp_cmd *c, bool
 	case SMTP_VERB_STARTTLS:
 		cmd_starttls(s, last);
 		return;
-	case SMTP_VERB_BDAT:
 	case SMTP_VERB_AUTH:
+		auth_command(s, c->arg);
+		return;
+	case SMTP_VERB_BDAT:
 	case SMTP_VERB__COUNT:
 		break;
 	}

@@ -10,6 +10,9 @@
 #include "mail/dotstuff.h"
 #include "net/stream.h"
 #include "net/tls.h"
+#include "policy/creds.h"
+#include "policy/guard.h"
+#include "policy/sasl.h"
 #include "smtpin/smtpin.h"
 
 #define SMTPIN_MAGIC 0x5a7b1001u
@@ -33,6 +36,9 @@ struct smtpin_body {
 enum session_state {
 	SESSION_SHAKING, /* the TLS handshake is under way */
 	SESSION_COMMAND,
+	SESSION_AUTH,	  /* the next line is a response */
+	SESSION_CHECKING, /* a secret */
+	SESSION_TARPIT,	  /* its refusal waits */
 	SESSION_DATA,
 	SESSION_WAITING, /* for the result of a message */
 	SESSION_GONE,	 /* the client, while the result is awaited */
@@ -53,6 +59,11 @@ struct smtpin_session {
 	const struct smtpin_rules *rules;
 	bool secure; /* TLS is in force */
 	struct tls_facts tls;
+	struct sasl *sasl; /* the exchange under way, or NULL */
+	bool proved;	   /* all but an empty response is there */
+	unsigned auth_failures;
+	char credential[CRED_NAME_MAX + 1]; /* empty: not authenticated */
+	char secret[CRED_ID_LEN];
 	bool greeted;
 	bool esmtp;
 	bool in_mail;
@@ -107,6 +118,8 @@ void session_start(struct smtpin *in, int fd, const struct ipaddr *client,
 void session_free(struct smtpin_session **sp);
 void session_result(struct smtpin_session *s, uint64_t token, const struct smtp_answer *refusal);
 void session_drain(struct smtpin_session *s, bool now);
+/* Ends it when its credential is no longer good. */
+void session_recheck(struct smtpin_session *s);
 void session_say(struct smtpin_session *s, struct str line);
 void session_sayf(struct smtpin_session *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Too many refusals end the session. */
@@ -123,6 +136,21 @@ struct smtpin_envelope session_envelope(const struct smtpin_session *s);
 
 /* From here on all is TLS; what the client said before is forgotten. */
 void session_secure(struct smtpin_session *s);
+
+/* Waits for the next command, unless there is a reason to end. */
+void session_ready(struct smtpin_session *s);
+bool session_may_relay(const struct smtpin_session *s);
+
+/* smtpin_auth.c */
+bool auth_offered(const struct smtpin_session *s);
+void auth_command(struct smtpin_session *s, struct str arg);
+void auth_response(struct smtpin_session *s, struct str line);
+void auth_line_too_long(struct smtpin_session *s);
+void auth_tarpit_over(struct smtpin_session *s);
+void auth_drop(struct smtpin_session *s); /* the exchange */
+/* Whether what the client authenticated with is still good; also when it did not. */
+bool auth_good(const struct smtpin_session *s);
+bool auth_blocked(const struct smtpin_session *s);
 
 /* smtpin_cmd.c. last: nothing else has come behind the line. */
 void session_command(struct smtpin_session *s, struct str line, bool last);

@@ -5,6 +5,9 @@
  *	SHAKING  the handshake succeeds          COMMAND; it fails: the end
  *	COMMAND  STARTTLS                        SHAKING
  *	COMMAND  a line                          COMMAND; DATA after 354; CLOSING after QUIT
+ *	COMMAND  AUTH, or AUTH a response        AUTH (another is wanted), CHECKING, TARPIT, COMMAND
+ *	CHECKING the secret is checked           COMMAND, TARPIT: nothing is read meanwhile
+ *	TARPIT   time                            COMMAND, after the refusal
  *	DATA     CRLF "." CRLF, refused          COMMAND
  *	DATA     CRLF "." CRLF, handed over      WAITING: nothing is read
  *	WAITING  the result                      COMMAND
@@ -52,6 +55,7 @@ void session_sayf(struct smtpin_session *s, const char *fmt, ...)
 void session_hang_up(struct smtpin_session *s, int64_t linger_ms)
 {
 	body_drop(s->in, &s->body);
+	auth_drop(s);
 	s->state = SESSION_CLOSING;
 	stream_close(s->stream, linger_ms);
 }
@@ -96,7 +100,8 @@ struct smtpin_envelope session_envelope(const struct smtpin_session *s)
 	return (struct smtpin_envelope){ .client = s->client,
 					 .helo = str_of(s->helo),
 					 .esmtp = s->esmtp,
-					 .may_relay = s->facts.may_relay,
+					 .may_relay = session_may_relay(s),
+					 .credential = str_of(s->credential),
 					 .tls = s->secure ? &s->tls : NULL,
 					 .from = &s->from,
 					 .rcpts = s->rcpts,
@@ -123,6 +128,24 @@ static void await_command(struct smtpin_session *s)
 	s->state = SESSION_COMMAND;
 	stream_idle(s->stream, 0);
 	stream_deadline(s->stream, s->in->conf.command_ms);
+}
+
+void session_ready(struct smtpin_session *s)
+{
+	if (s->state == SESSION_CLOSING)
+		return;
+	await_command(s);
+	if (s->in->draining)
+		session_end(s, "4.3.2 Service is shutting down");
+	else if (s->ended)
+		session_hang_up(s, 0);
+}
+
+bool session_may_relay(const struct smtpin_session *s)
+{
+	if (s->credential[0] != '\0')
+		return true;
+	return s->facts.may_relay && s->rules->auth != SMTPIN_AUTH_REQUIRED;
 }
 
 void session_ask(struct smtpin_session *s)
@@ -160,7 +183,10 @@ static size_t take_line(struct smtpin_session *s, struct str in)
 		return skip_line(s, in);
 	lf = str_index(part, '\n');
 	if (lf >= 0) {
-		session_command(s, str_from(in.p, (size_t)lf), (size_t)lf + 1 == in.n);
+		if (s->state == SESSION_AUTH)
+			auth_response(s, str_from(in.p, (size_t)lf));
+		else
+			session_command(s, str_from(in.p, (size_t)lf), (size_t)lf + 1 == in.n);
 		if (s->state == SESSION_COMMAND)
 			stream_deadline(s->stream, s->in->conf.command_ms);
 		return (size_t)lf + 1;
@@ -168,7 +194,10 @@ static size_t take_line(struct smtpin_session *s, struct str in)
 	if (part.n < SMTP_CMD_LINE_MAX)
 		return 0;
 	s->skipped = part.n;
-	session_refuse(s, 500, "5.5.2", "A command may have %d bytes", SMTP_CMD_LINE_MAX);
+	if (s->state == SESSION_AUTH)
+		auth_line_too_long(s);
+	else
+		session_refuse(s, 500, "5.5.2", "A command may have %d bytes", SMTP_CMD_LINE_MAX);
 	return part.n;
 }
 
@@ -192,13 +221,7 @@ static void refuse_message(struct smtpin_session *s, const struct smtp_answer *a
 static void next_transaction(struct smtpin_session *s)
 {
 	session_reset(s);
-	if (s->state == SESSION_CLOSING)
-		return;
-	await_command(s);
-	if (s->in->draining)
-		session_end(s, "4.3.2 Service is shutting down");
-	else if (s->ended)
-		session_hang_up(s, 0);
+	session_ready(s);
 }
 
 static void hand_over(struct smtpin_session *s)
@@ -267,6 +290,25 @@ void session_result(struct smtpin_session *s, uint64_t token, const struct smtp_
 
 /* --- the stream --- */
 
+/* Whether anything can be done with what comes. */
+static bool reads(const struct smtpin_session *s)
+{
+	switch (s->state) {
+	case SESSION_COMMAND:
+	case SESSION_AUTH:
+	case SESSION_DATA:
+	case SESSION_SHAKING: /* the stream itself */
+	case SESSION_CLOSING:
+	case SESSION_GONE:
+		return true;
+	case SESSION_CHECKING:
+	case SESSION_TARPIT:
+	case SESSION_WAITING:
+		break;
+	}
+	return false;
+}
+
 static size_t on_data(void *arg, struct str in)
 {
 	struct smtpin_session *s = OBJ(smtpin_session, SMTPIN_SESSION_MAGIC, arg);
@@ -277,13 +319,13 @@ static size_t on_data(void *arg, struct str in)
 		size_t n = 0;
 		if (s->state == SESSION_DATA)
 			n = take_data(s, rest);
-		else if (s->state == SESSION_COMMAND)
+		else if (s->state == SESSION_COMMAND || s->state == SESSION_AUTH)
 			n = take_line(s, rest);
 		if (n == 0)
 			break;
 		used += n;
 	}
-	if (s->state == SESSION_WAITING || stream_full(s->stream))
+	if (!reads(s) || stream_full(s->stream))
 		stream_pause(s->stream, true);
 	return used;
 }
@@ -292,7 +334,7 @@ static void on_drain(void *arg)
 {
 	struct smtpin_session *s = OBJ(smtpin_session, SMTPIN_SESSION_MAGIC, arg);
 
-	if (s->state == SESSION_COMMAND || s->state == SESSION_DATA)
+	if (reads(s))
 		stream_pause(s->stream, false);
 }
 
@@ -312,6 +354,10 @@ static void on_timeout(void *arg)
 	if (s->state == SESSION_SHAKING) {
 		s->in->stats.secure_failed++;
 		session_hang_up(s, 0);
+		return;
+	}
+	if (s->state == SESSION_TARPIT) {
+		auth_tarpit_over(s);
 		return;
 	}
 	session_end(s, "4.4.2 Timeout, closing the connection");
@@ -411,6 +457,11 @@ void session_start(struct smtpin *in, int fd, const struct ipaddr *client,
 	in->stats.connections++;
 	s->stream = stream_new(in->loop, fd, &session_ops, s);
 	session_ask(s);
+	if (!s->facts.refused && !s->facts.may_relay && auth_blocked(s)) {
+		s->facts.refused = true;
+		(void)smtpin_refuse(&s->facts.refusal, 421, "4.7.0",
+				    "Too many failures to authenticate, try again later");
+	}
 	if (rules->tls == SMTPIN_TLS_IMPLICIT)
 		session_secure(s);
 	else
@@ -429,6 +480,7 @@ void session_free(struct smtpin_session **sp)
 	smtpin_slot_give(in, s->slot);
 	stream_free(&s->stream);
 	body_drop(in, &s->body);
+	sasl_free(&s->sasl);
 	free(s->rcpts);
 	s->magic = 0;
 	free(s);
@@ -436,8 +488,45 @@ void session_free(struct smtpin_session **sp)
 
 void session_drain(struct smtpin_session *s, bool now)
 {
-	if (s->state == SESSION_SHAKING && now)
-		session_hang_up(s, 0);
-	else if (s->state == SESSION_COMMAND || (s->state == SESSION_DATA && now))
-		session_end(s, "4.3.2 Service is shutting down");
+	static const char bye[] = "4.3.2 Service is shutting down";
+
+	switch (s->state) {
+	case SESSION_COMMAND:
+	case SESSION_AUTH:
+	case SESSION_TARPIT:
+		session_end(s, bye);
+		return;
+	case SESSION_CHECKING:
+	case SESSION_DATA:
+		if (now)
+			session_end(s, bye);
+		return;
+	case SESSION_SHAKING:
+		if (now)
+			session_hang_up(s, 0);
+		return;
+	case SESSION_WAITING:
+	case SESSION_GONE:
+	case SESSION_CLOSING:
+		return;
+	}
+}
+
+void session_recheck(struct smtpin_session *s)
+{
+	switch (s->state) {
+	case SESSION_COMMAND:
+	case SESSION_DATA:
+		if (!auth_good(s))
+			session_end(s, "4.7.0 Your credential is not good any more");
+		return;
+	case SESSION_AUTH:
+	case SESSION_CHECKING:
+	case SESSION_TARPIT:
+	case SESSION_SHAKING:
+	case SESSION_WAITING: /* told at the next MAIL */
+	case SESSION_GONE:
+	case SESSION_CLOSING:
+		return;
+	}
 }

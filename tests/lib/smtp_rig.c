@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -9,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/obj.h"
+#include "lib/cred_made.h"
 
 #define NOW_MS INT64_C(1795490000000)
 
@@ -60,6 +62,7 @@ static void accept_message(void *arg, struct smtpin_message *take, struct smtpin
 	r->id = take->id;
 	r->body_at = take->body_at;
 	(void)snprintf(r->msgid_text, sizeof(r->msgid_text), "%.*s", STR_ARG(take->message_id));
+	(void)snprintf(r->credential, sizeof(r->credential), "%.*s", STR_ARG(e->credential));
 	buf_reset(&r->message);
 	(void)buf_put(&r->message, take->data, take->size);
 	ASSERT(take->data[take->size] == '\0' && take->body_at <= take->size);
@@ -101,6 +104,13 @@ void smtp_rig_open(struct smtp_rig *r, struct smtpin_config conf)
 				.seen = BUF_INIT((size_t)64 << 20) };
 	log_level_set(LOG_LEVEL_WARN); /* refusals are what is tested */
 	loop_fake_clock(r->loop, NOW_MS);
+	r->creds = creds_new();
+	cred_made(r->creds, "shop", "", "s1=open sesame");
+	r->sasl = sasl_server_new(r->loop, r->creds);
+	r->guard = guard_new(&(struct guard_config){ .failures_max = 5 });
+	conf.creds = r->creds;
+	conf.sasl = r->sasl;
+	conf.guard = r->guard;
 	conf.hostname = "relay.example";
 	r->in = smtpin_new(r->loop, &conf, &ops, r);
 }
@@ -108,11 +118,24 @@ void smtp_rig_open(struct smtp_rig *r, struct smtpin_config conf)
 void smtp_rig_close(struct smtp_rig *r)
 {
 	smtpin_free(&r->in);
+	sasl_server_free(&r->sasl);
+	guard_free(&r->guard);
 	if (r->peer >= 0)
 		(void)close(r->peer);
 	buf_done(&r->message);
 	buf_done(&r->seen);
 	loop_free(&r->loop);
+	creds_free(&r->creds);
+}
+
+/* Turns the loop until nothing is left to be done now; workers live in real time. */
+static void settle(struct smtp_rig *r)
+{
+	loop_advance(r->loop, 0);
+	while (sasl_jobs(r->sasl) > 0) {
+		(void)poll(NULL, 0, 1);
+		loop_advance(r->loop, 0);
+	}
 }
 
 int smtp_rig_connect(struct smtp_rig *r, const char *ip)
@@ -138,13 +161,13 @@ void smtp_rig_send(struct smtp_rig *r, struct str bytes, size_t piece)
 		ssize_t n = send(r->peer, bytes.p, want, MSG_NOSIGNAL);
 		if (n < 0 && errno != EAGAIN)
 			return;
-		loop_advance(r->loop, 0);
+		settle(r);
 		if (n > 0)
 			bytes = str_from(bytes.p + n, bytes.n - (size_t)n);
 	}
 	/* what was put off to the loop's next turn */
 	for (int i = 0; i < 4; i++)
-		loop_advance(r->loop, 0);
+		settle(r);
 }
 
 bool smtp_rig_read(struct smtp_rig *r, struct buf *to)

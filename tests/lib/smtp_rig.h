@@ -5,6 +5,9 @@
 #define LIB_SMTP_RIG_H
 
 #include "base/buf.h"
+#include "policy/creds.h"
+#include "policy/guard.h"
+#include "policy/sasl.h"
 #include "smtpin/smtpin.h"
 
 #define RIG_WAITING_MAX 64
@@ -12,6 +15,10 @@
 struct smtp_rig {
 	struct loop *loop;
 	struct smtpin *in;
+	/* the credential "shop" with the secret "open sesame" */
+	struct creds *creds;
+	struct sasl_server *sasl;
+	struct guard *guard;
 	int peer;		   /* the client's end, -1 when closed */
 	struct smtpin_rules rules; /* of clients that connect from now on */
 	bool may_relay;
@@ -26,6 +33,7 @@ struct smtp_rig {
 	unsigned n_waiting;
 	struct buf message; /* the last one */
 	struct buf seen;    /* of each message: sender, recipients, subject, one line */
+	char credential[CRED_NAME_MAX + 1]; /* of the last message */
 	struct msgid id;
 	size_t body_at;
 	char msgid_text[128];
