@@ -186,7 +186,15 @@ static struct smtpin_rules rules_of(const struct conf_listen *l)
 		[CONF_TLS_IMPLICIT] = SMTPIN_TLS_IMPLICIT,
 	};
 
-	return (struct smtpin_rules){ .tls = tls[l->tls] };
+	static const enum smtpin_auth auth[] = {
+		[CONF_AUTH_NONE] = SMTPIN_AUTH_NONE,
+		[CONF_AUTH_OPTIONAL] = SMTPIN_AUTH_OPTIONAL,
+		[CONF_AUTH_REQUIRED] = SMTPIN_AUTH_REQUIRED,
+	};
+
+	return (struct smtpin_rules){ .tls = tls[l->tls],
+				      .auth = auth[l->auth],
+				      .auth_loopback = l->loopback_auth != 0 };
 }
 
 static int open_listeners(struct relayd *r, struct err *err)
@@ -198,6 +206,9 @@ static int open_listeners(struct relayd *r, struct err *err)
 		r->env.loop,
 		&(struct smtpin_config){ .hostname = c->hostname,
 					 .tls = r->tls,
+					 .creds = r->env.creds,
+					 .sasl = r->sasl,
+					 .guard = r->env.guard,
 					 .size_max = (size_t)c->message_size,
 					 .memory_max = (size_t)c->memory,
 					 .rcpts_max = (unsigned)c->recipients,
@@ -235,6 +246,11 @@ int relayd_new(const struct conf *conf, struct relayd **ret_relayd, struct err *
 	r->env.holds = holds_new();
 	r->env.routes = routes_new();
 	r->env.allow = allow_new();
+	r->env.creds = creds_new();
+	r->env.guard =
+		guard_new(&(struct guard_config){ .failures_max = (unsigned)conf->auth_failures,
+						  .block_ms = conf->auth_block_s * 1000 });
+	r->sasl = sasl_server_new(r->env.loop, r->env.creds);
 	loop_workers(r->env.loop, WORKERS);
 	rc = classify_load(conf->classify_rules, &r->env.rules, err);
 	if (rc >= 0)
@@ -471,17 +487,20 @@ void relayd_free(struct relayd **rp)
 	actions_close(&r->env.actions);
 	ctl_free(&r->env.ctl);
 	smtpin_free(&r->env.smtpin);
+	sasl_server_free(&r->sasl);
 	tls_server_free(&r->tls);
 	sched_free(&r->env.sched);
 	resolver_free(&r->env.resolver);
 	holds_free(&r->env.holds);
 	routes_free(&r->env.routes);
 	allow_free(&r->env.allow);
+	guard_free(&r->env.guard);
 	classify_free(&r->env.rules);
 	for (int k = 0; k < ACCESS__COUNT; k++) {
 		free((void *)(uintptr_t)r->roles[k].uids);
 		free((void *)(uintptr_t)r->roles[k].gids);
 	}
-	loop_free(&r->env.loop);
+	loop_free(&r->env.loop); /* waits for jobs, which may look at credentials */
+	creds_free(&r->env.creds);
 	free(r);
 }

@@ -8,6 +8,7 @@
 #include "ctl/actions.h"
 #include "ctl/env.h"
 #include "net/tls.h"
+#include "policy/sasl.h"
 
 #define RELAYD_MAGIC 0x57e3c0d1u
 #define RELAYD_OWN_MAX 256 /* addresses of ours that an MX may not have */
@@ -18,6 +19,7 @@ struct relayd {
 	uint32_t magic;
 	const struct conf *conf;
 	struct ctl_env env;
+	struct sasl_server *sasl;
 	struct tls_server *tls; /* our certificate; NULL without */
 	struct loop_signal *ends[2];
 	struct loop_signal *reload;

@@ -64,7 +64,7 @@ static bool on_rcpt(void *arg, const struct smtpin_envelope *e, const struct add
 	filter_row_text(&row, FILTER_SENDER_DOMAIN, address_domain(e->from));
 	filter_row_text(&row, FILTER_TO, address_str(rcpt));
 	filter_row_text(&row, FILTER_CLIENT, str_of(client));
-	filter_row_text(&row, FILTER_CREDENTIAL, STR(""));
+	filter_row_text(&row, FILTER_CREDENTIAL, e->credential);
 	if (provider != NULL)
 		filter_row_text(&row, FILTER_PROVIDER, str_of(provider));
 	if (routes_judge(r->env.routes, &row, domain, &route, hop) && strcmp(hop, "reject") == 0)
@@ -156,6 +156,7 @@ static void accept_message(void *arg, struct smtpin_message *take, struct smtpin
 		.sender = address_str(e->from),
 		.client = str_of(client),
 		.helo = e->helo,
+		.credential = e->credential,
 		.msgid_header = take->message_id,
 		.subject = str_of(take->subject),
 		.stream = r->stream,

@@ -27,6 +27,7 @@ enum kind {
 	KIND_LIST,
 	KIND_ADDR,
 	KIND_ADDRS,
+	KIND_YES,
 	KIND_TLS,
 	KIND_AUTH
 };
@@ -74,9 +75,10 @@ static const struct {
 
 static const char *const role_names[CONF_ROLE__COUNT] = { "viewer", "operator", "admin" };
 static const char *const tls_words[] = { "none", "starttls", "implicit" };
+static const char *const yes_words[] = { "no", "yes" };
 static const char *const auth_words[] = { "none", "optional", "required" };
 
-#define KEYS_MAX 16
+#define KEYS_MAX 32
 #define FILE_MAX (1u << 20)
 
 /*
@@ -225,6 +227,11 @@ static bool value_parse(const struct option_def *o, const char *text, int64_t *r
 		v = strtol(text, &end, 8);
 		ok = errno == 0 && end != text && *end == '\0';
 		break;
+	case KIND_YES:
+		v = word_index(yes_words, ARRAY_LEN(yes_words), text);
+		(void)snprintf(why, why_n, "yes or no is expected");
+		*ret = v;
+		return v >= 0;
 	case KIND_TLS:
 		v = word_index(tls_words, ARRAY_LEN(tls_words), text);
 		(void)snprintf(why, why_n, "none, starttls or implicit is expected");
@@ -292,6 +299,22 @@ static void take_values(cfg_t *cfg, const char *section, struct fields *at, size
 	}
 }
 
+static int check_listen(cfg_t *sec, const struct conf *c, const struct conf_listen *l)
+{
+	if (l->tls != CONF_TLS_NONE && c->tls_certificate == NULL)
+		return wrong(
+			sec,
+			"listen %s: tls = \"%s\" needs a certificate; section tls names it and "
+			"its key",
+			l->name, tls_words[l->tls]);
+	if (l->auth == CONF_AUTH_REQUIRED && l->tls == CONF_TLS_NONE && l->loopback_auth == 0)
+		return wrong(sec,
+			     "listen %s: auth = \"required\" needs tls = \"starttls\" or "
+			     "\"implicit\": without TLS it is never offered",
+			     l->name);
+	return 0;
+}
+
 static int take_listens(cfg_t *cfg, struct conf *c)
 {
 	unsigned n = cfg_size(cfg, "listen");
@@ -307,16 +330,8 @@ static int take_listens(cfg_t *cfg, struct conf *c)
 		if (l->address == NULL)
 			return wrong(sec, "listen %s has no address; \"127.0.0.1:25\" would be one",
 				     l->name);
-		if (l->tls != CONF_TLS_NONE && c->tls_certificate == NULL)
-			return wrong(sec,
-				     "listen %s: tls = \"%s\" needs a certificate; section tls "
-				     "names it and its key",
-				     l->name, tls_words[l->tls]);
-		if (l->auth == CONF_AUTH_REQUIRED)
-			return wrong(
-				sec,
-				"listen %s: auth = \"required\" is not available in this version",
-				l->name);
+		if (check_listen(sec, c, l) < 0)
+			return -1;
 	}
 	return 0;
 }
@@ -512,7 +527,9 @@ static void put_value(struct buf *out, const struct option_def *o, const void *f
 		return;
 	}
 	int64_t v = *(const int64_t *)from;
-	if (o->kind == KIND_TLS)
+	if (o->kind == KIND_YES)
+		put_quoted(out, yes_words[v]);
+	else if (o->kind == KIND_TLS)
 		put_quoted(out, tls_words[v]);
 	else if (o->kind == KIND_AUTH)
 		put_quoted(out, auth_words[v]);

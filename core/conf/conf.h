@@ -34,6 +34,7 @@ struct conf_listen {
 	char *address;
 	int64_t tls;  /* enum conf_tls */
 	int64_t auth; /* enum conf_auth */
+	int64_t loopback_auth;
 };
 
 /* Sections `role NAME`, in the order of their power. */
@@ -73,6 +74,8 @@ struct conf {
 	int64_t memory;
 	int64_t connections;
 	int64_t connections_per_client;
+	int64_t auth_failures;
+	int64_t auth_block_s;
 	struct conf_role roles[CONF_ROLE__COUNT];
 };
 

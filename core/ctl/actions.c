@@ -19,6 +19,7 @@
 
 #define TIMER_MIN_MS 20
 #define TIMER_MAX_MS 60000
+#define PEPPER "pepper" /* the kind: see policy/creds.h */
 
 static const char *const state_names[ACTION_STATE__COUNT] = {
 	[ACTION_UNDOABLE] = "undoable",
@@ -213,8 +214,12 @@ static void load_object(void *arg, const struct queue_object *o)
 		rc = holds_put(l->env->holds, o->json, &err);
 	else if (strcmp(l->kind, "route") == 0)
 		rc = routes_put(l->env->routes, o->json, &err);
-	else
+	else if (strcmp(l->kind, "allow") == 0)
 		rc = allow_put(l->env->allow, o->json, &err);
+	else if (strcmp(l->kind, "cred") == 0)
+		rc = creds_put(l->env->creds, o->json, &err);
+	else
+		rc = creds_put_pepper(l->env->creds, o->json, &err);
 	if (rc < 0) /* the others hold, route and allow all the same */
 		log_error(o->id, "actions.object", F_STR("kind", l->kind), F_STR("error", err.msg));
 	l->n++;
@@ -296,9 +301,28 @@ static void derive(struct actions *a)
 	}
 }
 
+static void on_pepper(void *arg, const struct err *err)
+{
+	(void)arg;
+	if (err != NULL)
+		log_warn(NULL, "actions.pepper", F_STR("error", err->msg));
+}
+
+/* At the very first start. */
+static void store_pepper(struct ctl_env *env)
+{
+	json_t *o = creds_pepper_json(env->creds);
+	char *text = json_dumps(o, JSON_COMPACT);
+	struct queue_object object = { .kind = PEPPER, .id = "1", .json = text };
+	queue_commit(env->queue, NULL, &object, 1, on_pepper, NULL);
+	free(text);
+	json_decref(o);
+}
+
 int actions_open(struct ctl_env *env, struct err *err)
 {
-	static const char *const kinds[] = { "hold", "route", "allow" };
+	static const char *const kinds[] = { "hold", "route", "allow", "cred", PEPPER };
+	size_t peppers = 0;
 	struct actions *a = xcalloc(1, sizeof(*a));
 	int64_t keep =
 		env->undo_window_ms > ACTIONS_KEEP_MS ? env->undo_window_ms : ACTIONS_KEEP_MS;
@@ -315,7 +339,10 @@ int actions_open(struct ctl_env *env, struct err *err)
 	for (size_t i = 0; rc >= 0 && i < ARRAY_LEN(kinds); i++) {
 		struct load l = { .env = env, .kind = kinds[i] };
 		rc = queue_load_objects(env->queue, kinds[i], load_object, &l, err);
+		peppers = l.n;
 	}
+	if (rc >= 0 && peppers == 0)
+		store_pepper(env);
 	if (rc >= 0)
 		rc = queue_load_actions(env->queue, loop_wall_ms(env->loop) - keep, load_action, a,
 					err);

@@ -29,7 +29,7 @@
 #define ACTIONS_PLANS 100
 #define ACTIONS_PLAN_S 600
 
-/* At start, blocking, after the records are loaded: objects (holds, routes, allowlist) and open
+/* At start, blocking, after the records are loaded: objects (holds, routes, access) and open
  * actions; puts what is in the trash there. Sets env->actions. */
 int actions_open(struct ctl_env *env, struct err *err) MUST_CHECK;
 /* Starts the timers (ends of holds, of windows and of graces). When the scheduler has started. */

@@ -1,7 +1,7 @@
 /*
- * Holds, routes and allowlist entries as the journal sees them: JSON by kind and id, put in force
- * or taken away. What has to follow (groups judged again, sessions asked again, marks moved) is
- * done here, so that a change, its undo and an end by itself do the same.
+ * Holds, routes, allowlist entries and credentials as the journal sees them: JSON by kind and id,
+ * put in force or taken away. What has to follow (groups judged again, sessions asked again, marks
+ * moved) is done here, so that a change, its undo and an end by itself do the same.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -94,6 +94,20 @@ static int allow_apply(struct op *op, struct str id, const char *json, struct er
 	return 0;
 }
 
+static json_t *cred_current(const struct ctl_env *env, struct str id)
+{
+	const struct cred *x = creds_find(env->creds, id);
+	return x != NULL ? creds_json(x) : NULL;
+}
+
+static int cred_apply(struct op *op, struct str id, const char *json, struct err *err)
+{
+	if (json != NULL)
+		return creds_put(op->env->creds, json, err);
+	(void)creds_drop(op->env->creds, id);
+	return 0;
+}
+
 static void hold_after(struct op *op)
 {
 	(void)op; /* each hold did it by itself */
@@ -113,6 +127,14 @@ static void allow_after(struct op *op)
 	env->allow_generation++;
 }
 
+static void cred_after(struct op *op)
+{
+	struct ctl_env *env = op->env;
+	if (env->smtpin != NULL)
+		smtpin_recheck(env->smtpin); /* sessions of what is revoked end */
+	env->creds_generation++;
+}
+
 static const struct kind {
 	const char *name;
 	json_t *(*current)(const struct ctl_env *env, struct str id);
@@ -122,6 +144,7 @@ static const struct kind {
 	{ "hold", hold_current, hold_apply, hold_after },
 	{ "route", route_current, route_apply, route_after },
 	{ "allow", allow_current, allow_apply, allow_after },
+	{ "cred", cred_current, cred_apply, cred_after },
 };
 
 static const struct kind *kind_of(const char *name)

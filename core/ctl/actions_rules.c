@@ -10,7 +10,7 @@
 #include "base/fmt.h"
 #include "base/mem.h"
 #include "base/obj.h"
-#include "ctl/actions_int.h"
+#include "ctl/actions_rules.h"
 #include "ctl/handlers.h"
 
 #define WIDE_V4 16 /* public networks with shorter prefixes are pointed out */
@@ -21,18 +21,18 @@
 	(1u << FILTER_STATE | 1u << FILTER_CODE | 1u << FILTER_ENHANCED | 1u << FILTER_CLASS |     \
 	 1u << FILTER_TEXT | 1u << FILTER_AGE | 1u << FILTER_NEXT | 1u << FILTER_ATTEMPTS)
 
-static void refused(struct op *op)
+void rule_refused(struct op *op)
 {
 	op_fail(op, &op->err);
 }
 
-static void in_force(struct op *op)
+void rule_in_force(struct op *op)
 {
 	objects_apply(op);
 	op_marks(op, op_answer);
 }
 
-static struct op *rule_op(struct ctl_call *call, const char *name)
+struct op *rule_op(struct ctl_call *call, const char *name)
 {
 	struct ctl_env *env = ctl_env(call);
 	struct op *op = op_new(env->actions, call, ctl_method(call));
@@ -47,7 +47,7 @@ static void store(struct op *op)
 	op_result(op, 0, 0);
 	if (warnings != NULL)
 		(void)json_object_set_new(op->result, "warnings", warnings);
-	op_commit(op, in_force, refused);
+	op_commit(op, rule_in_force, rule_refused);
 }
 
 static char *text_of(const char *s)

@@ -278,6 +278,9 @@ json_t *view_status(struct ctl_env *env)
 		json_pack("{s:i, s:i}", "in",
 			  env->smtpin != NULL ? (int)smtpin_connections(env->smtpin) : 0, "out",
 			  env->smtpout != NULL ? (int)smtpout_connections(env->smtpout) : 0));
+	(void)json_object_set_new(
+		o, "blocked",
+		json_integer((json_int_t)guard_blocked_n(env->guard, loop_wall_ms(env->loop))));
 	(void)json_object_set_new(o, "disk", room);
 	return o;
 }

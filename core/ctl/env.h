@@ -12,6 +12,8 @@
 #include "ctl/ctl.h"
 #include "outcome/classify.h"
 #include "policy/allow.h"
+#include "policy/creds.h"
+#include "policy/guard.h"
 #include "policy/holds.h"
 #include "queue/queue.h"
 #include "route/resolve.h"
@@ -31,6 +33,8 @@ struct ctl_env {
 	struct holds *holds;
 	struct routes *routes;
 	struct allow *allow;
+	struct creds *creds;
+	struct guard *guard;
 	struct resolver *resolver;
 	struct classify_rules *rules;
 	struct smtpin *smtpin;
@@ -48,6 +52,7 @@ struct ctl_env {
 	uint64_t holds_generation;
 	uint64_t routes_generation;
 	uint64_t allow_generation;
+	uint64_t creds_generation;
 	uint64_t actions_generation;
 };
 

@@ -22,8 +22,8 @@
 #include "base/obj.h"
 #include "base/secret.h"
 
-#define SASL_MAGIC 0x5a7b2001u
-#define SASL_JOB_MAGIC 0x5a7b2002u
+#define SASL_MAGIC 0x5a7b3001u
+#define SASL_JOB_MAGIC 0x5a7b3002u
 #define NAME_MAX 255  /* of what a client calls itself; longer names are nobody's */
 #define TEXT_MAX 8192 /* of a message that is kept */
 #define PROOF ",p="

@@ -23,17 +23,17 @@ static int load(const char *text, struct conf **ret, struct err *err)
 	return got;
 }
 
-static const char whole[] =
-	"hostname = \"relay.example.net\"\n"
-	"state-dir = \"/tmp/x\"\n"
-	"control {\n\tsocket = \"/tmp/s\"\n\tmode = \"0600\"\n}\n"
-	"listen submission {\n\taddress = \"[::1]:2525\"\n\tauth = \"optional\"\n}\n"
-	"listen second { address = \"127.0.0.1:25\" }\n"
-	"dns { servers = {\"127.0.0.1:5353\"} }\n"
-	"delivery { port = 2526 }\n"
-	"queue { retry-first = \"30s\" lifetime = \"2d\" }\n"
-	"limits { message-size = \"1M\" }\n"
-	"role operator { groups = {\"mailops\", \"oncall\"} }\n";
+static const char whole[] = "hostname = \"relay.example.net\"\n"
+			    "state-dir = \"/tmp/x\"\n"
+			    "control {\n\tsocket = \"/tmp/s\"\n\tmode = \"0600\"\n}\n"
+			    "listen submission {\n\taddress = \"[::1]:2525\"\n\tauth = "
+			    "\"optional\" loopback-auth = yes\n}\n"
+			    "listen second { address = \"127.0.0.1:25\" }\n"
+			    "dns { servers = {\"127.0.0.1:5353\"} }\n"
+			    "delivery { port = 2526 }\n"
+			    "queue { retry-first = \"30s\" lifetime = \"2d\" }\n"
+			    "limits { message-size = \"1M\" }\n"
+			    "role operator { groups = {\"mailops\", \"oncall\"} }\n";
 
 static void check_whole(const struct conf *c)
 {
@@ -43,6 +43,8 @@ static void check_whole(const struct conf *c)
 	assert_string_equal(c->listen[0].name, "submission");
 	assert_string_equal(c->listen[0].address, "[::1]:2525");
 	assert_int_equal(c->listen[0].auth, CONF_AUTH_OPTIONAL);
+	assert_int_equal(c->listen[0].loopback_auth, 1);
+	assert_int_equal(c->listen[1].loopback_auth, 0);
 	assert_string_equal(c->dns_servers.v[0], "127.0.0.1:5353");
 	assert_int_equal(c->delivery_port, 2526);
 	assert_int_equal(c->retry_first_s, 30);
@@ -105,6 +107,10 @@ static const struct {
 	{ HOST "listen a { }\n", "", "has no address" },
 	{ HOST "listen a { address = \"127.0.0.1:1\" tls = \"starttls\" }\n", "",
 	  "needs a certificate" },
+	{ HOST "listen a { address = \"127.0.0.1:1\" auth = \"required\" }\n", "",
+	  "never offered" },
+	{ HOST "listen a { address = \"127.0.0.1:1\" loopback-auth = \"maybe\" }\n",
+	  ":2: ", "yes or no" },
 	{ HOST "role king { }\n", "", "there are viewer, operator and admin" },
 	{ HOST "queue { retry-first = \"2h\" retry-max = \"1h\" }\n", "", "shorter than" },
 	{ HOST "tls { key = \"/x\" }\n", "", "belong together" },

@@ -173,6 +173,9 @@ static ctl_handler_fn *const rig_handlers[M__COUNT] = {
 	[M_HOLD_LIST] = ctl_hold_list,
 	[M_ALLOW_ADD] = ctl_allow_add,
 	[M_ALLOW_REMOVE] = ctl_allow_remove,
+	[M_CRED_ADD] = ctl_cred_add,
+	[M_CRED_REVOKE] = ctl_cred_revoke,
+	[M_CRED_UNBLOCK] = ctl_cred_unblock,
 	[M_ROUTE_ADD] = ctl_route_add,
 	[M_ROUTE_REMOVE] = ctl_route_remove,
 	[M_ROUTE_MOVE] = ctl_route_move,
@@ -262,6 +265,8 @@ RIG_UNUSED void rig_open(void)
 			       .holds = holds_new(),
 			       .routes = routes_new(),
 			       .allow = allow_new(),
+			       .creds = creds_new(),
+			       .guard = guard_new(&(struct guard_config){ .failures_max = 3 }),
 			       .hostname = "mx.example.net",
 			       .undo_window_ms = RIG_UNDO_MS,
 			       .bounce_grace_ms = RIG_GRACE_MS };
@@ -291,6 +296,8 @@ RIG_UNUSED void rig_close(void)
 	routes_free(&e->routes);
 	allow_free(&e->allow);
 	loop_free(&rig.loop);
+	creds_free(&e->creds);
+	guard_free(&e->guard);
 	(void)close(rig.fd);
 	rig.fd = 0;
 }

@@ -3,6 +3,8 @@
  */
 #include "view_rig.h"
 
+#include "lib/cred_made.h"
+
 #define RATE "421 4.7.28 Our system has detected an unusual rate, ticket 4711"
 
 /* Three destinations: one that is slow, one that is down, one that is well. */
@@ -633,6 +635,44 @@ static void test_allow(void **state)
 	refused("allow.test", "{'address':'10.0.0.0/8'}", "invalid address");
 }
 
+static void test_creds(void **state)
+{
+	struct ipaddr ip;
+	json_t *v;
+
+	(void)state;
+	expect("cred.list", "{}", "name", "");
+	expect("cred.blocked", "{}", "network", "");
+	cred_made(rig.env.creds, "shop", "\"senders\":[\"shop.example\"],\"by\":\"eva\",", "s1=one",
+		  "s2=two");
+	cred_made(rig.env.creds, "old", "\"revoked_ms\":1795480000000,", "s1=one");
+	cred_made(rig.env.creds, "late", "", "s1=one;1795480000000");
+	assert_true(ipaddr_parse(STR("192.0.2.1"), &ip));
+	creds_used(rig.env.creds, STR("shop"), STR("s2"), &ip, 1795480000000);
+	expect("cred.list", "{}", "name", "late old shop");
+	expect("cred.list", "{}", "status", "expired revoked active");
+	v = ask_well("cred.show", "{'name':'Shop'}");
+	assert_string_equal(text_of(v, "name"), "shop");
+	assert_string_equal(text_of(v, "last_client"), "192.0.2.1");
+	assert_string_equal(text_of(v, "last_used_at"), "2026-11-24T00:26:40.000Z");
+	assert_int_equal(json_array_size(json_object_get(v, "secrets")), 2);
+	assert_string_equal(json_string_value(json_array_get(json_object_get(v, "senders"), 0)),
+			    "shop.example");
+	/* verifiers stay here */
+	char *all = json_dumps(v, 0);
+	assert_null(strstr(all, "key"));
+	assert_null(strstr(all, "salt"));
+	free(all);
+	json_decref(v);
+	refused("cred.show", "{'name':'nobody'}", "there is no credential nobody");
+	for (int i = 0; i < 3; i++)
+		(void)guard_failed(rig.env.guard, &ip, NOW);
+	expect("cred.blocked", "{}", "network", "192.0.2.1");
+	v = ask_well("status.get", "{}");
+	assert_int_equal(json_get_int(v, "blocked"), 1);
+	json_decref(v);
+}
+
 static void resolved(const char *hop, const struct resolve_answer *a)
 {
 	resolve_fn *fn = rig.ask.fn;
@@ -939,12 +979,12 @@ int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_status),    TEST(test_queue),		TEST(test_queue_pages),
-		TEST(test_messages),  TEST(test_message_pages), TEST(test_message),
-		TEST(test_content),   TEST(test_why_message),	TEST(test_why_destination),
-		TEST(test_allow),     TEST(test_routes),	TEST(test_events),
-		TEST(test_causes),    TEST(test_pushes),	TEST(test_dirty_texts),
-		TEST(test_attention), TEST(test_cursors),
+		TEST(test_status),	TEST(test_queue),	  TEST(test_queue_pages),
+		TEST(test_messages),	TEST(test_message_pages), TEST(test_message),
+		TEST(test_content),	TEST(test_why_message),	  TEST(test_why_destination),
+		TEST(test_allow),	TEST(test_creds),	  TEST(test_routes),
+		TEST(test_events),	TEST(test_causes),	  TEST(test_pushes),
+		TEST(test_dirty_texts), TEST(test_attention),	  TEST(test_cursors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -126,6 +126,9 @@ NOT_HERE(action_undo)
 NOT_HERE(hold_list)
 NOT_HERE(allow_add)
 NOT_HERE(allow_remove)
+NOT_HERE(cred_add)
+NOT_HERE(cred_revoke)
+NOT_HERE(cred_unblock)
 NOT_HERE(route_add)
 NOT_HERE(route_remove)
 NOT_HERE(route_move)
@@ -569,6 +572,8 @@ static int rig_setup(void **state)
 	rig.env.holds = holds_new();
 	rig.env.routes = routes_new();
 	rig.env.allow = allow_new();
+	rig.env.creds = creds_new();
+	rig.env.guard = guard_new(&(struct guard_config){ .failures_max = 3 });
 	rig.env.hostname = "mx1.example.net";
 	rig.env.started_ms = NOW - 3600000;
 	/* opaque, and only asked through the stand-ins */
@@ -616,6 +621,8 @@ static int rig_teardown(void **state)
 	holds_free(&rig.env.holds);
 	routes_free(&rig.env.routes);
 	allow_free(&rig.env.allow);
+	creds_free(&rig.env.creds);
+	guard_free(&rig.env.guard);
 	(void)close(rig.fd);
 	buf_done(&rig.in);
 	loop_free(&rig.env.loop);
