@@ -1,0 +1,265 @@
+/*
+ * The store refuses: a change that was not stored was not made, and a report that could not be
+ * stored is made later. The linker puts these in front of the queue's functions (--wrap, see the
+ * Makefile).
+ */
+#include "ops_rig.h"
+
+static struct {
+	unsigned commits; /* to be refused */
+	unsigned accepts;
+	unsigned reads;
+	uint64_t refused;
+} fault;
+
+struct refusal {
+	queue_done_fn *done;
+	queue_message_fn *read;
+	void *arg;
+};
+
+static void on_refuse(void *arg)
+{
+	struct refusal *r = arg;
+	struct err err = ERR_INIT;
+	(void)err_set(&err, ERR_NOSPC, "the disk is full");
+	fault.refused++;
+	if (r->done != NULL)
+		r->done(r->arg, &err);
+	else
+		r->read(r->arg, NULL, &err);
+	free(r);
+}
+
+static void refuse(queue_done_fn *done, queue_message_fn *read, void *arg)
+{
+	struct refusal *r = xcalloc(1, sizeof(*r));
+	*r = (struct refusal){ .done = done, .read = read, .arg = arg };
+	loop_post(rig.loop, on_refuse, r);
+}
+
+void __real_queue_commit(struct queue *q, const struct queue_action *a,
+			 const struct queue_object *objects, size_t n, queue_done_fn *done,
+			 void *arg);
+void __wrap_queue_commit(struct queue *q, const struct queue_action *a,
+			 const struct queue_object *objects, size_t n, queue_done_fn *done,
+			 void *arg);
+void __wrap_queue_commit(struct queue *q, const struct queue_action *a,
+			 const struct queue_object *objects, size_t n, queue_done_fn *done,
+			 void *arg)
+{
+	if (fault.commits == 0) {
+		__real_queue_commit(q, a, objects, n, done, arg);
+		return;
+	}
+	fault.commits--;
+	if (a != NULL && a->take_rids)
+		free((void *)(uintptr_t)a->rids);
+	if (a != NULL && a->take_undo)
+		free((void *)(uintptr_t)a->undo);
+	refuse(done, NULL, arg);
+}
+
+void __real_queue_accept(struct queue *q, const struct queue_new *n, queue_done_fn *done,
+			 void *arg);
+void __wrap_queue_accept(struct queue *q, const struct queue_new *n, queue_done_fn *done,
+			 void *arg);
+void __wrap_queue_accept(struct queue *q, const struct queue_new *n, queue_done_fn *done, void *arg)
+{
+	if (fault.accepts == 0) {
+		__real_queue_accept(q, n, done, arg);
+		return;
+	}
+	fault.accepts--;
+	free(n->content_take);
+	refuse(done, NULL, arg);
+}
+
+void __real_queue_message_read(struct queue *q, struct msgid id, bool content, queue_message_fn *fn,
+			       void *arg);
+void __wrap_queue_message_read(struct queue *q, struct msgid id, bool content, queue_message_fn *fn,
+			       void *arg);
+void __wrap_queue_message_read(struct queue *q, struct msgid id, bool content, queue_message_fn *fn,
+			       void *arg)
+{
+	if (fault.reads == 0) {
+		__real_queue_message_read(q, id, content, fn, arg);
+		return;
+	}
+	fault.reads--;
+	refuse(NULL, fn, arg);
+}
+
+/* --- changes ---------------------------------------------------------------------------------- */
+
+#define RCPTS 4
+
+struct picture {
+	struct sched_view v[RCPTS];
+	size_t holds;
+	size_t allowed;
+	size_t routes;
+};
+
+static struct msgid mail[RCPTS];
+
+static void fill(void)
+{
+	mail[0] = rig_accept("app@shop.example", "anna@fast.example");
+	mail[1] = rig_accept("app@shop.example", "bela@fast.example");
+	mail[2] = rig_accept("eve@x.example", "chen@fast.example");
+	mail[3] = rig_accept("app@shop.example", "full@isp.example");
+	rig_defer("mx:fast.example");
+}
+
+static struct picture look(void)
+{
+	struct picture p = { .holds = holds_active(rig.env.holds),
+			     .allowed = allow_n(rig.env.allow),
+			     .routes = routes_n(rig.env.routes) };
+	for (unsigned k = 0; k < RCPTS; k++)
+		assert_true(sched_find(rig.env.sched, rid_of(mail[k], 1), &p.v[k]));
+	return p;
+}
+
+static void expect_same(const char *what, const struct picture *a, const struct picture *b)
+{
+	for (unsigned k = 0; k < RCPTS; k++)
+		if (a->v[k].state != b->v[k].state || a->v[k].own_next_ms != b->v[k].own_next_ms ||
+		    a->v[k].hold != b->v[k].hold)
+			fail_msg("%s: recipient %u is not as it was", what, k);
+	if (a->holds != b->holds || a->allowed != b->allowed || a->routes != b->routes)
+		fail_msg("%s: holds, routes or the allowlist are not as they were", what);
+}
+
+static void test_refused_changes(void **state)
+{
+	static const struct {
+		const char *method;
+		const char *params;
+	} cases[] = {
+		{ "queue.delete", "{\"target\":\"all\",\"reason\":\"r\"}" },
+		{ "action.undo", "{}" },
+		{ "queue.bounce", "{\"target\":\"domain:fast.example\",\"reason\":\"r\"}" },
+		{ "action.undo", "{}" },
+		{ "queue.retry", "{\"target\":\"all\"}" },
+		{ "action.undo", "{}" },
+		{ "queue.hold", "{\"target\":\"domain:fast.example\",\"reason\":\"r\"}" },
+		{ "queue.hold", "{\"target\":\"from:*@x.example\",\"reason\":\"r\"}" },
+		{ "queue.release", "{\"target\":\"domain:fast.example\"}" },
+		{ "action.undo", "{}" },
+		{ "queue.release", "{\"target\":\"from:*@x.example\"}" },
+		{ "action.undo", "{}" },
+		{ "allow.add", "{\"network\":\"10.0.0.0/8\"}" },
+		{ "allow.remove", "{\"network\":\"10.0.0.0/8\"}" },
+		{ "route.add", "{\"to\":\"smarthost:h.example\"}" },
+		{ "action.undo", "{}" },
+	};
+	(void)state;
+	fill();
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct picture before = look(), after;
+		fault.commits = 1;
+		rig_refuse(cases[i].method, cases[i].params, ERR_NOSPC, "the disk is full");
+		after = look();
+		expect_same(cases[i].method, &before, &after);
+		json_decref(rig_do(cases[i].method, cases[i].params)); /* nothing is left locked */
+	}
+}
+
+static void test_refused_commit_keeps_the_plan(void **state)
+{
+	(void)state;
+	fill();
+	json_t *plan = rig_do("plan.make", "{\"method\":\"queue.delete\",\"params\":"
+					   "{\"target\":\"domain:fast.example\"}}");
+	AUTO_FREE char *commit =
+		xasprintf("{\"plan\":\"%s\",\"reason\":\"r\"}", json_get_str(plan, "plan"));
+	json_decref(plan);
+	fault.commits = 1;
+	rig_refuse("plan.commit", commit, ERR_NOSPC, "the disk is full");
+	json_t *done = rig_do("plan.commit", commit);
+	assert_int_equal(json_get_int(done, "recipients"), 3);
+	json_decref(done);
+}
+
+/* What ends by itself ends although that cannot be written; after a start it ends again. */
+static void test_refused_expiry(void **state)
+{
+	(void)state;
+	fill();
+	json_decref(rig_do("queue.hold", "{\"target\":\"domain:fast.example\",\"reason\":\"r\","
+					 "\"for_s\":60}"));
+	fault.commits = 1;
+	rig_advance(61000);
+	for (unsigned n = 0; rig_count(SCHED_HELD) > 0; n++)
+		rig_turn(n);
+	assert_int_equal(fault.refused, 1);
+	rig_restart();
+	rig_advance(100);
+	for (unsigned n = 0; rig_count(SCHED_HELD) > 0; n++)
+		rig_turn(n);
+}
+
+/* --- reports ---------------------------------------------------------------------------------- */
+
+static void test_report_is_not_lost(void **state)
+{
+	(void)state;
+	fill();
+	assert_true(rig_want("mx:isp.example"));
+	fault.accepts = 2;
+	fault.reads = 1;
+	rig_end(OUTCOME_FAILED, 550, "5.1.1", "550 5.1.1 No");
+	for (int k = 0; k < 20; k++)
+		rig_advance(1000);
+	assert_false(rig_want("mx:shop.example"));
+	assert_int_equal(rig.events[OUTCOME_FAILED], 0); /* the failure waits for its report */
+	for (unsigned n = 0; !rig_want("mx:shop.example"); n++) {
+		rig_advance(1000);
+		rig_turn(n);
+	}
+	assert_int_equal(fault.refused, 3);
+	rig_end(OUTCOME_DELIVERED, 250, "", "250 ok");
+	assert_false(rig_want("mx:shop.example"));
+	for (unsigned n = 0; rig.events[OUTCOME_FAILED] < 1; n++)
+		rig_turn(n);
+}
+
+/* Many failures at a time: a report for each, a few being made at once. */
+static void test_many_reports(void **state)
+{
+	(void)state;
+	unsigned got = 0;
+	for (int k = 0; k < 150; k++)
+		(void)rig_accept("app@shop.example", "x@isp.example");
+	fault.accepts = 10;
+	while (rig_want("mx:isp.example"))
+		rig_end(OUTCOME_FAILED, 550, "", "550 no");
+	for (unsigned n = 0; got < 150; n++) {
+		for (; rig_want("mx:shop.example"); got++)
+			rig_end(OUTCOME_DELIVERED, 250, "", "250 ok");
+		rig_advance(1000);
+		rig_turn(n);
+	}
+	assert_int_equal(got, 150);
+	for (unsigned n = 0; rig.events[OUTCOME_FAILED] < 150; n++)
+		rig_turn(n);
+}
+
+static int setup(void **state)
+{
+	memset(&fault, 0, sizeof(fault));
+	return rig_setup(state);
+}
+
+int main(void)
+{
+#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, rig_teardown)
+	static const struct CMUnitTest tests[] = {
+		T(test_refused_changes), T(test_refused_commit_keeps_the_plan),
+		T(test_refused_expiry),	 T(test_report_is_not_lost),
+		T(test_many_reports),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
