@@ -56,7 +56,7 @@ static void test_harmless(void **state)
 	} cases[] = {
 		{ "plain", "plain" },
 		{ "\033[2Jx", "\357\277\275[2Jx" },
-		{ "a\rb\nc", "a\357\277\275b\357\277\275c" },
+		{ "a\rb\nc", "a\357\277\275b c" },
 		{ "a\tb", "a b" },
 		{ "\x9b"
 		  "31m",

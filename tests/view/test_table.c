@@ -262,6 +262,8 @@ static void test_everything_goes(void **state)
 	src.n = 0;
 	draw();
 	assert_int_equal(cursor_id(), 0);
+	assert_true(screen_has(grid, "nothing here"));
+	assert_false(screen_has(grid, "gone"));
 	(void)table_nav(&table, NAV_DOWN);
 	(void)table_nav(&table, NAV_PAGE_UP);
 	draw();

@@ -312,7 +312,7 @@ static void test_hold_in_three_keys(void **state)
 	assert_string_equal(fake_rpc_params("plan.commit"),
 			    "{\"plan\":\"p9\",\"reason\":\"rate limited\"}");
 	assert_int_equal(fake_rpc_calls("plan.drop"), 0);
-	assert_true(shows("803 recipients, 1 skipped"));
+	assert_true(shows("803 recipients, 1 in delivery or gone"));
 }
 
 static void test_leaving_a_plan_drops_it(void **state)
@@ -426,6 +426,19 @@ static void test_changes_refetch_without_moving_the_cursor(void **state)
 	assert_non_null(strstr(fake_rpc_params("plan.make"), "0N4XK2M8QG/1"));
 }
 
+/* What a hold covers grows with the queue, and the overview says how much that is. */
+static void test_overview_counts_what_is_held_now(void **state)
+{
+	int calls;
+
+	(void)state;
+	loop_advance(app.loop, 2000);
+	calls = fake_rpc_calls("hold.list");
+	fake_rpc_push("changes", "{'queue':5}", false);
+	frame();
+	assert_int_equal(fake_rpc_calls("hold.list"), calls + 1);
+}
+
 static void test_events_follow(void **state)
 {
 	(void)state;
@@ -524,6 +537,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_undo_asks_first, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_changes_refetch_without_moving_the_cursor,
 						setup, teardown),
+		cmocka_unit_test_setup_teardown(test_overview_counts_what_is_held_now, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_events_follow, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_body_is_decoded, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_save_writes_all_rows, setup, teardown),

@@ -25,7 +25,8 @@ struct grapheme {
 
 static uint32_t cleaned(uint32_t cp, int *ret_width)
 {
-	if (cp == '\t')
+	/* The lines of a reply stand in one row in most places. */
+	if (cp == '\t' || cp == '\n')
 		cp = ' ';
 	*ret_width = cell_width(cp);
 	if (*ret_width < 0) {

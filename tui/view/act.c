@@ -143,7 +143,7 @@ static void report(struct act *a, const json_t *result)
 	fmt_count((uint64_t)ji(result, "skipped"), skipped);
 	(void)buf_printf(&text, "%s %s: %s recipients", verb, a->target, count);
 	if (ji(result, "skipped") > 0)
-		(void)buf_printf(&text, ", %s skipped", skipped);
+		(void)buf_printf(&text, ", %s in delivery or gone", skipped);
 	if (json_is_string(undo))
 		(void)buf_printf(&text, "; z takes it back until %.8sZ",
 				 strlen(json_string_value(undo)) > 19 ? json_string_value(undo) + 11

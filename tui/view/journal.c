@@ -2,7 +2,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/mem.h"
+#include "base/buf.h"
+#include "base/fmt.h"
 #include "shell/shell.h"
 #include "view/act.h"
 #include "view/listing.h"
@@ -13,7 +14,8 @@ struct journal {
 
 static void journal_enter(struct listing *l, const json_t *row)
 {
-	AUTO_FREE char *what = NULL;
+	AUTO_BUF what = BUF_INIT(2048);
+	char count[FMT_TIME_LEN];
 
 	if (strcmp(js(row, "state"), "undoable") != 0) {
 		shell_notice(view_shell(l->view), NOTICE_WARN, "%s cannot be taken back: it is %s",
@@ -27,16 +29,23 @@ static void journal_enter(struct listing *l, const json_t *row)
 			     "taking back needs the role operator");
 		return;
 	}
-	what = xasprintf("%s %s by %s: %lld recipients. %s", js(row, "method"), js(row, "target"),
-			 js(row, "who"), (long long)ji(row, "recipients"), js(row, "reason"));
-	act_undo(listing_app(l)->acts, js(row, "action"), what);
+	(void)buf_printf(&what, "%s %s by %s", js(row, "method"), js(row, "target"),
+			 js(row, "who"));
+	if (ji(row, "recipients") > 0) {
+		fmt_count((uint64_t)ji(row, "recipients"), count);
+		(void)buf_printf(&what, ", %s recipients", count);
+	}
+	if (*js(row, "reason") != '\0')
+		(void)buf_printf(&what, ": %s", js(row, "reason"));
+	act_undo(listing_app(l)->acts, js(row, "action"), buf_cstr(&what));
 }
 
 static void journal_foot(const struct listing *l, const json_t *row, struct buf *out)
 {
 	(void)l;
-	(void)buf_printf(out, "%s %s %s: %s", js(row, "who"), js(row, "method"), js(row, "target"),
-			 js(row, "reason"));
+	(void)buf_printf(out, "%s %s %s", js(row, "who"), js(row, "method"), js(row, "target"));
+	if (*js(row, "reason") != '\0')
+		(void)buf_printf(out, ": %s", js(row, "reason"));
 }
 
 static const struct cell_measure measures[] = {

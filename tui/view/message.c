@@ -65,8 +65,8 @@ static void put_recipients(const struct message *m, struct text *t)
 
 		(void)buf_printf(&line, "%-9s %s", js(row, "state"), js(row, "to"));
 		if (ji(row, "attempts") > 0)
-			(void)buf_printf(&line, "  tried %lld times",
-					 (long long)ji(row, "attempts"));
+			(void)buf_printf(&line, "  tried %lld %s", (long long)ji(row, "attempts"),
+					 ji(row, "attempts") == 1 ? "time" : "times");
 		if (js_has(row, "next_attempt_s")) {
 			fmt_age(ji(row, "next_attempt_s"), next);
 			(void)buf_printf(&line, ", next in %s", next);

@@ -30,9 +30,9 @@ static void messages_enter(struct listing *l, const json_t *row)
 static void messages_foot(const struct listing *l, const json_t *row, struct buf *out)
 {
 	(void)l;
-	(void)buf_printf(out, "%s > %s, %lld tries",
-			 *js(row, "from") != '\0' ? js(row, "from") : "<>", js(row, "to"),
-			 (long long)ji(row, "attempts"));
+	(void)buf_printf(out, "%s > %s, %lld %s", *js(row, "from") != '\0' ? js(row, "from") : "<>",
+			 js(row, "to"), (long long)ji(row, "attempts"),
+			 ji(row, "attempts") == 1 ? "try" : "tries");
 	if (*js(row, "hold") != '\0')
 		(void)buf_printf(out, ", held by %s", js(row, "hold"));
 	if (*js(row, "last_reply") != '\0')

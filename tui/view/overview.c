@@ -178,7 +178,8 @@ static void on_moved(void *arg, unsigned moved)
 {
 	struct overview *o = OBJ(overview, OVERVIEW_MAGIC, arg);
 
-	if ((moved & RELAY_HOLDS) != 0)
+	/* What a hold covers grows with the queue. */
+	if ((moved & (RELAY_HOLDS | RELAY_QUEUE)) != 0)
 		rows_refresh(o->holds);
 	if ((moved & RELAY_STATUS) != 0)
 		shell_dirty(view_shell(o->view), SHELL_RECALC | SHELL_REPAINT);
@@ -335,19 +336,21 @@ static void draw_holds(const struct overview *o, const struct canvas *c, int row
 			    n > 0 ? "Holds (%lld)" : "No holds", (long long)n);
 	for (int i = 0; i + 1 < rows; i++) {
 		const json_t *hold = rows_get(o->holds, i);
-		AUTO_BUF until = BUF_INIT(64);
+		AUTO_BUF line = BUF_INIT(1024);
 		char count[FMT_TIME_LEN];
 
 		if (hold == NULL)
 			break;
 		fmt_count((uint64_t)ji(hold, "recipients"), count);
+		(void)buf_printf(&line, "%s  %s held by %s until ", js(hold, "target"), count,
+				 js(hold, "by"));
 		if (js_has(hold, "expires_at"))
-			cell_time_short(js(hold, "expires_at"), now_ms, &until);
+			cell_time_short(js(hold, "expires_at"), now_ms, &line);
 		else
-			(void)buf_puts(&until, "released");
-		(void)canvas_printf(c, row + 1 + i, 2, ROLE_TEXT, "%s  %s held until %s by %s: %s",
-				    js(hold, "target"), count, buf_cstr(&until), js(hold, "by"),
-				    js(hold, "reason"));
+			(void)buf_puts(&line, "released");
+		(void)buf_printf(&line, ": %s", js(hold, "reason"));
+		canvas_field(c, row + 1 + i, 2, canvas_cols(c) - 2, ALIGN_LEFT, ROLE_TEXT,
+			     buf_str(&line));
 	}
 }
 

@@ -46,7 +46,7 @@ const char *plan_missing(struct plan *p)
 	if (p->busy)
 		return "one moment: waiting for the relay";
 	if (p->reason_needed && str_trim(prompt_text(&p->reason)).n == 0)
-		return "a reason is needed";
+		return "a reason is needed: Tab, then type it";
 	if (p->type_count > 0 && !count_right(p)) {
 		char count[FMT_TIME_LEN];
 

@@ -68,7 +68,9 @@ static struct span span_of(const struct table *t)
 
 		if (now >= 0) {
 			s.cursor = now;
-		} else {
+		} else if (s.count > 0 || !s.exact) {
+			/* In an empty list there is nothing to act on, and it says itself why it
+			 * is. */
 			s.gone = clamp(t->cursor_index, 0, s.count);
 			s.cursor = s.gone;
 			s.total++;
