@@ -1,8 +1,9 @@
 /*
- * actions_rules - what changes of single objects have in common: routes, the allowlist, credentials.
+ * actions_rules - what changes of single objects have in common: routes, the allowlist,
+ * credentials.
  *
- * A handler makes the change with rule_op(), locks and checks, calls op_begin() and op_object(), and
- * stores it with op_commit(op, rule_in_force, rule_refused).
+ * A handler makes the change with rule_op(), locks and checks, calls op_begin() and op_object(),
+ * and stores it with op_commit(op, rule_in_force, rule_refused).
  */
 #ifndef CTL_ACTIONS_RULES_H
 #define CTL_ACTIONS_RULES_H
