@@ -31,6 +31,7 @@
 #include "filter/filter.h"
 #include "mail/address.h"
 #include "mail/msgid.h"
+#include "mail/smtp_cmd.h"
 #include "queue/attempt.h"
 
 #define QUEUE_RCPT_MAX RID_RCPT_MAX
@@ -88,6 +89,8 @@ struct message_rcpt {
 	unsigned n; /* of the rid, from 1 */
 	uint32_t domain;
 	struct str address; /* as text, canonical */
+	unsigned notify;    /* SMTP_NOTIFY_…; 0: not said */
+	struct str orcpt;   /* addr-type;xtext as it came, or empty */
 };
 
 /* One message, its envelope and (when it was asked for) its content. */
@@ -102,7 +105,10 @@ struct message {
 	struct str subject;    /* decoded, clean UTF-8, at most 256 bytes */
 	struct str credential; /* empty without */
 	uint32_t stream;
-	bool eight_bit;	    /* BODY=8BITMIME */
+	bool eight_bit; /* BODY=8BITMIME */
+	bool smtputf8;	/* addresses or header fields are not ASCII */
+	enum smtp_ret ret;
+	struct str envid;   /* xtext as it came, or empty */
 	size_t size;	    /* of the content */
 	struct str content; /* CRLF line ends, as it is to be sent; p NULL when not loaded */
 	const struct message_rcpt *rcpts; /* in the order of n; all of them */

@@ -58,8 +58,20 @@ void envelope_write(const struct message *m, struct str stream, struct buf *out)
 			 STR_ARG(stream), m->eight_bit ? "8bitmime" : "7bit", STR_ARG(m->sender),
 			 STR_ARG(m->client), STR_ARG(m->helo));
 	(void)buf_printf(out, "credential %.*s\n", STR_ARG(m->credential));
-	for (unsigned k = 0; k < m->rcpts_n; k++)
-		(void)buf_printf(out, "to %u %.*s\n", m->rcpts[k].n, STR_ARG(m->rcpts[k].address));
+	if (m->smtputf8)
+		(void)buf_puts(out, "smtputf8 yes\n");
+	if (m->ret != SMTP_RET_UNSAID)
+		(void)buf_printf(out, "ret %s\n", m->ret == SMTP_RET_FULL ? "full" : "hdrs");
+	if (m->envid.n > 0)
+		(void)buf_printf(out, "envid %.*s\n", STR_ARG(m->envid));
+	for (unsigned k = 0; k < m->rcpts_n; k++) {
+		const struct message_rcpt *r = &m->rcpts[k];
+		(void)buf_printf(out, "to %u %.*s\n", r->n, STR_ARG(r->address));
+		if (r->notify != 0)
+			(void)buf_printf(out, "notify %u %#x\n", r->n, r->notify);
+		if (r->orcpt.n > 0)
+			(void)buf_printf(out, "orcpt %u %.*s\n", r->n, STR_ARG(r->orcpt));
+	}
 	(void)buf_putc(out, '\n');
 }
 
@@ -76,10 +88,11 @@ static int accept_message(struct writer *w, const struct item_accept *a, struct 
 {
 	const struct message *m = a->m;
 	struct db_stmt *s = w->st[W_MESSAGE];
-	const int64_t ints[] = { (int64_t)m->id.v, m->received_ms, m->expires_ms,  (int64_t)m->size,
-				 m->stream,	   m->eight_bit,   (int64_t)a->seq };
-	const struct str texts[] = { m->sender,	      m->client,  m->helo,
-				     m->msgid_header, m->subject, m->credential };
+	const int64_t ints[] = { (int64_t)m->id.v, m->received_ms, m->expires_ms,
+				 (int64_t)m->size, m->stream,	   m->eight_bit,
+				 (int64_t)a->seq,  m->smtputf8,	   m->ret };
+	const struct str texts[] = { m->sender,	 m->client,	m->helo, m->msgid_header,
+				     m->subject, m->credential, m->envid };
 	bind_ints(s, 1, ints, ARRAY_LEN(ints));
 	bind_texts(s, 1 + (int)ARRAY_LEN(ints), texts, ARRAY_LEN(texts));
 	return db_run(s, err);
@@ -101,9 +114,11 @@ static int apply_accept(struct writer *w, struct item_accept *a, struct err *err
 					 (int64_t)m->size,
 					 a->at.segment,
 					 (int64_t)a->at.offset,
-					 a->at.length };
+					 a->at.length,
+					 r->notify };
 		bind_ints(s, 1, ints, ARRAY_LEN(ints));
 		db_bind_text(s, 1 + (int)ARRAY_LEN(ints), r->address);
+		db_bind_text(s, 2 + (int)ARRAY_LEN(ints), r->orcpt);
 		got = db_run(s, err);
 	}
 	const int64_t event[10] = {
@@ -244,12 +259,11 @@ static int finish_row(struct writer *w, struct item_record *r, const struct foun
 	struct msgid id = rid_msgid(r->rid);
 	int64_t one;
 	cause_ref(&w->causes, was->cause, -1);
-	int got = run_id(w, W_GONE, r->rid.v, err);
-	if (got < 0)
-		return got;
 	bind_ints(w->st[W_DONE], 1, ints, ARRAY_LEN(ints));
 	db_bind_text(w->st[W_DONE], 1 + (int)ARRAY_LEN(ints), str_of(r->to));
-	got = db_run(w->st[W_DONE], err);
+	int got = db_run(w->st[W_DONE], err);
+	if (got >= 0)
+		got = run_id(w, W_GONE, r->rid.v, err);
 	if (got < 0)
 		return got;
 	db_bind_int(w->st[W_LEFT], 1, first_rid(id));

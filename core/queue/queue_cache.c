@@ -70,9 +70,9 @@ static struct str put(char **at, struct str s)
 const struct message *message_new(const struct message *m, void *owned)
 {
 	size_t text_n = m->sender.n + m->client.n + m->helo.n + m->msgid_header.n + m->subject.n +
-			m->credential.n + 6;
+			m->credential.n + m->envid.n + 7;
 	for (unsigned k = 0; k < m->rcpts_n; k++)
-		text_n += m->rcpts[k].address.n + 1;
+		text_n += m->rcpts[k].address.n + m->rcpts[k].orcpt.n + 2;
 	size_t rcpts_size = m->rcpts_n * sizeof(struct message_rcpt);
 	struct shared *s = xmalloc(sizeof(*s) + rcpts_size + text_n);
 	*s = (struct shared){ .magic = MESSAGE_MAGIC, .refs = 1, .owned = owned, .m = *m };
@@ -85,9 +85,11 @@ const struct message *message_new(const struct message *m, void *owned)
 	s->m.msgid_header = put(&at, m->msgid_header);
 	s->m.subject = put(&at, m->subject);
 	s->m.credential = put(&at, m->credential);
+	s->m.envid = put(&at, m->envid);
 	for (unsigned k = 0; k < m->rcpts_n; k++) {
 		rcpts[k] = m->rcpts[k];
 		rcpts[k].address = put(&at, m->rcpts[k].address);
+		rcpts[k].orcpt = put(&at, m->rcpts[k].orcpt);
 	}
 	s->m.rcpts = rcpts;
 	return &s->m;

@@ -99,10 +99,11 @@ static int read_rcpts(struct read_job *j, struct msgid id, struct pool *texts, s
 			ret->v = xreallocarray(ret->v, ret->cap, sizeof(*ret->v));
 		}
 		struct rid rid = { (uint64_t)db_int(s, 0) };
-		ret->v[ret->n++] =
-			(struct message_rcpt){ .n = rid_n(rid),
-					       .domain = (uint32_t)db_int(s, 1),
-					       .address = pool_dup(texts, db_text(s, 2)) };
+		ret->v[ret->n++] = (struct message_rcpt){ .n = rid_n(rid),
+							  .domain = (uint32_t)db_int(s, 1),
+							  .address = pool_dup(texts, db_text(s, 2)),
+							  .notify = (unsigned)db_int(s, 6),
+							  .orcpt = pool_dup(texts, db_text(s, 7)) };
 		if (db_int(s, 3) != 0)
 			*ret_at = (struct segment_place){ .segment = (uint32_t)db_int(s, 3),
 							  .offset = (uint64_t)db_int(s, 4),
@@ -135,7 +136,10 @@ static int read_envelope(struct read_job *j, struct msgid id, struct pool *texts
 				 .helo = pool_dup(texts, db_text(s, 7)),
 				 .msgid_header = pool_dup(texts, db_text(s, 8)),
 				 .subject = pool_dup(texts, db_text(s, 9)),
-				 .credential = pool_dup(texts, db_text(s, 10)) };
+				 .credential = pool_dup(texts, db_text(s, 10)),
+				 .smtputf8 = db_int(s, 11) != 0,
+				 .ret = (enum smtp_ret)db_int(s, 12),
+				 .envid = pool_dup(texts, db_text(s, 13)) };
 	db_reset(s);
 	return 0;
 }

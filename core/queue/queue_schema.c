@@ -56,6 +56,14 @@ static const char *const migrations[] = {
 	" role TEXT NOT NULL, method TEXT NOT NULL, target TEXT NOT NULL, reason TEXT NOT NULL,"
 	" request TEXT NOT NULL, state TEXT NOT NULL, result TEXT NOT NULL, undo TEXT NOT NULL,"
 	" rids_n INTEGER NOT NULL, rids BLOB);",
+
+	"ALTER TABLE messages ADD COLUMN smtputf8 INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE messages ADD COLUMN ret INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE messages ADD COLUMN envid TEXT NOT NULL DEFAULT '';"
+	"ALTER TABLE rcpt ADD COLUMN notify INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE rcpt ADD COLUMN orcpt TEXT NOT NULL DEFAULT '';"
+	"ALTER TABLE done ADD COLUMN notify INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE done ADD COLUMN orcpt TEXT NOT NULL DEFAULT '';",
 };
 
 static int version_get(struct db *d, int64_t *ret_version, struct err *err)
