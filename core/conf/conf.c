@@ -466,11 +466,12 @@ static void values_free(const char *section, struct fields *at, size_t base)
 {
 	for (size_t k = 0; k < ARRAY_LEN(option_defs); k++) {
 		const struct option_def *o = &option_defs[k];
-		void *to = (char *)at + (o->offset - base);
+		void *to;
 		if (section != NULL
 			    ? strcmp(o->section, section) != 0
 			    : strcmp(o->section, "listen") == 0 || strcmp(o->section, "role") == 0)
 			continue;
+		to = (char *)at + (o->offset - base);
 		if (is_list(o))
 			list_done(to);
 		else if (is_text(o))
