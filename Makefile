@@ -137,7 +137,8 @@ build/doc/%: doc/%.in doc/fill links
 	@mkdir -p $(@D)
 	@doc/fill build/weir $< >$@
 docs-check: docs
-	@for p in $(DOC_PAGES); do groff -man -Tutf8 -ww -z $$p || exit 1; done
+	@said=$$(for p in $(DOC_PAGES); do groff -man -Tutf8 -ww -z $$p || echo "$$p: groff failed"; done 2>&1); \
+		[ -z "$$said" ] || { echo "$$said"; exit 1; }
 
 # Real programs on loopback against the demo world; each test has a directory and ports of its own.
 # Tests measure the relay's memory: what the address sanitizer keeps of freed memory is little.
