@@ -164,6 +164,27 @@ static void test_hold_ends_by_itself(void **state)
 	assert_non_null(strstr(rig.log, "hold.expired"));
 }
 
+/* An ended hold is kept as long as it has a say in a lifetime. */
+static void test_ended_hold_is_forgotten(void **state)
+{
+	(void)state;
+	fill();
+	json_decref(rig_do("queue.hold", HOLD("domain:fast.example")));
+	json_decref(rig_do("queue.release", "{\"target\":\"domain:fast.example\"}"));
+	for (int h = 0; h < 26; h++)
+		rig_advance(3600000);
+	assert_int_equal(holds_n(rig.env.holds), 1); /* its mail is still here */
+	for (int h = 0; h < 200 && rig_count(SCHED_DEFERRED) + rig_count(SCHED_READY) > 0; h++) {
+		while (rig_want("mx:fast.example") || rig_want("mx:isp.example"))
+			rig_end(OUTCOME_DELIVERED, 250, "", "250 ok");
+		rig_advance(3600000);
+	}
+	for (unsigned n = 0; holds_n(rig.env.holds) > 0; n++)
+		rig_advance(60000);
+	rig_restart();
+	assert_int_equal(holds_n(rig.env.holds), 0);
+}
+
 static void test_hold_counts_messages(void **state)
 {
 	(void)state;
@@ -504,7 +525,7 @@ static void test_commit_is_exact(void **state)
 	fill();
 	AUTO_FREE char *id = plan_id(rig_do("plan.make", PLAN_DELETE));
 	struct msgid later = rig_accept("app@shop.example", "dora@fast.example");
-	AUTO_FREE char *retry = action_of(rig_do("queue.retry", "{\"target\":\"to:anna@*\"}"));
+	json_decref(rig_do("queue.retry", "{\"target\":\"to:anna@*\"}"));
 	for (;;) {
 		assert_true(rig_want("mx:fast.example"));
 		bool anna = msgid_eq(rig.given->id, backlog[0]);
@@ -801,6 +822,7 @@ int main(void)
 		T(test_hold_covers_what_arrives),
 		T(test_hold_refusals),
 		T(test_hold_ends_by_itself),
+		T(test_ended_hold_is_forgotten),
 		T(test_hold_counts_messages),
 		T(test_hold_undo),
 		T(test_delete_undo_restart),
