@@ -72,6 +72,21 @@ static void put_warnings(const struct out *o, struct buf *b, const json_t *warni
 	}
 }
 
+/* Without ACTION one wants to know which it was. */
+static void put_undone(const struct out *o, struct buf *b, const json_t *undone)
+{
+	static const char *const parts[] = { "action", "method", "target" };
+
+	if (!json_is_object(undone))
+		return;
+	(void)buf_puts(b, "Taken back:");
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+		(void)buf_putc(b, ' ');
+		out_clean(o, b, str_of(json_get_str(undone, parts[i])));
+	}
+	(void)buf_putc(b, '\n');
+}
+
 /* "hold domain:gmail.com: done, 3 recipients of 2 messages" */
 static void put_done(const struct out *o, struct buf *b, const struct args *a, const json_t *done)
 {
@@ -108,6 +123,7 @@ static void put_done(const struct out *o, struct buf *b, const struct args *a, c
 			(void)buf_puts(b, " stays until it is released\n");
 		}
 	}
+	put_undone(o, b, json_object_get(done, "undone"));
 	put_warnings(o, b, json_object_get(done, "warnings"));
 	put_undo(o, b, done);
 }

@@ -197,11 +197,21 @@ static void undo_effect(struct op *op)
 	}
 }
 
+static void undo_commit(struct op *op, size_t recipients, uint64_t messages)
+{
+	const struct action *x = op->of;
+	op_result(op, recipients, messages);
+	(void)json_object_set_new(op->result, "undone",
+				  json_pack("{s:s, s:s, s:o}", "action", op->plan->text, "method",
+					    x->method->name, "target",
+					    json_text(str_of(x->target))));
+	op_commit(op, undo_effect, undo_refused);
+}
+
 static void undo_store(struct op *op)
 {
 	op->skipped = op->pass_n - op->touched;
-	op_result(op, op->touched, op->messages);
-	op_commit(op, undo_effect, undo_refused);
+	undo_commit(op, op->touched, op->messages);
 }
 
 /* Whether there is something to take back for this recipient. */
@@ -241,9 +251,8 @@ void ctl_action_undo(struct ctl_call *call)
 		return;
 	}
 	if (x->objects != NULL) {
-		op_result(op, (size_t)json_get_int(x->result, "recipients"),
-			  (uint64_t)json_get_int(x->result, "messages"));
-		op_commit(op, undo_effect, undo_refused);
+		undo_commit(op, (size_t)json_get_int(x->result, "recipients"),
+			    (uint64_t)json_get_int(x->result, "messages"));
 		return;
 	}
 	op_pass(op, x->rids, x->n, touch_look, false, undo_store);

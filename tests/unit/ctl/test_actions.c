@@ -642,7 +642,11 @@ static void test_undo_rights(void **state)
 	rig_refuse("action.undo", "{\"action\":\"x\"}", ERR_INVALID, "looks like a12");
 	json_decref(rig_do("queue.delete", HOLD("domain:isp.example")));
 	json_decref(rig_do("queue.delete", HOLD("domain:fast.example")));
-	json_decref(rig_do("action.undo", "{}"));
+	json_t *last = rig_do("action.undo", "{}");
+	assert_string_equal(json_get_str(json_object_get(last, "undone"), "action"), "a3");
+	assert_string_equal(json_get_str(json_object_get(last, "undone"), "target"),
+			    "domain:fast.example");
+	json_decref(last);
 	assert_int_equal(rig_count(SCHED_TRASH), 1);
 	json_decref(rig_do("action.undo", "{}"));
 	assert_int_equal(rig_count(SCHED_TRASH), 0);
