@@ -307,6 +307,8 @@ void tidy_start(struct writer *w);
 void tidy_stop(struct writer *w);
 
 /* queue_schema.c */
+/* Whether there is nothing in it yet. Before schema_open(). */
+int schema_new(struct db *d, bool *ret_new, struct err *err) MUST_CHECK;
 int schema_open(struct db *d, struct err *err) MUST_CHECK;
 int schema_prepare(struct writer *w, struct err *err) MUST_CHECK;
 

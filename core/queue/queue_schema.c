@@ -90,6 +90,15 @@ static int migrate(struct db *d, size_t k, struct err *err)
 	return got;
 }
 
+int schema_new(struct db *d, bool *ret_new, struct err *err)
+{
+	int64_t version = 0;
+	int got = version_get(d, &version, err);
+	if (got >= 0)
+		*ret_new = version == 0;
+	return got;
+}
+
 int schema_open(struct db *d, struct err *err)
 {
 	int64_t version = 0;

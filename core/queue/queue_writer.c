@@ -506,8 +506,24 @@ void queue_thread(pthread_t *t, void *(*fn)(void *), void *arg)
 		BUG("no thread: %d", rc);
 }
 
+/* An empty database beside contents is a lost one: to go on would write over what is left. */
+static int refuse_orphans(const struct writer *w, const char *db_path, const char *seg,
+			  struct err *err)
+{
+	struct segments_figures f;
+	segments_figures(w->seg, &f);
+	if (f.bytes == 0)
+		return 0;
+	return err_set(
+		err, ERR_CORRUPT,
+		"%s is missing or empty, but %s has the contents of a queue; put the database "
+		"back, or move %s away to begin with an empty queue",
+		db_path, seg, seg);
+}
+
 int writer_open(struct queue *q, struct writer *w, struct err *err)
 {
+	bool fresh = false;
 	w->q = q;
 	causes_init(&w->causes);
 	(void)pthread_mutex_init(&w->sync_lock, NULL);
@@ -515,11 +531,15 @@ int writer_open(struct queue *q, struct writer *w, struct err *err)
 	AUTO_FREE char *seg = xasprintf("%s/seg", q->dir);
 	int got = db_open(q->db_path, DB_WRITE, &w->db, err);
 	if (got >= 0)
+		got = schema_new(w->db, &fresh, err);
+	if (got >= 0)
+		got = segments_open(seg, &w->seg, err);
+	if (got >= 0 && fresh)
+		got = refuse_orphans(w, q->db_path, seg, err);
+	if (got >= 0)
 		got = schema_open(w->db, err);
 	if (got >= 0)
 		got = schema_prepare(w, err);
-	if (got >= 0)
-		got = segments_open(seg, &w->seg, err);
 	return got < 0 ? got : tidy_open(w, q->db_path, err);
 }
 

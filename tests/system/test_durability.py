@@ -206,3 +206,25 @@ def test_damaged_message_is_reported_and_the_rest_goes_on(bare_relay, world):
     wait_until(lambda: re.search(r"damage|corrupt", relay.log.read_text()), 15, "the damage to be logged")
     assert bad in relay.log.read_text()
     assert "bad" not in world.do("count-by-header")["counts"], "damaged content must not go out"
+
+
+def test_lost_database_is_no_empty_queue(bare_relay, world):
+    """Beside the contents of a queue an empty database is refused, and nothing is written over."""
+    relay = bare_relay.allow()
+    relay.weir("hold", "domain:fast.example", "--reason", "r")
+    relay.send("anna@fast.example", tag="kept")
+    assert relay.stop() == 0
+    database = next(p for p in relay.state.rglob("*.db"))
+    aside = relay.directory / "aside.db"
+    for lose in (lambda: database.rename(aside), lambda: None, lambda: database.write_bytes(b"")):
+        lose()  # the second time round it is what a supervisor does: start it again
+        ended = subprocess.run([harness.RELAYD, "-c", relay.config], capture_output=True, text=True, timeout=20)
+        assert ended.returncode != 0
+        assert "contents of a queue" in ended.stderr
+    for stale in relay.state.glob("*.db-*"):
+        stale.unlink()
+    aside.replace(database)
+    relay.start()
+    assert relay.queued()["held"] == 1
+    relay.weir("release", "domain:fast.example")
+    wait_until(lambda: len(world.messages("fast.example")) == 1, 15, "the delivery")
