@@ -374,7 +374,7 @@ void sched_forget(struct sched *s, uint32_t i)
 	for (int p = P_READY; p < P__COUNT; p++)
 		left += g->count[p];
 	if (left == 0) {
-		g->oldest_ms = g->next_ms = 0;
+		g->oldest_ms = g->next_ms = g->trouble_since_ms = 0;
 		memset(g->ages, 0, sizeof(g->ages));
 	}
 }

@@ -17,6 +17,7 @@
 #define SCHED_WORK_MAX 64    /* messages being read for the scheduler's own work */
 #define SCHED_PROBES_MAX 20  /* recipients that take an unreachable next hop's attempt */
 #define SCHED_TRIES_MAX 32   /* messages looked at for a session, before the loop turns */
+#define SCHED_CALM_MS 60000  /* of success without a failure end a group's trouble */
 #define SCHED_EXPIRE_MAX 256 /* recipients given up in one sweep */
 
 /*

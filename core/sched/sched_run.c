@@ -209,7 +209,9 @@ static void delivered(struct sched *s, uint32_t i, const struct attempt *a)
 	struct rec *r = sched_rec(s, i);
 	struct group *g = s->groups[r->group];
 	struct dest *d = g->dest;
-	g->trouble_since_ms = 0;
+	/* A success now and then between failures is no end of the trouble. */
+	if (a->at_ms - g->last_ms >= SCHED_CALM_MS)
+		g->trouble_since_ms = 0;
 	d->fails = 0;
 	d->since_ms = 0;
 	if (d->active > 0)

@@ -341,6 +341,35 @@ static void test_retry_grows(void **state)
 	}
 }
 
+static int64_t trouble_of(uint32_t domain)
+{
+	struct sched_group_view v;
+	for (uint32_t i = 0; i < sched_groups(t.s); i++)
+		if (sched_group(t.s, i, &v) && v.domain == domain)
+			return v.trouble_since_ms;
+	return 0;
+}
+
+/* A destination that takes one now and then is in trouble since the first it did not take. */
+static void test_trouble_lasts(void **state)
+{
+	(void)state;
+	int64_t began = loop_wall_ms(t.loop);
+	for (unsigned k = 0; k < 6; k++)
+		(void)submit_to(2);
+	for (unsigned k = 0; k < 4; k++) {
+		want("mx:d2");
+		assert_int_equal(t.given_n, 1);
+		answer(k % 2 == 0 ? OUTCOME_DEFERRED : OUTCOME_DELIVERED);
+		assert_int_equal(trouble_of(2), began);
+		loop_advance(t.loop, 5000);
+	}
+	loop_advance(t.loop, 60000);
+	want("mx:d2");
+	answer(OUTCOME_DELIVERED);
+	assert_int_equal(trouble_of(2), 0);
+}
+
 static void test_expires(void **state)
 {
 	(void)state;
@@ -735,6 +764,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_delivery),
 		T(test_retry_grows),
+		T(test_trouble_lasts),
 		T(test_expires),
 		T(test_hold_is_a_rule),
 		T(test_hold_that_asks),
