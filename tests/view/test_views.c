@@ -426,6 +426,15 @@ static void test_changes_refetch_without_moving_the_cursor(void **state)
 	assert_non_null(strstr(fake_rpc_params("plan.make"), "0N4XK2M8QG/1"));
 }
 
+static void test_overview_in_a_small_window(void **state)
+{
+	start(10, 40);
+	assert_true(shows("Needs attention"));
+	assert_true(shows("gmail.example"));
+	assert_false(shows("Holds ("));
+	(void)teardown(state);
+}
+
 /* What a hold covers grows with the queue, and the overview says how much that is. */
 static void test_overview_counts_what_is_held_now(void **state)
 {
@@ -524,6 +533,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_screens),
+		cmocka_unit_test(test_overview_in_a_small_window),
 		cmocka_unit_test_setup_teardown(test_hold_in_three_keys, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_leaving_a_plan_drops_it, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused_plan_says_why, setup, teardown),

@@ -21,6 +21,7 @@
 #define OVERVIEW_MAGIC 0x4f766572u
 #define HOLDS_SHOWN 5
 #define FOCUS_ROWS 4
+#define TABLE_ROWS_MIN 3 /* heading and two destinations */
 #define RATES 4
 #define HISTORY 60
 
@@ -405,6 +406,7 @@ static void overview_draw(struct view *v, const struct canvas *c)
 	int top = 3 + RATES / per_line;
 	int n_holds = ji(o->status, "holds") > 0 ? (int)ji(o->status, "holds") : 0;
 	int holds = 1 + (n_holds > HOLDS_SHOWN ? HOLDS_SHOWN : n_holds);
+	int focus = FOCUS_ROWS;
 	struct canvas body;
 
 	if (o->status == NULL) {
@@ -413,16 +415,23 @@ static void overview_draw(struct view *v, const struct canvas *c)
 	}
 	if (rows < 24)
 		holds = holds > 3 ? 3 : holds;
+	/* The destinations come first where there is no room for all. */
+	if (rows - top - 1 - holds - focus < TABLE_ROWS_MIN)
+		focus = 0;
+	if (rows - top - 1 - holds < TABLE_ROWS_MIN)
+		holds = 0;
 	draw_backlog(o, c);
 	draw_rates(o, c, 2, per_line);
 	(void)canvas_puts(c, top, 1, ROLE_TITLE,
 			  json_array_size(attention(o)) > 0 ? STR("Needs attention")
 							    : STR("Nothing needs attention"));
-	body = canvas_sub(c, top + 1, 0, rows - top - 1 - holds - FOCUS_ROWS, cols);
+	body = canvas_sub(c, top + 1, 0, rows - top - 1 - holds - focus, cols);
 	o->table.empty = "";
 	table_draw(&o->table, &body);
-	draw_focus(o, c, rows - holds - FOCUS_ROWS);
-	draw_holds(o, c, rows - holds, holds);
+	if (focus > 0)
+		draw_focus(o, c, rows - holds - focus);
+	if (holds > 0)
+		draw_holds(o, c, rows - holds, holds);
 }
 
 /* --- acting --- */
