@@ -346,7 +346,9 @@ int relayd_open(struct relayd *r, struct err *err)
 				    .hostname = c->hostname,
 				    .connections_max = (unsigned)c->delivery_connections,
 				    .per_hop_max = (unsigned)c->delivery_per_hop,
-				    .per_connection_max = (unsigned)c->delivery_per_connection },
+				    .per_connection_max = (unsigned)c->delivery_per_connection,
+				    .slows = wire_slows,
+				    .slows_arg = r },
 			    r->env.sched, r->env.resolver);
 	sched_start(r->env.sched);
 	actions_start(r->env.actions);

@@ -39,6 +39,8 @@ extern const struct sched_ops wire_sched_ops;
 extern const struct queue_ops wire_queue_ops;
 void wire_provider(void *arg, struct str domain, const char *provider);
 void wire_event(void *arg, const struct queue_event *e);
+/* The reply says that we send too much. */
+bool wire_slows(void *arg, const struct attempt *a);
 void wire_load(void *arg, const struct queue_row *row);
 void wire_drained(struct relayd *r); /* looks whether all is over */
 

@@ -295,6 +295,14 @@ static void on_classify(void *arg, struct attempt *a)
 	a->reply_class = (uint8_t)out.reply_class;
 }
 
+bool wire_slows(void *arg, const struct attempt *a)
+{
+	struct attempt copy = *a;
+
+	on_classify(arg, &copy);
+	return copy.reply_class == REPLY_RATE_LIMITED;
+}
+
 static void on_failed(void *arg, const struct message *m, const struct queue_result *results,
 		      unsigned n, uint64_t ticket)
 {

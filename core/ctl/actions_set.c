@@ -152,6 +152,8 @@ static enum slice step_hops(void *arg)
 		(void)sched_group(op->env->sched, op->place, &g);
 		if (op->env->resolver != NULL)
 			resolver_forget(op->env->resolver, g.next_hop);
+		if (op->env->smtpout != NULL && strchr(g.next_hop, ':') != NULL)
+			smtpout_hurry(op->env->smtpout, g.next_hop);
 		sched_end_backoff(op->env->sched, g.next_hop);
 	}
 	return SLICE_MORE;

@@ -350,6 +350,21 @@ bool groups_add_one(struct groups *g, const struct sched_view *v, const struct q
 
 /* ---- showing ---- */
 
+/* Its connections are kept back, for a reply that says why. */
+static bool paused(const struct ctl_env *env, const char *next_hop, struct sched_dest_view *ret)
+{
+	struct smtpout_hop_view hop;
+
+	if (env->smtpout == NULL || !smtpout_hop(env->smtpout, next_hop, &hop) ||
+	    hop.pause_until_ms == 0 || hop.reason[0] == '\0')
+		return false;
+	*ret = (struct sched_dest_view){ .next_hop = next_hop,
+					 .backoff_until_ms = hop.pause_until_ms,
+					 .slowed = true,
+					 .reply = hop.reason };
+	return true;
+}
+
 bool groups_backoff(const struct groups *g, const struct group_row *r, struct sched_dest_view *ret)
 {
 	struct sched_group_view v;
@@ -359,10 +374,12 @@ bool groups_backoff(const struct groups *g, const struct group_row *r, struct sc
 	for (uint32_t i = r->first; i != GROUPS_NONE && looks < BACKOFF_LOOKS && n < CHAIN_MAX;
 	     i = g->next[i], n++) {
 		if (!sched_group(g->env->sched, i, &v) || v.counts.total == 0 ||
-		    v.trouble_since_ms == 0)
+		    (v.trouble_since_ms == 0 && v.counts.state[SCHED_DEFERRED] == 0))
 			continue;
 		looks++;
 		if (sched_dest(g->env->sched, v.next_hop, ret) && ret->backoff_until_ms != 0)
+			return true;
+		if (paused(g->env, v.next_hop, ret))
 			return true;
 	}
 	return false;

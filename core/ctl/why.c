@@ -141,11 +141,17 @@ bool why_backoff(const struct ctl_env *env, struct why *w, const char *next_hop,
 	if (!sched_dest(env->sched, next_hop, &d) || d.backoff_until_ms == 0)
 		return false;
 	reply = view_quote(d.reply, REPLY_SHOWN);
-	w->binding = binding_of_class(reply_class, B_BACKOFF);
+	w->binding = d.slowed ? B_BACKOFF : binding_of_class(reply_class, B_BACKOFF);
 	w->since_ms = d.since_ms;
 	w->until_ms = d.backoff_until_ms;
-	why_say(w, "%s cannot be reached since %s; it is tried again in %s. %s", hop_name(next_hop),
-		span(now_ms - d.since_ms, age), span(d.backoff_until_ms - now_ms, left), reply);
+	if (d.slowed)
+		why_say(w, "mail to %s is slowed down since %s; more is sent in %s. %s",
+			hop_name(next_hop), span(now_ms - d.since_ms, age),
+			span(d.backoff_until_ms - now_ms, left), reply);
+	else
+		why_say(w, "%s cannot be reached since %s; it is tried again in %s. %s",
+			hop_name(next_hop), span(now_ms - d.since_ms, age),
+			span(d.backoff_until_ms - now_ms, left), reply);
 	return true;
 }
 
@@ -167,13 +173,15 @@ void why_due(const struct ctl_env *env, struct why *w, const char *next_hop, uin
 			"%s, which has %u",
 			number(ready, n), hop_name(next_hop), hop.connections);
 	} else if (known && hop.pause_until_ms > loop_wall_ms(env->loop)) {
-		w->binding = B_CONNECT;
+		AUTO_FREE char *reply = view_quote(hop.reason, REPLY_SHOWN);
+		w->binding = *reply != '\0' ? B_BACKOFF : B_CONNECT;
 		w->until_ms = hop.pause_until_ms;
 		why_say(w,
 			"due now, but the last connections to %s came to nothing; more are made in "
-			"%s",
-			hop_name(next_hop), span(hop.pause_until_ms - loop_wall_ms(env->loop), n));
-	} else if (known && hop.limit > 0 && hop.connections + hop.opening >= hop.limit) {
+			"%s%s%s",
+			hop_name(next_hop), span(hop.pause_until_ms - loop_wall_ms(env->loop), n),
+			*reply != '\0' ? ". " : "", reply);
+	} else if (known && hop.limit > 0 && hop.of_site >= hop.limit) {
 		w->binding = B_CONCURRENCY;
 		why_say(w,
 			"due now; %s has all of the %u connections that it may have, and %s "

@@ -64,8 +64,14 @@ static enum hop_kind parse_smarthost(struct hop *h, struct str s)
 struct hop hop_parse(struct str text)
 {
 	struct hop h = { .kind = HOP_WRONG };
-	struct str rest = text;
-	struct str what = str_cut(&rest, ':');
+	ptrdiff_t demands = str_index(text, '#');
+	struct str rest;
+	struct str what;
+
+	if (demands >= 0)
+		text.n = (size_t)demands;
+	rest = text;
+	what = str_cut(&rest, ':');
 
 	if (text.n > RESOLVE_HOP_MAX)
 		text.n = RESOLVE_HOP_MAX;

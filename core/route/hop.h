@@ -1,6 +1,8 @@
 /*
  * hop - a next hop's text taken apart: "mx:DOMAIN", "mx:[ADDRESS]", "smarthost:HOST:PORT".
  *
+ * Model:   behind a '#' may stand what the route demands of the connection; it has no part in where
+ *          that is.
  * Owner:   hop_done() frees the name. Context: any thread; pure.
  * Errors:  none; what is no next hop has kind HOP_WRONG.
  */

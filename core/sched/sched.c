@@ -812,6 +812,7 @@ bool sched_dest(const struct sched *s, const char *next_hop, struct sched_dest_v
 	*ret = (struct sched_dest_view){ .next_hop = d->key,
 					 .backoff_until_ms =
 						 d->is_waiting ? d->backoff_until_ms : 0,
+					 .slowed = d->is_waiting && d->slowed,
 					 .since_ms = d->since_ms,
 					 .reply = d->why != NULL ? d->why->reply : "",
 					 .active = d->active };

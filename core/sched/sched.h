@@ -127,6 +127,11 @@ void sched_give_back(struct sched *s, const struct rid *rids, unsigned n);
 /* The next hop could not be reached. Permanent: what is queued for it fails; else it backs off. */
 void sched_unreachable(struct sched *s, const char *next_hop, const struct attempt *why,
 		       bool permanent);
+/*
+ * The next hop said to slow down, or nothing comes of its connections: nothing more is tried there
+ * until then (wall clock), and no attempt is counted. A back-off that ends later stays.
+ */
+void sched_slow(struct sched *s, const char *next_hop, const struct attempt *why, int64_t until_ms);
 void sched_failed_recorded(struct sched *s, uint64_t ticket);
 
 /* --- rules and actions ------------------------------------------------------------------------ */
@@ -210,6 +215,7 @@ void sched_totals(const struct sched *s, struct sched_counts *ret, uint64_t *ret
 struct sched_dest_view {
 	const char *next_hop;
 	int64_t backoff_until_ms; /* 0: none */
+	bool slowed;		  /* by sched_slow(): it can be reached */
 	int64_t since_ms;	  /* of the trouble */
 	const char *reply;	  /* why; borrowed */
 	uint32_t active;

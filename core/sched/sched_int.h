@@ -89,6 +89,7 @@ struct dest {
 	uint32_t active;
 	bool is_dirty;
 	bool is_waiting;
+	bool slowed;  /* waits, but could be reached */
 	bool failing; /* what is ready fails with `why`, until nothing is */
 	unsigned fails;
 	int64_t backoff_until_ms;

@@ -560,28 +560,51 @@ void sched_end_backoff(struct sched *s, const char *next_hop)
 	}
 }
 
+static void note_why(struct sched *s, struct dest *d, const struct attempt *why, enum outcome o)
+{
+	if (d->why == NULL)
+		d->why = xcalloc(1, sizeof(*d->why));
+	*d->why = *why;
+	d->why->outcome = o;
+	if (d->since_ms == 0)
+		d->since_ms = loop_wall_ms(s->loop);
+	s->generation++;
+}
+
+static void wait_for(struct sched *s, struct dest *d)
+{
+	if (d->is_waiting)
+		return;
+	d->is_waiting = true;
+	TAILQ_INSERT_TAIL(&s->waiting, d, waiting);
+}
+
+void sched_slow(struct sched *s, const char *next_hop, const struct attempt *why, int64_t until_ms)
+{
+	struct dest *d = sched_dest_find(s, next_hop);
+	if (d == NULL || d->kind != DEST_REAL || (d->is_waiting && d->backoff_until_ms >= until_ms))
+		return;
+	note_why(s, d, why, OUTCOME_DEFERRED);
+	d->slowed = true;
+	wait_for(s, d);
+	d->backoff_until_ms = until_ms;
+	sched_arm(s);
+}
+
 void sched_unreachable(struct sched *s, const char *next_hop, const struct attempt *why,
 		       bool permanent)
 {
 	struct dest *d = sched_dest_find(s, next_hop);
 	if (d == NULL || d->kind != DEST_REAL)
 		return;
-	if (d->why == NULL)
-		d->why = xcalloc(1, sizeof(*d->why));
-	*d->why = *why;
-	d->why->outcome = permanent ? OUTCOME_FAILED : OUTCOME_DEFERRED;
-	if (d->since_ms == 0)
-		d->since_ms = loop_wall_ms(s->loop);
-	s->generation++;
+	note_why(s, d, why, permanent ? OUTCOME_FAILED : OUTCOME_DEFERRED);
 	if (permanent) {
 		d->failing = d->ready > 0;
 		sched_dest_dirty(s, d);
 		return;
 	}
-	if (!d->is_waiting) {
-		d->is_waiting = true;
-		TAILQ_INSERT_TAIL(&s->waiting, d, waiting);
-	}
+	d->slowed = false;
+	wait_for(s, d);
 	d->backoff_until_ms =
 		loop_wall_ms(s->loop) +
 		jitter(doubled(s->cfg.backoff_first_ms, d->fails++, s->cfg.backoff_max_ms));

@@ -64,6 +64,8 @@ struct smtpout *smtpout_new(struct loop *l, const struct smtpout_config *cfg, st
 	o->cfg.hostname = o->hostname;
 	o->scratch = BUF_INIT(SCRATCH_MAX);
 	RB_INIT(&o->hops);
+	RB_INIT(&o->sites);
+	TAILQ_INIT(&o->sites_kept);
 	TAILQ_INIT(&o->looks);
 	TAILQ_INIT(&o->watched);
 	for (int i = 0; i < OUT_WAIT__COUNT; i++)
@@ -100,6 +102,7 @@ void smtpout_free(struct smtpout **op)
 	end_all(o);
 	while ((h = out_hop_next(o, NULL)) != NULL)
 		out_hop_free(&h);
+	out_sites_free(o);
 	loop_timer_free(&o->turn);
 	loop_timer_free(&o->tick);
 	loop_timer_free(&o->grace);
@@ -229,6 +232,11 @@ void out_wait_for_room(struct out_hop *h)
 		out_wait(h, what);
 }
 
+static bool had_turn(const struct out_session *s)
+{
+	return loop_now_ms(s->o->loop) - s->opened_ms >= TURN_MS;
+}
+
 bool out_must_yield(const struct out_session *s)
 {
 	const struct smtpout *o = s->o;
@@ -236,10 +244,11 @@ bool out_must_yield(const struct out_session *s)
 	unsigned more = o->lines_n[OUT_WAIT_MORE] - (s->hop->wait == OUT_WAIT_MORE);
 	unsigned share = o->cfg.connections_max / (o->hops_live + first);
 
+	if (out_site_next(s) != NULL && (s->hop->sessions_n > 1 || had_turn(s)))
+		return true;
 	if (first + more == 0)
 		return false;
-	return s->hop->sessions_n > (share > 0 ? share : 1) ||
-	       (first > 0 && loop_now_ms(o->loop) - s->opened_ms >= TURN_MS);
+	return s->hop->sessions_n > (share > 0 ? share : 1) || (first > 0 && had_turn(s));
 }
 
 static void serve_dns(struct smtpout *o)
@@ -335,6 +344,19 @@ void smtpout_kick(struct smtpout *o, const char *next_hop, unsigned n)
 		out_look(h);
 }
 
+void smtpout_hurry(struct smtpout *o, const char *next_hop)
+{
+	struct out_hop *h;
+
+	if (o->draining)
+		return;
+	h = out_hop_get(o, next_hop);
+	if (h->site != NULL)
+		out_site_hurry(h->site);
+	else
+		h->hurried = true; /* when it is known */
+}
+
 void smtpout_drain(struct smtpout *o, int64_t grace_ms, smtpout_drained_fn *done, void *arg)
 {
 	struct out_hop *h, *next;
@@ -378,12 +400,18 @@ bool smtpout_hop(const struct smtpout *o, const char *next_hop, struct smtpout_h
 	*ret = (struct smtpout_hop_view){
 		.connections = h->sessions_n - h->n[OUT_OPENING],
 		.opening = h->n[OUT_OPENING],
-		.limit = out_hop_limit(h),
+		.limit = h->site != NULL ? out_site_limit(h->site) : 0,
+		.of_site = h->site != NULL ? h->site->sessions_n : 0,
 		.waits_for_room = h->wait == OUT_WAIT_FIRST || h->wait == OUT_WAIT_MORE,
 		.pause_until_ms = 0,
+		.reason = "",
 	};
-	if (h->pause_until_ms > loop_now_ms(o->loop))
-		ret->pause_until_ms =
-			loop_wall_ms(o->loop) + h->pause_until_ms - loop_now_ms(o->loop);
+	if (h->site != NULL && out_site_waits(h->site)) {
+		int64_t until = h->site->slow_until_ms > h->site->pause_until_ms
+					? h->site->slow_until_ms
+					: h->site->pause_until_ms;
+		ret->pause_until_ms = loop_wall_ms(o->loop) + until - loop_now_ms(o->loop);
+		ret->reason = h->site->why != NULL ? h->site->why->reply : "";
+	}
 	return true;
 }

@@ -34,13 +34,16 @@ struct smtpout;
 struct smtpout_config {
 	const char *hostname;	     /* for EHLO; copied */
 	unsigned connections_max;    /* all together: 500 */
-	unsigned per_hop_max;	     /* of one next hop: 20 */
+	unsigned per_hop_max;	     /* of next hops with the same hosts: 20 */
 	unsigned per_connection_max; /* transactions of one connection: 100 */
 	int64_t connect_ms;	     /* to one address: 20 s */
 	int64_t greeting_ms;	     /* and EHLO: 60 s */
 	int64_t command_ms;	     /* MAIL, RCPT, DATA: 120 s (RFC 5321, 4.5.3.2 says 5 min) */
 	int64_t data_ms;	     /* to send the content, without progress: 180 s */
 	int64_t end_ms;		     /* for the reply to the end of data: 600 s */
+	/* Does this deferral say that we send too much? NULL: 421 with 4.7.x does. */
+	bool (*slows)(void *arg, const struct attempt *a);
+	void *slows_arg;
 };
 
 struct smtpout *smtpout_new(struct loop *l, const struct smtpout_config *cfg, struct sched *s,
@@ -59,16 +62,21 @@ void smtpout_give(struct smtpout *o, uint64_t token, const struct message *m_tak
 typedef void smtpout_drained_fn(void *arg);
 void smtpout_drain(struct smtpout *o, int64_t grace_ms, smtpout_drained_fn *done, void *arg);
 
+/* Somebody wants it tried at once, whatever its hosts said: a pause ends. */
+void smtpout_hurry(struct smtpout *o, const char *next_hop);
+
 unsigned smtpout_connections(const struct smtpout *o); /* open or opening */
 
 /* What happens with a next hop now, for `why`. False: nothing is being done about it. */
 struct smtpout_hop_view {
 	unsigned connections; /* open */
 	unsigned opening;
-	unsigned limit;		/* connections that it may have now */
+	unsigned limit;		/* connections that its site may have now; 0: not known yet */
+	unsigned of_site;	/* connections that this has, with those of other next hops */
 	bool waits_for_room;	/* the limit of all connections keeps it from opening more */
-	int64_t pause_until_ms; /* wall clock: connections that came to nothing keep it from opening
-				   more until then; 0 */
+	int64_t pause_until_ms; /* wall clock: connections that came to nothing, or a reply that
+				   said to slow down, keep it from opening more until then; 0 */
+	const char *reason;	/* that reply; ""; borrows until the loop turns */
 };
 bool smtpout_hop(const struct smtpout *o, const char *next_hop, struct smtpout_hop_view *ret);
 

@@ -9,8 +9,8 @@
  * How many sessions: one, and another when what is waiting would keep those there are busy for
  * longer than a new one takes to open. At most as many are opening as are open, so the number
  * doubles with success and a host that only opens slowly is not besieged. The estimate is the mean
- * time of a transaction, or how long the slowest is taking already. A host that refuses a
- * connection while it serves others has said what its limit is; the limit is lifted bit by bit.
+ * time of a transaction, or how long the slowest is taking already. How many it may have is a
+ * matter of its site (smtpout_site.c).
  *
  * A next hop exists while it has work, sessions, or something under way.
  */
@@ -24,11 +24,8 @@
 #include "outcome/classify.h"
 #include "smtpout/smtpout_int.h"
 
-#define BAD_MS 60000	    /* an address that failed is remembered so long */
-#define GROW_MS 100	    /* worth another session, at least */
-#define LIMIT_MS 30000	    /* a lowered limit stays so long, then doubles */
-#define PAUSE_FIRST_MS 1000 /* after a connection that came to nothing, doubled each time */
-#define PAUSE_MAX_MS 8000
+#define BAD_MS 60000	       /* an address that failed is remembered so long */
+#define GROW_MS 100	       /* worth another session, at least */
 #define RESOLVE_AGAIN_MS 30000 /* for new connections; the resolver keeps answers for their TTL */
 #define MEAN_UNIT 16
 #define MEAN_WEIGHT 8
@@ -89,6 +86,8 @@ static void note_hosts(struct out_hop *h, const struct resolve_answer *answer)
 			};
 		h->names_n++;
 	}
+	out_site_join(h, answer);
+	h->hurried = false;
 	h->round++;
 	h->resolved = true;
 	h->resolved_ms = loop_now_ms(h->o->loop);
@@ -174,31 +173,11 @@ void out_hop_opened(struct out_hop *h, const struct out_session *s)
 
 /* --- how many --------------------------------------------------------------------------------- */
 
-unsigned out_hop_limit(struct out_hop *h)
+void out_hop_full(struct out_hop *h)
 {
-	int64_t now = loop_now_ms(h->o->loop);
-	unsigned most = h->o->cfg.per_hop_max;
-
-	if (h->limit < most && now >= h->limit_until_ms) {
-		h->limit = h->limit > most / 2 ? most : h->limit * 2;
-		h->limit_until_ms = now + LIMIT_MS;
-	}
-	return h->limit;
-}
-
-void out_hop_full(struct out_hop *h, unsigned have)
-{
-	h->limit = have > 0 ? have : 1;
-	h->limit_until_ms = loop_now_ms(h->o->loop) + LIMIT_MS;
+	if (h->site != NULL)
+		out_site_full(h->site, h->site->sessions_n > 1 ? h->site->sessions_n - 1 : 1);
 	h->round++;
-}
-
-void out_hop_pause(struct out_hop *h)
-{
-	h->pause_ms = h->pause_ms == 0 ? PAUSE_FIRST_MS : h->pause_ms * 2;
-	if (h->pause_ms > PAUSE_MAX_MS)
-		h->pause_ms = PAUSE_MAX_MS;
-	h->pause_until_ms = loop_now_ms(h->o->loop) + h->pause_ms;
 }
 
 void out_hop_timed(struct out_hop *h, int64_t ms)
@@ -228,8 +207,10 @@ bool out_hop_wants(struct out_hop *h)
 	unsigned opening = h->n[OUT_OPENING];
 	int64_t worth = h->setup_ms > GROW_MS ? h->setup_ms : GROW_MS;
 
-	if (h->o->draining || h->work <= opening || h->sessions_n >= out_hop_limit(h) ||
-	    loop_now_ms(h->o->loop) < h->pause_until_ms)
+	if (h->o->draining || h->work <= opening)
+		return false;
+	if (h->site != NULL &&
+	    (out_site_waits(h->site) || h->site->sessions_n >= out_site_limit(h->site)))
 		return false;
 	if (open + opening == 0)
 		return true;
@@ -326,7 +307,7 @@ static void open_more(struct out_hop *h)
 			out_wait(h, OUT_WAIT_DNS);
 		} else if (is_exhausted(h)) {
 			if (h->n[OUT_OPEN] > 0)
-				out_hop_full(h, h->n[OUT_OPEN] + h->n[OUT_OPENING]);
+				out_hop_full(h);
 			return;
 		} else if (!out_has_room(h->o, h)) {
 			out_wait_for_room(h);
@@ -336,19 +317,55 @@ static void open_more(struct out_hop *h)
 	}
 }
 
+static void stand_in_line(struct out_hop *h)
+{
+	struct out_site *t = h->site;
+	bool full = t != NULL && t->sessions_n >= out_site_limit(t);
+
+	if (h->work > 0 && h->sessions_n == 0 && full)
+		out_site_line(h);
+	else
+		out_site_line_done(h);
+	if (t != NULL && !full && !TAILQ_EMPTY(&t->line))
+		out_look(TAILQ_FIRST(&t->line));
+}
+
+/* An idle connection of another next hop with the same hosts is as good as one of its own. */
+static void take_over(struct out_hop *h)
+{
+	struct out_session *s;
+
+	if (h->work == 0 || h->sessions_n > 0 || h->site == NULL)
+		return;
+	s = out_site_idle(h);
+	if (s == NULL)
+		return;
+	out_session_move(s, h);
+	out_session_wake(s);
+}
+
 void out_hop_work(struct out_hop *h)
 {
 	out_hop_wake(h);
+	take_over(h);
 	if (h->failure != NULL && h->resolved && h->n[OUT_OPEN] + h->n[OUT_OPENING] == 0 &&
 	    is_exhausted(h))
 		report_round(h);
 	if (h->wait == OUT_WAIT_MORE)
 		out_wait_for_room(h); /* it may have none any more */
 	open_more(h);
-	if (h->work > 0 && (h->n[OUT_OPEN] > 0 || loop_now_ms(h->o->loop) < h->pause_until_ms))
+	stand_in_line(h);
+	if (h->work > 0 && (h->n[OUT_OPEN] > 0 || (h->site != NULL && out_site_waits(h->site))))
 		out_watch(h); /* else something is under way, and brings us back */
 	else if (h->work == 0 && h->sessions_n == 0 && h->ask == 0 && !h->looking)
 		out_hop_free(&h);
+}
+
+const char *out_hop_demands(const struct out_hop *h)
+{
+	const char *at = strchr(h->key, '#');
+
+	return at != NULL ? at : "";
 }
 
 /* --- making ----------------------------------------------------------------------------------- */
@@ -377,7 +394,6 @@ struct out_hop *out_hop_get(struct smtpout *o, const char *key)
 	h->magic = OUT_HOP_MAGIC;
 	h->o = o;
 	h->key = xstrdup(key);
-	h->limit = o->cfg.per_hop_max;
 	TAILQ_INIT(&h->sessions);
 	RB_INSERT(out_hop_tree, &o->hops, h);
 	return h;
@@ -400,7 +416,9 @@ void out_hop_free(struct out_hop **hp)
 		TAILQ_REMOVE(&o->watched, h, watch);
 	RB_REMOVE(out_hop_tree, &o->hops, h);
 	forget_hosts(h);
+	out_site_leave(h);
 	free(h->failure);
+	free(h->trouble);
 	free(h->key);
 	h->magic = 0;
 	free(h);

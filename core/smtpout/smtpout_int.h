@@ -2,7 +2,8 @@
  * smtpout_int - what the parts of the client share.
  *
  *	smtpout.c	   the sessions' tokens, the limit of all connections, draining
- *	smtpout_hop.c	   one next hop: its hosts, and how many sessions it needs and may have
+ *	smtpout_hop.c	   one next hop: its hosts, and how many sessions it needs
+ *	smtpout_site.c	   next hops with the same hosts: how many connections they may have
  *	smtpout_session.c  one connection: its states and what happens to it
  *	smtpout_open.c	   its beginning: connecting, greeting, EHLO
  *	smtpout_mail.c	   one transaction on it: envelope, content, the result of each recipient
@@ -27,13 +28,17 @@
 #define SMTPOUT_MAGIC 0x5a7b2001u
 #define OUT_HOP_MAGIC 0x5a7b2002u
 #define OUT_SESSION_MAGIC 0x5a7b2003u
+#define OUT_SITE_MAGIC 0x5a7b2004u
 
 #define OUT_TARGETS_MAX 32	      /* addresses of one next hop that are tried */
+#define OUT_SITES_KEPT 4096u	      /* sites without a next hop that are remembered */
 #define OUT_BAD_MAX 1024u	      /* addresses remembered as bad; a newer one takes the place */
 #define OUT_PIECE ((size_t)64 * 1024) /* of content, encoded and written at once */
 
 TAILQ_HEAD(out_hops, out_hop);
 TAILQ_HEAD(out_sessions, out_session);
+TAILQ_HEAD(out_sites, out_site);
+RB_HEAD(out_site_tree, out_site);
 RB_HEAD(out_hop_tree, out_hop);
 
 /* What a host offers in its reply to EHLO. */
@@ -103,6 +108,7 @@ struct out_session {
 	enum out_state state;
 	struct smtpout *o;
 	struct out_hop *hop;
+	struct out_site *site;
 	TAILQ_ENTRY(out_session) of_hop; /* the last that went idle is first */
 	TAILQ_ENTRY(out_session) order;
 	struct out_sessions *in; /* `opening` or `idle` of struct smtpout; or NULL */
@@ -167,12 +173,37 @@ struct out_hop {
 	unsigned sessions_n;
 	unsigned n[OUT_PHASE__COUNT];
 	unsigned work; /* recipients that are ready and not yet asked for, about */
+	int64_t mean;  /* time of a transaction, sixteenths of a millisecond */
+	int64_t setup_ms;
+	struct out_site *site; /* since it was resolved */
+	TAILQ_ENTRY(out_hop) of_site;
+	TAILQ_ENTRY(out_hop) line; /* of the site: those that have no connection and wait for one */
+	bool lined;
+	bool hurried;		 /* somebody wants it tried at once */
+	struct attempt *trouble; /* the last deferral of one of its recipients */
+};
+
+/* Next hops with the same hosts share what these take. */
+struct out_site {
+	uint32_t magic;
+	RB_ENTRY(out_site) node;
+	TAILQ_ENTRY(out_site) kept; /* without next hops and sessions, the longest so first */
+	char *key;
+	struct smtpout *o;
+	struct out_hops hops;
+	struct out_hops line;
+	unsigned hops_n;
+	unsigned sessions_n;
 	unsigned limit;
 	int64_t limit_until_ms;
-	int64_t mean; /* time of a transaction, sixteenths of a millisecond */
-	int64_t setup_ms;
-	int64_t pause_ms;
+	bool creeps;	  /* the limit grows with deliveries: it was halved */
+	unsigned good;	  /* deliveries since the limit was last changed */
+	int64_t pause_ms; /* connections that came to nothing keep it from opening more */
 	int64_t pause_until_ms;
+	int64_t slow_ms; /* it said to slow down: nothing is sent */
+	int64_t slow_until_ms;
+	struct attempt *why; /* it is slow or pauses */
+	int64_t left_ms;     /* since when it is kept */
 };
 
 struct out_bad {
@@ -188,6 +219,9 @@ struct smtpout {
 	struct sched *sched;
 	struct resolver *resolver;
 	struct out_hop_tree hops;
+	struct out_site_tree sites;
+	struct out_sites sites_kept;
+	unsigned sites_kept_n;
 	struct out_hops looks;
 	unsigned looks_n;
 	struct out_hops watched;
@@ -234,17 +268,41 @@ struct out_hop *out_hop_next(struct smtpout *o, struct out_hop *h); /* NULL: the
 void out_hop_free(struct out_hop **hp);
 /* Does what is due: wakes idle sessions, opens, asks, reports; frees a next hop without purpose. */
 void out_hop_work(struct out_hop *h);
+/* What stands behind '#' in its text: "" without. */
+const char *out_hop_demands(const struct out_hop *h);
 void out_hop_ask(struct out_hop *h);
 void out_hop_wake(struct out_hop *h);
 bool out_hop_wants(struct out_hop *h);
-unsigned out_hop_limit(struct out_hop *h);
 /* The address that is tried next; false: none is left in this round. */
 bool out_hop_pick(struct out_hop *h, const char **ret_name, struct netaddr *ret_addr);
 void out_hop_failed(struct out_hop *h, const struct netaddr *addr, const struct attempt *why);
 void out_hop_opened(struct out_hop *h, const struct out_session *s);
-void out_hop_full(struct out_hop *h, unsigned have); /* more connections it does not take */
-void out_hop_pause(struct out_hop *h);		     /* a connection came to nothing */
-void out_hop_timed(struct out_hop *h, int64_t ms);   /* a transaction took so long */
+void out_hop_full(struct out_hop *h);		   /* more connections it does not take */
+void out_hop_timed(struct out_hop *h, int64_t ms); /* a transaction took so long */
+
+/* smtpout_site.c */
+void out_site_join(struct out_hop *h, const struct resolve_answer *answer);
+void out_site_leave(struct out_hop *h);
+void out_site_begin(struct out_session *s); /* counts the session */
+void out_site_end(struct out_session *s);
+void out_sites_free(struct smtpout *o);
+/* How many connections it may have now. */
+unsigned out_site_limit(struct out_site *t);
+bool out_site_waits(const struct out_site *t); /* nothing is opened now */
+void out_site_full(struct out_site *t, unsigned have);
+/* A connection came to nothing; why: what its last recipient met, or NULL. */
+void out_site_pause(struct out_site *t, const struct attempt *why);
+/* A recipient's result: the site may say by it that it wants less. */
+void out_site_result(struct out_session *s, const struct attempt *a);
+/* The next hop has no connection and the site has no room for one. */
+void out_site_line(struct out_hop *h);
+void out_site_line_done(struct out_hop *h);
+/* The next hop that waits for a connection of this session's site; NULL. */
+struct out_hop *out_site_next(const struct out_session *s);
+/* The session can serve that next hop as well: the same hosts, the same demands. */
+bool out_site_fits(const struct out_session *s, const struct out_hop *h);
+struct out_session *out_site_idle(const struct out_hop *h); /* one that fits; NULL */
+void out_site_hurry(struct out_site *t);		    /* ends what it waits for */
 
 /* smtpout_session.c */
 extern const struct stream_ops out_session_ops;
@@ -257,6 +315,8 @@ void out_session_await(struct out_session *s, int64_t ms);
 /* A transaction is over, or none was begun: what is next. */
 void out_session_go_on(struct out_session *s);
 void out_session_wake(struct out_session *s); /* IDLE: asks for work */
+/* ASKING or IDLE: works for another next hop from now on. */
+void out_session_move(struct out_session *s, struct out_hop *h);
 void out_session_given(struct out_session *s, const struct message *m_take, const unsigned *ns,
 		       unsigned n);
 void out_session_quit(struct out_session *s);

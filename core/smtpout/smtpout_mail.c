@@ -41,6 +41,7 @@ static void decide(struct out_session *s, struct out_rcpt *r, const struct attem
 	r->fate = OUT_FATE_DECIDED;
 	ml->results[ml->results_n].rid = rid_of(ml->m->id, r->r->n);
 	ml->results[ml->results_n++].attempt = *a;
+	out_site_result(s, a);
 }
 
 static void decide_rest(struct out_session *s, const struct attempt *a)
@@ -86,7 +87,6 @@ static void note_success(struct out_session *s)
 	for (unsigned i = 0; i < s->mail.results_n; i++)
 		if (s->mail.results[i].attempt.outcome == OUTCOME_DELIVERED) {
 			s->useful = true;
-			s->hop->pause_ms = 0;
 			return;
 		}
 }

@@ -51,7 +51,7 @@ void out_open_failed(struct out_session *s, const struct attempt *a, bool said)
 {
 	if (said && has_open_at(s->hop, &s->addr)) {
 		/* it works for others: it will not have so many at once */
-		out_hop_full(s->hop, s->hop->n[OUT_OPEN] + s->hop->n[OUT_OPENING] - 1);
+		out_hop_full(s->hop);
 		out_session_over(s);
 		return;
 	}
@@ -163,6 +163,8 @@ void out_session_open(struct out_hop *h)
 	TAILQ_INSERT_TAIL(&h->sessions, s, of_hop);
 	if (h->sessions_n++ == 0)
 		o->hops_live++;
+	out_site_begin(s);
+	out_site_line_done(h);
 	o->total++;
 	out_session_enter(s);
 	out_session_state(s, OUT_CONNECTING);

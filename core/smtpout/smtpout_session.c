@@ -129,14 +129,15 @@ void out_session_over(struct out_session *s)
 {
 	struct smtpout *o = s->o;
 	struct out_hop *h = s->hop;
+	struct out_site *site;
+	bool useless;
 
 	if (s->state == OUT_OVER)
 		return;
 	if (s->state == OUT_ASKING)
 		sched_unwant(o->sched, s->token);
 	out_mail_end(s);
-	if (out_phase(s->state) == OUT_OPEN && s->used && !s->useful)
-		out_hop_pause(h);
+	useless = out_phase(s->state) == OUT_OPEN && s->used && !s->useful;
 	out_session_state(s, OUT_OVER);
 	stream_free(&s->stream);
 	out_slot_give(o, s);
@@ -144,6 +145,10 @@ void out_session_over(struct out_session *s)
 	if (--h->sessions_n == 0)
 		o->hops_live--;
 	o->total--;
+	site = s->site;
+	out_site_end(s);
+	if (useless && h->site == site)
+		out_site_pause(site, h->trouble);
 	out_look(h);
 	s->hop = NULL;
 	reap(s);
@@ -190,16 +195,47 @@ static void ask(struct out_session *s)
 	out_look(s->hop);
 }
 
+void out_session_move(struct out_session *s, struct out_hop *h)
+{
+	struct out_hop *was = s->hop;
+	enum out_phase phase = out_phase(s->state);
+
+	ASSERT(phase == OUT_OPEN && s->mail.m == NULL);
+	TAILQ_REMOVE(&was->sessions, s, of_hop);
+	was->n[phase]--;
+	if (--was->sessions_n == 0)
+		s->o->hops_live--;
+	out_look(was);
+	s->hop = h;
+	TAILQ_INSERT_HEAD(&h->sessions, s, of_hop);
+	h->n[phase]++;
+	if (h->sessions_n++ == 0)
+		s->o->hops_live++;
+	out_site_line_done(h);
+}
+
+/* Turns to the next hop that waits for a connection of its site. */
+static bool serves_another(struct out_session *s)
+{
+	struct out_hop *h = out_site_next(s);
+
+	if (h == NULL || h == s->hop || h->work == 0 || s->o->draining || !out_site_fits(s, h))
+		return false;
+	out_session_move(s, h);
+	return true;
+}
+
 /* A transaction is over, or none was begun. */
 void out_session_go_on(struct out_session *s)
 {
 	if (s->ending)
 		out_session_over(s);
-	else if (s->o->draining || s->transactions >= s->o->cfg.per_connection_max ||
-		 out_must_yield(s))
+	else if (s->o->draining || s->transactions >= s->o->cfg.per_connection_max)
 		out_session_quit(s);
-	else
+	else if (!out_must_yield(s) || serves_another(s))
 		ask(s);
+	else
+		out_session_quit(s);
 }
 
 void out_session_wake(struct out_session *s)
@@ -230,7 +266,12 @@ void out_session_given(struct out_session *s, const struct message *m, const uns
 	out_session_enter(s);
 	if (m == NULL) {
 		h->work = 0;
-		rest(s);
+		if (!serves_another(s))
+			rest(s);
+		else if (s->asking)
+			s->again = true;
+		else
+			ask(s);
 	} else if (!s->reply.complete && s->reply.lines + s->reply.line.n > 0) {
 		/* half a reply to nothing: what comes next could not be told from it */
 		out_session_state(s, OUT_IDLE);

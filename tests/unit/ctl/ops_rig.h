@@ -81,6 +81,12 @@ void resolver_forget(struct resolver *r, const char *next_hop)
 	rig.forgotten++;
 }
 
+void smtpout_hurry(struct smtpout *o, const char *next_hop)
+{
+	(void)o;
+	(void)next_hop;
+}
+
 /* --- the wiring ------------------------------------------------------------------------------- */
 
 static void rig_judge(const struct filter_row *row, struct str domain, struct sched_verdict *ret)

@@ -500,6 +500,35 @@ static void test_backoff(void **state)
 	answer(OUTCOME_DELIVERED);
 }
 
+static void test_slow(void **state)
+{
+	(void)state;
+	struct letter *l = submit_to(2);
+	settle();
+	struct attempt why = { .outcome = OUTCOME_DEFERRED, .reply = "421 4.7.28 too fast" };
+	int64_t until = loop_wall_ms(t.loop) + 5000;
+	sched_slow(t.s, "mx:d2", &why, until);
+	settle();
+	struct sched_view v;
+	struct sched_dest_view d;
+	/* deferred without an attempt, and it can be seen why */
+	assert_true(sched_find(t.s, rid_of(l->m.id, 1), &v));
+	assert_true(v.state == SCHED_DEFERRED && v.attempts == 0 && v.next_ms == until);
+	assert_true(sched_dest(t.s, "mx:d2", &d));
+	assert_true(d.slowed && d.backoff_until_ms == until);
+	assert_string_equal(d.reply, "421 4.7.28 too fast");
+	/* a shorter one changes nothing */
+	sched_slow(t.s, "mx:d2", &why, until - 1000);
+	assert_true(sched_dest(t.s, "mx:d2", &d));
+	assert_true(d.backoff_until_ms == until);
+	t.kicks = 0;
+	loop_advance(t.loop, 5001);
+	assert_true(t.kicks > 0);
+	want("mx:d2");
+	assert_int_equal(t.given_n, 1);
+	answer(OUTCOME_DELIVERED);
+}
+
 static void test_permanent(void **state)
 {
 	(void)state;
@@ -770,6 +799,7 @@ int main(void)
 		T(test_hold_that_asks),
 		T(test_held_ones_in_a_row),
 		T(test_backoff),
+		T(test_slow),
 		T(test_permanent),
 		T(test_report_before_end),
 		T(test_trash_keeps_the_schedule),

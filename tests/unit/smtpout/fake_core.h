@@ -39,6 +39,8 @@ struct fake_hop {
 	char key[64];
 	bool waiting; /* was reported as unreachable */
 	unsigned reports;
+	int64_t slow_until_ms; /* wall clock */
+	unsigned slowed;
 	bool permanent;
 	struct attempt why;
 	/* the resolver's answer */
@@ -114,11 +116,26 @@ static unsigned core_ready(const char *hop)
 	return n;
 }
 
+static bool core_waits(const struct fake_hop *h)
+{
+	return h->waiting || h->slow_until_ms != 0;
+}
+
+void sched_slow(struct sched *s, const char *next_hop, const struct attempt *why, int64_t until_ms)
+{
+	(void)s;
+	struct fake_hop *h = core_hop(next_hop);
+	ASSERT(why->reply[0] != '\0' && until_ms > loop_wall_ms(core.loop));
+	h->slow_until_ms = until_ms;
+	h->slowed++;
+	h->why = *why;
+}
+
 void sched_want(struct sched *s, const char *next_hop, uint64_t token)
 {
 	(void)s;
 	ASSERT(!core.inside);
-	for (unsigned i = 0; i < core.letters_n && !core_hop(next_hop)->waiting; i++) {
+	for (unsigned i = 0; i < core.letters_n && !core_waits(core_hop(next_hop)); i++) {
 		struct letter *l = &core.letters[i];
 		unsigned ns[LETTER_RCPTS_MAX];
 		unsigned n = 0;
@@ -290,7 +307,7 @@ static struct letter *core_submit(const char *hop, struct str content, unsigned 
 static void core_kick(const char *hop)
 {
 	unsigned n = core_ready(hop);
-	if (n > 0 && !core_hop(hop)->waiting)
+	if (n > 0 && !core_waits(core_hop(hop)))
 		smtpout_kick(core.out, hop, n);
 }
 
@@ -313,6 +330,12 @@ static void core_turn(void)
 			core_back(l, ns[k]);
 		message_unref(&m);
 	}
+	for (unsigned i = 0; i < core.hops_n; i++)
+		if (core.hops[i].slow_until_ms != 0 &&
+		    core.hops[i].slow_until_ms <= loop_wall_ms(core.loop)) {
+			core.hops[i].slow_until_ms = 0;
+			core_kick(core.hops[i].key);
+		}
 	core_resolve();
 	loop_advance(core.loop, 0);
 }

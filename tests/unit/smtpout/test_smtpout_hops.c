@@ -306,12 +306,109 @@ static void test_pause_after_useless_connections(void **state)
 	core_kick(HOP);
 	pass(10000, 50);
 	assert_true(h->accepted <= 5); /* at 0, 1, 3, 7 s */
-	struct smtpout_hop_view v;
-	assert_true(smtpout_hop(core.out, HOP, &v));
-	assert_true(v.pause_until_ms > CORE_NOW_MS + 10000);
+	/* whoever looks sees until when, and why */
+	assert_true(core_hop(HOP)->slow_until_ms > CORE_NOW_MS + 10000);
+	assert_has(core_hop(HOP)->why.reply, "4.7.0 not now");
 	h->lines.mail = NULL;
-	pass(10000, 50);
+	pass(20000, 50);
 	assert_int_equal(core_ready(HOP), 0);
+	finish();
+}
+
+/* Too much was sent: half the connections, nothing for a while, then slowly more. */
+static void test_slow_down(void **state)
+{
+	(void)state;
+	static const struct smtpout_config cfg = { .per_hop_max = 8 };
+	struct host *h = begin(&cfg);
+	struct smtpout_hop_view v;
+	h->delay_ms = 100;
+	for (int i = 0; i < 590; i++)
+		(void)core_submit(HOP, BODY, 1);
+	core_kick(HOP);
+	pass(6000, 20);
+	assert_int_equal(h->open_max, 8);
+	h->lines.mail = "421 4.7.28 too fast\r\n" HANG_UP;
+	h->lines.later = h->lines.mail;
+	pass(400, 20);
+	h->lines.mail = h->lines.later = NULL;
+	unsigned slowed = done_with(T);
+	assert_in_range(slowed, 1, 8); /* what was under way, not the rest */
+	assert_int_equal(core_hop(HOP)->slowed, 1);
+	assert_has(core_hop(HOP)->why.reply, "too fast");
+	unsigned before = h->messages;
+	pass(500, 20);
+	assert_int_equal(h->messages, before);
+	h->open_max = 0;
+	pass(2500, 20);
+	assert_true(h->messages > before);
+	assert_true(smtpout_hop(core.out, HOP, &v));
+	assert_in_range(v.limit, 4, 6);
+	assert_in_range(h->open_max, 1, 6);
+	pass(60000, 20);
+	assert_int_equal(core_ready(HOP), 0);
+	assert_int_equal(done_with(T), slowed);
+	finish();
+}
+
+static void test_somebody_is_in_a_hurry(void **state)
+{
+	(void)state;
+	struct host *h = begin(NULL);
+	h->lines.mail = "421 4.7.28 too fast\r\n" HANG_UP;
+	(void)send_one(1);
+	(void)core_submit(HOP, BODY, 1);
+	h->lines.mail = NULL;
+	assert_true(core_hop(HOP)->slow_until_ms != 0);
+	/* as `retry` does: the scheduler forgets its back-off, and so do we */
+	smtpout_hurry(core.out, HOP);
+	core_hop(HOP)->slow_until_ms = 0;
+	go();
+	assert_int_equal(core_ready(HOP), 0);
+	assert_int_equal(h->messages, 1);
+	finish();
+}
+
+/* Domains with the same mail exchangers: one limit, and connections that go from one to another. */
+static void test_a_site_is_shared(void **state)
+{
+	(void)state;
+	static const struct smtpout_config cfg = { .per_hop_max = 2 };
+	struct host *h = begin(&cfg);
+	char key[64];
+	h->delay_ms = 50;
+	for (int k = 0; k < 20; k++) {
+		(void)snprintf(key, sizeof(key), "mx:d%d.example", k);
+		core_host(key, "mx.d.example", 10, h->at.port, "127.0.0.1");
+		for (int i = 0; i < 5; i++)
+			(void)core_submit(key, BODY, 1);
+	}
+	for (int k = 0; k < 20; k++) {
+		(void)snprintf(key, sizeof(key), "mx:d%d.example", k);
+		core_kick(key);
+	}
+	pass(30000, 20);
+	assert_int_equal(done_with(D), 100);
+	assert_int_equal(h->open_max, 2);
+	assert_in_range(h->accepted, 2, 4);
+	finish();
+}
+
+/* Demands on the connection part next hops: none is given another's. */
+static void test_demands_are_not_shared(void **state)
+{
+	(void)state;
+	static const struct smtpout_config cfg = { .per_hop_max = 1 };
+	struct host *h = begin(&cfg);
+	core_host(HOP "#none", "mx.d.example", 10, h->at.port, "127.0.0.1");
+	(void)core_submit(HOP, BODY, 1);
+	(void)core_submit(HOP "#none", BODY, 1);
+	core_kick(HOP);
+	core_kick(HOP "#none");
+	pass(10000, 20);
+	assert_int_equal(done_with(D), 2);
+	assert_int_equal(h->accepted, 2);
+	assert_int_equal(h->open_max, 1);
 	finish();
 }
 
@@ -609,6 +706,10 @@ int main(void)
 		cmocka_unit_test(test_the_host_has_a_limit),
 		cmocka_unit_test(test_a_limit_is_no_failure),
 		cmocka_unit_test(test_pause_after_useless_connections),
+		cmocka_unit_test(test_slow_down),
+		cmocka_unit_test(test_somebody_is_in_a_hurry),
+		cmocka_unit_test(test_a_site_is_shared),
+		cmocka_unit_test(test_demands_are_not_shared),
 		cmocka_unit_test(test_room_is_shared),
 		cmocka_unit_test(test_nobody_waits_behind_a_long_walk),
 		cmocka_unit_test(test_busy_sessions_yield),
