@@ -332,7 +332,11 @@ static int load(struct relayd *r, struct err *err)
 int relayd_open(struct relayd *r, struct err *err)
 {
 	const struct conf *c = r->conf;
-	int rc = open_queue(r, err);
+	int rc = tls_client_new(c->tls_authorities, &r->trust, err);
+
+	if (rc < 0)
+		return err_prefix(err, "tls");
+	rc = open_queue(r, err);
 
 	if (rc >= 0)
 		rc = open_resolver(r, err);
@@ -347,8 +351,10 @@ int relayd_open(struct relayd *r, struct err *err)
 				    .connections_max = (unsigned)c->delivery_connections,
 				    .per_hop_max = (unsigned)c->delivery_per_hop,
 				    .per_connection_max = (unsigned)c->delivery_per_connection,
+				    .tls = r->trust,
+				    .demands = wire_demands,
 				    .slows = wire_slows,
-				    .slows_arg = r },
+				    .arg = r },
 			    r->env.sched, r->env.resolver);
 	sched_start(r->env.sched);
 	actions_start(r->env.actions);
@@ -491,6 +497,7 @@ void relayd_free(struct relayd **rp)
 	smtpin_free(&r->env.smtpin);
 	sasl_server_free(&r->sasl);
 	tls_server_free(&r->tls);
+	tls_client_free(&r->trust);
 	sched_free(&r->env.sched);
 	resolver_free(&r->env.resolver);
 	holds_free(&r->env.holds);

@@ -20,7 +20,8 @@ struct relayd {
 	const struct conf *conf;
 	struct ctl_env env;
 	struct sasl_server *sasl;
-	struct tls_server *tls; /* our certificate; NULL without */
+	struct tls_server *tls;	  /* our certificate; NULL without */
+	struct tls_client *trust; /* for the hosts that we deliver to */
 	struct loop_signal *ends[2];
 	struct loop_signal *reload;
 	struct loop_timer *shutdown; /* the last resort when something does not end */
@@ -41,6 +42,7 @@ void wire_provider(void *arg, struct str domain, const char *provider);
 void wire_event(void *arg, const struct queue_event *e);
 /* The reply says that we send too much. */
 bool wire_slows(void *arg, const struct attempt *a);
+bool wire_demands(void *arg, const char *next_hop, struct smtpout_demands *ret);
 void wire_load(void *arg, const struct queue_row *row);
 void wire_drained(struct relayd *r); /* looks whether all is over */
 

@@ -303,6 +303,25 @@ bool wire_slows(void *arg, const struct attempt *a)
 	return copy.reply_class == REPLY_RATE_LIMITED;
 }
 
+bool wire_demands(void *arg, const char *next_hop, struct smtpout_demands *ret)
+{
+	static const enum smtpout_tls tls[ROUTE_TLS__COUNT] = {
+		[ROUTE_TLS_OPPORTUNISTIC] = SMTPOUT_TLS_OPPORTUNISTIC,
+		[ROUTE_TLS_NONE] = SMTPOUT_TLS_NONE,
+		[ROUTE_TLS_REQUIRED] = SMTPOUT_TLS_REQUIRED,
+		[ROUTE_TLS_IMPLICIT] = SMTPOUT_TLS_IMPLICIT,
+	};
+	const struct relayd *r = OBJ(relayd, RELAYD_MAGIC, arg);
+	struct route_demands d;
+
+	if (!routes_demands(r->env.routes, next_hop, &d))
+		return false;
+	*ret = (struct smtpout_demands){ .tls = tls[d.tls],
+					 .user = d.user,
+					 .password = d.password };
+	return true;
+}
+
 static void on_failed(void *arg, const struct message *m, const struct queue_result *results,
 		      unsigned n, uint64_t ticket)
 {

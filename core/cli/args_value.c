@@ -145,6 +145,7 @@ int args_value(struct args *a, const struct param_def *p, const char *text, json
 	case T_NETWORK:
 	case T_ROUTE:
 	case T_CURSOR:
+	case T_FILE:
 	case T__COUNT:
 		*ret = json_string(text);
 		break;

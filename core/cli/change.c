@@ -6,6 +6,8 @@
  *	no terminal, MF_CONFIRM, no --yes	refused
  *	otherwise				the method itself, once
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -87,6 +89,22 @@ static void put_undone(const struct out *o, struct buf *b, const json_t *undone)
 	(void)buf_putc(b, '\n');
 }
 
+/* Lines of a zone file, unbroken: they are copied. */
+static void put_publish(const struct out *o, struct buf *b, const json_t *lines)
+{
+	const json_t *one;
+	size_t i;
+
+	if (json_array_size(lines) > 0)
+		(void)buf_puts(b, "To be published in DNS:\n");
+	json_array_foreach(lines, i, one)
+	{
+		(void)buf_puts(b, "  ");
+		out_clean(o, b, str_from(json_string_value(one), json_string_length(one)));
+		(void)buf_putc(b, '\n');
+	}
+}
+
 /* "hold domain:gmail.com: done, 3 recipients of 2 messages" */
 static void put_done(const struct out *o, struct buf *b, const struct args *a, const json_t *done)
 {
@@ -125,6 +143,7 @@ static void put_done(const struct out *o, struct buf *b, const struct args *a, c
 	}
 	put_undone(o, b, json_object_get(done, "undone"));
 	put_warnings(o, b, json_object_get(done, "warnings"));
+	put_publish(o, b, json_object_get(done, "publish"));
 	put_undo(o, b, done);
 }
 
@@ -245,9 +264,61 @@ static bool can_ask(const struct cli *c)
 	return !c->json && isatty(STDIN_FILENO) == 1 && isatty(STDERR_FILENO) == 1;
 }
 
+/* All of a file, or of standard input for "-"; owned. */
+static int read_file(const struct param_def *p, const char *path, json_t **ret, struct err *err)
+{
+	char bytes[PROTO_STRING_MAX + 1];
+	bool own = strcmp(path, "-") != 0;
+	int fd = own ? open(path, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
+	size_t n = 0;
+	ssize_t got = 1;
+
+	if (fd < 0)
+		return err_sys(err, errno, "%s", path);
+	while (got > 0 && n < sizeof(bytes)) {
+		got = read(fd, bytes + n, sizeof(bytes) - n);
+		n += got > 0 ? (size_t)got : 0;
+	}
+	if (got < 0)
+		(void)err_sys(err, errno, "%s", path);
+	if (own)
+		(void)close(fd);
+	*ret = got >= 0 && n < sizeof(bytes) ? json_stringn(bytes, n) : NULL;
+	explicit_bzero(bytes, sizeof(bytes));
+	if (got < 0)
+		return -err->code;
+	if (*ret == NULL)
+		return err_param(err, ERR_INVALID, p->name,
+				 "%s is no text, or longer than the %d bytes that are taken", path,
+				 PROTO_STRING_MAX);
+	return 0;
+}
+
+/* The parameters, with what stands in files; owned. */
+static int with_files(const struct args *a, json_t **ret, struct err *err)
+{
+	const struct param_def *p;
+	json_t *params = json_copy(a->params);
+	json_t *text;
+	int rc = 0;
+
+	for (size_t i = 0; rc >= 0 && (p = args_param(a->m, i)) != NULL; i++) {
+		if (p->type != T_FILE || !cli_has(params, p->name))
+			continue;
+		rc = read_file(p, json_get_str(params, p->name), &text, err);
+		if (rc >= 0)
+			(void)json_object_set_new(params, p->name, text);
+	}
+	if (rc < 0)
+		json_decref(params);
+	else
+		*ret = params;
+	return rc;
+}
+
 int run_change(struct cli *c, const struct args *a, struct err *err)
 {
-	json_t *done = NULL;
+	json_t *done = NULL, *params = NULL;
 	int rc;
 
 	if (a->own[OWN_PLAN] != NULL)
@@ -260,7 +331,9 @@ int run_change(struct cli *c, const struct args *a, struct err *err)
 				 "meant, --plan shows what it would touch",
 				 a->m->cli);
 	}
-	rc = talk_call(c, a->m->name, json_copy(a->params), &done, err);
+	rc = with_files(a, &params, err);
+	if (rc >= 0)
+		rc = talk_call(c, a->m->name, params, &done, err);
 	if (rc < 0)
 		return rc;
 	print_done(c, a, done);

@@ -183,6 +183,7 @@ static void offer_by_type(struct complete *c, enum param_type type, const char *
 	case T_MSGID:
 	case T_NETWORK:
 	case T_CURSOR:
+	case T_FILE:
 	case T_STRINGS:
 	case T_OBJECT:
 	case T__COUNT:

@@ -188,7 +188,7 @@ static const char *const type_names[T__COUNT] = {
 	[T_AGE] = "seconds",	 [T_TIME] = "time",	[T_ENUM] = "word",
 	[T_FILTER] = "filter",	 [T_TARGET] = "target", [T_MSGID] = "message id",
 	[T_NETWORK] = "network", [T_ROUTE] = "route",	[T_CURSOR] = "cursor",
-	[T_STRINGS] = "strings", [T_OBJECT] = "object",
+	[T_STRINGS] = "strings", [T_OBJECT] = "object", [T_FILE] = "text",
 };
 
 static const char *kind_name(enum field_kind k)

@@ -55,6 +55,7 @@ struct conf {
 	size_t listen_n;
 	char *tls_certificate;
 	char *tls_key;
+	char *tls_authorities;
 	struct conf_list dns_servers; /* empty: the system's */
 	int64_t delivery_port;
 	int64_t delivery_connections;

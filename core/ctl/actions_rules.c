@@ -10,6 +10,7 @@
 #include "base/fmt.h"
 #include "base/mem.h"
 #include "base/obj.h"
+#include "base/secret.h"
 #include "ctl/actions_rules.h"
 #include "ctl/handlers.h"
 
@@ -284,16 +285,49 @@ static int route_check_match(const struct filter *match, struct err *err)
 	return 0;
 }
 
-static json_t *new_route(const struct op *op, const char *to, double place)
+/* The first line of what was given. */
+static void take_password(const struct ctl_call *call, struct secret *ret)
+{
+	const char *text = ctl_str(call, "password");
+
+	secret_set(ret,
+		   str_from(text != NULL ? text : "", text != NULL ? strcspn(text, "\r\n") : 0));
+}
+
+static int route_check_demands(const struct ctl_call *call, const char *to, enum route_tls *ret_tls,
+			       struct err *err)
+{
+	const char *tls = ctl_str(call, "tls");
+	const char *user = ctl_str(call, "user");
+	struct secret password = { .p = NULL };
+	int rc;
+
+	user = user != NULL ? user : "";
+	*ret_tls = routes_default_tls(to, user);
+	for (int i = 0; tls != NULL && i < ROUTE_TLS__COUNT; i++)
+		if (strcmp(tls, route_tls_name((enum route_tls)i)) == 0)
+			*ret_tls = (enum route_tls)i;
+	take_password(call, &password);
+	rc = routes_check_demands(to, *ret_tls, user, password.p, err);
+	secret_done(&password);
+	return rc;
+}
+
+static json_t *new_route(const struct op *op, const char *to, enum route_tls tls, double place)
 {
 	AUTO_BUF match = BUF_INIT(FILTER_TEXT_MAX + 1);
 	AUTO_FREE char *note = text_of(ctl_str(op->call, "note"));
 	AUTO_FREE char *by = text_of(op->who->user);
 	AUTO_FREE char *where = xstrdup(to);
 	AUTO_FREE char *match_text = NULL;
+	AUTO_FREE char *user = text_of(ctl_str(op->call, "user"));
+	struct secret password = { .p = NULL };
+	json_t *json;
 	struct route x = { .number = (uint32_t)op->id,
 			   .place = place,
 			   .to = where,
+			   .tls = tls,
+			   .user = user,
 			   .note = note,
 			   .by = by,
 			   .created_ms = op->at_ms };
@@ -302,7 +336,11 @@ static json_t *new_route(const struct op *op, const char *to, double place)
 	match_text = xstrdup(buf_cstr(&match));
 	x.match_text = match_text;
 	(void)snprintf(x.id, sizeof(x.id), "r%" PRIu32, x.number);
-	return routes_json(&x);
+	take_password(op->call, &password);
+	x.password = password.p;
+	json = routes_json(&x);
+	secret_done(&password);
+	return json;
 }
 
 void ctl_route_add(struct ctl_call *call)
@@ -311,12 +349,15 @@ void ctl_route_add(struct ctl_call *call)
 	const struct route *before;
 	struct err err = ERR_INIT;
 	char to[ROUTE_HOP_MAX];
+	enum route_tls tls = ROUTE_TLS_OPPORTUNISTIC;
 	struct op *op;
 	json_t *route;
 	char id[16];
 	int rc = routes_parse_to(str_of(ctl_str(call, "to")), to, &err);
 	if (rc < 0)
 		(void)snprintf(err.param, sizeof(err.param), "to");
+	if (rc >= 0)
+		rc = route_check_demands(call, to, &tls, &err);
 	if (rc >= 0)
 		rc = route_check_match(ctl_filter(call), &err);
 	if (rc >= 0)
@@ -332,7 +373,7 @@ void ctl_route_add(struct ctl_call *call)
 	if (ctl_str(call, "before") == NULL && routes_n(env->routes) > 0)
 		before = routes_at(env->routes, 0);
 	(void)snprintf(id, sizeof(id), "r%" PRIu32, (uint32_t)op->id);
-	route = new_route(op, to, place_for(op, before, NULL));
+	route = new_route(op, to, tls, place_for(op, before, NULL));
 	op_object(op, "route", id, NULL, route);
 	store(op);
 }

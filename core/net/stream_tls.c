@@ -241,9 +241,12 @@ static void expect(SSL *ssl, const struct tls_peer *peer)
 						peer->tlsa[i].matching, peer->tlsa[i].data,
 						peer->tlsa[i].n);
 	} else if (peer->host != NULL) {
-		/* SSL_set_tlsext_host_name() casts const away, which clang takes amiss */
-		(void)SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
-			       (void *)(uintptr_t)peer->host);
+		struct ipaddr ip;
+		/* SSL_set_tlsext_host_name() casts const away, which clang takes amiss; an address
+		 * is no name (RFC 6066, 3), but may be in a certificate */
+		if (!ipaddr_parse(str_of(peer->host), &ip))
+			(void)SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
+				       (void *)(uintptr_t)peer->host);
 		(void)SSL_set1_host(ssl, peer->host);
 	}
 	for (size_t i = 0; i < peer->names_n; i++)

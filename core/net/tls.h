@@ -45,7 +45,8 @@ struct tls_tlsa {
 };
 
 struct tls_peer {
-	const char *host;	  /* for SNI and the name in the certificate; NULL for an address */
+	const char *host;	  /* for SNI and the name in the certificate; an address is
+				     looked for there, too; NULL: any */
 	const char *const *names; /* further names that its certificate may have (RFC 7672, 8461) */
 	size_t names_n;
 	const struct tls_tlsa *tlsa; /* DANE when there are any */

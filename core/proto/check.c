@@ -250,6 +250,7 @@ static int check_value(const struct param_def *p, const json_t *v, struct err *e
 	case T_TARGET:
 	case T_MSGID:
 	case T_CURSOR:
+	case T_FILE:
 		return check_text(p, v, err);
 	case T_BOOL:
 		return json_is_boolean(v) ? 0 : misfit(p, "true or false", err);

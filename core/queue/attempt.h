@@ -13,6 +13,7 @@
 #include "mail/reply.h"
 
 #define ATTEMPT_REPLY_MAX 512
+#define ATTEMPT_TLS_MAX 80
 
 /* What happened to a recipient; stored as the number. */
 enum outcome {
@@ -38,7 +39,8 @@ struct attempt {
 	char host[256];		       /* the remote host's name; empty when none was reached */
 	char ip[46];
 	char source[46];
-	char tls[48]; /* empty without */
+	char tls[ATTEMPT_TLS_MAX]; /* protocol, cipher, verified|unverified|dane; or "none: "
+				      and why; empty without */
 };
 
 #endif

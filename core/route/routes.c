@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/obj.h"
+#include "base/secret.h"
 #include "filter/filter_index.h"
 #include "mail/address.h"
 
@@ -25,6 +26,29 @@ struct routes {
 	uint32_t last; /* the highest number that was ever here */
 	struct filter_index *index;
 };
+
+static const char *const tls_names[ROUTE_TLS__COUNT] = {
+	[ROUTE_TLS_OPPORTUNISTIC] = "opportunistic",
+	[ROUTE_TLS_NONE] = "none",
+	[ROUTE_TLS_REQUIRED] = "required",
+	[ROUTE_TLS_IMPLICIT] = "implicit",
+};
+
+const char *route_tls_name(enum route_tls t)
+{
+	return tls_names[t];
+}
+
+static bool parse_tls(struct str text, enum route_tls *ret)
+{
+	for (int i = 0; i < ROUTE_TLS__COUNT; i++) {
+		if (!str_eq(text, str_of(tls_names[i])))
+			continue;
+		*ret = (enum route_tls)i;
+		return true;
+	}
+	return false;
+}
 
 struct routes *routes_new(void)
 {
@@ -43,6 +67,10 @@ static void route_free(struct route **xp)
 	filter_free(&x->match);
 	free(x->match_text);
 	free(x->to);
+	free(x->user);
+	if (x->password != NULL)
+		secret_wipe(x->password, strlen(x->password));
+	free(x->password);
 	free(x->note);
 	free(x->by);
 	free(x);
@@ -150,6 +178,74 @@ int routes_parse_to(struct str text, char ret_to[static ROUTE_HOP_MAX], struct e
 	return parse_smarthost(str_from(s.p + prefix.n, s.n - prefix.n), ret_to, err);
 }
 
+/* ---- what is demanded of connections ---- */
+
+static bool is_smarthost(const char *to)
+{
+	return strncmp(to, SMARTHOST, strlen(SMARTHOST)) == 0;
+}
+
+static bool is_here(const char *to)
+{
+	static const char *const hosts[] = { "127.", "[::1]", "localhost:" };
+
+	for (size_t i = 0; is_smarthost(to) && i < ARRAY_LEN(hosts); i++)
+		if (strncmp(to + strlen(SMARTHOST), hosts[i], strlen(hosts[i])) == 0)
+			return true;
+	return false;
+}
+
+enum route_tls routes_default_tls(const char *to, const char *user)
+{
+	return *user != '\0' && !is_here(to) ? ROUTE_TLS_REQUIRED : ROUTE_TLS_OPPORTUNISTIC;
+}
+
+int routes_check_demands(const char *to, enum route_tls tls, const char *user, const char *password,
+			 struct err *err)
+{
+	bool sends = is_smarthost(to) || strcmp(to, "mx") == 0;
+
+	if (!sends && tls != ROUTE_TLS_OPPORTUNISTIC)
+		return err_param(err, ERR_INVALID, "tls", "a route to %s makes no connections", to);
+	if (!is_smarthost(to) && tls == ROUTE_TLS_IMPLICIT)
+		return err_param(err, ERR_INVALID, "tls",
+				 "implicit TLS is for smarthosts; mail exchangers have STARTTLS");
+	if (!is_smarthost(to) && *user != '\0')
+		return err_param(err, ERR_INVALID, "user", "only a smarthost is logged in to");
+	if ((*user == '\0') != (*password == '\0'))
+		return err_param(err, ERR_INVALID, *user == '\0' ? "user" : "password",
+				 "user and password belong together; one is missing");
+	if (*user != '\0' && tls == ROUTE_TLS_NONE && !is_here(to))
+		return err_param(err, ERR_INVALID, "tls",
+				 "a password is given to another machine only under TLS");
+	return 0;
+}
+
+static void put_demands(const struct route *x, char hop[static ROUTE_HOP_MAX])
+{
+	size_t n = strlen(hop);
+
+	if (*x->user != '\0')
+		(void)snprintf(hop + n, ROUTE_HOP_MAX - n, "#%s", x->id);
+	else if (x->tls != ROUTE_TLS_OPPORTUNISTIC)
+		(void)snprintf(hop + n, ROUTE_HOP_MAX - n, "#%s", tls_names[x->tls]);
+}
+
+bool routes_demands(const struct routes *r, const char *next_hop, struct route_demands *ret)
+{
+	const char *at = strchr(next_hop, '#');
+	const struct route *x;
+
+	*ret = (struct route_demands){ .tls = ROUTE_TLS_OPPORTUNISTIC };
+	if (at == NULL || parse_tls(str_of(at + 1), &ret->tls))
+		return true;
+	x = routes_find(r, str_of(at + 1));
+	if (x == NULL)
+		return false;
+	*ret = (struct route_demands){ .tls = x->tls, .user = x->user, .password = x->password };
+	return true;
+}
+
 /* ---- the list ---- */
 
 static bool parse_id(struct str id, uint32_t *ret_number)
@@ -224,6 +320,11 @@ static int read_route(const json_t *o, struct route *x, struct err *err)
 	(void)filter_print(x->match, &canonical);
 	x->match_text = xstrdup(buf_cstr(&canonical));
 	x->to = xstrdup(to);
+	x->user = json_dup_str(o, "user");
+	x->password = json_dup_str(o, "password");
+	if (!parse_tls(str_of(json_get_str(o, "tls")), &x->tls))
+		x->tls = routes_default_tls(x->to,
+					    x->user); /* of a route from before there was it */
 	x->place = json_number_value(json_object_get(o, "place"));
 	x->note = json_dup_str(o, "note");
 	x->by = json_dup_str(o, "by");
@@ -260,9 +361,11 @@ out:
 
 json_t *routes_json(const struct route *x)
 {
-	return json_pack("{s:s, s:f, s:s, s:s, s:o, s:o, s:I}", "id", x->id, "place", x->place,
-			 "match", x->match_text, "to", x->to, "note", json_text(str_of(x->note)),
-			 "by", json_text(str_of(x->by)), "created_ms", (json_int_t)x->created_ms);
+	return json_pack("{s:s, s:f, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:I}", "id", x->id, "place",
+			 x->place, "match", x->match_text, "to", x->to, "tls", tls_names[x->tls],
+			 "user", json_text(str_of(x->user)), "password",
+			 json_text(str_of(x->password)), "note", json_text(str_of(x->note)), "by",
+			 json_text(str_of(x->by)), "created_ms", (json_int_t)x->created_ms);
 }
 
 bool routes_drop(struct routes *r, uint32_t number)
@@ -336,5 +439,7 @@ bool routes_judge(const struct routes *r, const struct filter_row *row, struct s
 		(void)snprintf(ret_hop, ROUTE_HOP_MAX, "mx:%.*s", STR_ARG(domain));
 	else
 		(void)snprintf(ret_hop, ROUTE_HOP_MAX, "%s", x->to);
+	if (x != NULL)
+		put_demands(x, ret_hop);
 	return true;
 }

@@ -4,7 +4,11 @@
  * Model:   a route is a filter and what to do: mx, smarthost:HOST:PORT, hold, reject, discard. The
  *          first one that matches decides; without one it is mx. Each is an object of the store
  *          (kind "route", id "r1", "r2", …) with a place in the order.
- * Stored:  {"id", "place", "match", "to", "note", "by", "created_ms"}.
+ * Stored:  {"id", "place", "match", "to", "tls", "user", "password", "note", "by", "created_ms"}.
+ *          The password is there because the next hop wants it in the clear; nothing shows it.
+ *          What a route demands of connections stands behind '#' in the next hop's text:
+ *          "mx:DOMAIN#required", "smarthost:HOST:PORT#r7" (route 7 has it all, a login as well);
+ *          nothing there is opportunistic TLS.
  * Owner:   routes belong to the list; pointers stay valid until the next change of it.
  * Context: loop thread; pure.
  * Limits:  ROUTES_MAX.
@@ -25,6 +29,15 @@
 #define ROUTE_DEFAULT "default" /* what stands behind all routes: everything by MX */
 #define ROUTE_HOP_MAX 300	/* of a next hop's text, SCHED_KEY_MAX */
 
+enum route_tls {
+	ROUTE_TLS_OPPORTUNISTIC,
+	ROUTE_TLS_NONE,
+	ROUTE_TLS_REQUIRED, /* STARTTLS, and a certificate that is valid for the host */
+	ROUTE_TLS_IMPLICIT, /* the same from the first byte on (port 465) */
+	ROUTE_TLS__COUNT
+};
+const char *route_tls_name(enum route_tls t); /* "opportunistic", … */
+
 struct route {
 	uint32_t number;
 	char id[16];
@@ -32,6 +45,9 @@ struct route {
 	struct filter *match;
 	char *match_text; /* canonical; "" for all */
 	char *to;	  /* canonical: "mx", "smarthost:mail.example.net:25", "hold", … */
+	enum route_tls tls;
+	char *user;	/* to log in with at a smarthost; "" without */
+	char *password; /* never shown */
 	char *note;
 	char *by;
 	int64_t created_ms;
@@ -53,6 +69,20 @@ const struct route *routes_at(const struct routes *r, size_t i); /* in their ord
 /* Checks and spells out the text of `to` ("smarthost:Mail.Example.net" is
  * "smarthost:mail.example.net:25"): ERR_INVALID. */
 int routes_parse_to(struct str text, char ret_to[static ROUTE_HOP_MAX], struct err *err) MUST_CHECK;
+
+/* What can be said of connections to there: ERR_INVALID, with the parameter at fault. */
+int routes_check_demands(const char *to, enum route_tls tls, const char *user, const char *password,
+			 struct err *err) MUST_CHECK;
+/* A login goes to another machine only under TLS; that is what a route has unless it says so. */
+enum route_tls routes_default_tls(const char *to, const char *user);
+
+struct route_demands {
+	enum route_tls tls;
+	const char *user; /* NULL: no login. Borrow until the next change of the list. */
+	const char *password;
+};
+/* False: the next hop's route is gone. */
+bool routes_demands(const struct routes *r, const char *next_hop, struct route_demands *ret);
 
 /*
  * The route that decides for a row (NULL: none, mail goes by MX) and its next hop: "mx:DOMAIN",

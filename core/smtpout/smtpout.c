@@ -103,6 +103,7 @@ void smtpout_free(struct smtpout **op)
 	while ((h = out_hop_next(o, NULL)) != NULL)
 		out_hop_free(&h);
 	out_sites_free(o);
+	out_login_free(o);
 	loop_timer_free(&o->turn);
 	loop_timer_free(&o->tick);
 	loop_timer_free(&o->grace);

@@ -23,6 +23,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "net/tls.h"
 #include "queue/queue.h"
 #include "route/resolve.h"
 #include "sched/sched.h"
@@ -31,19 +32,35 @@
 
 struct smtpout;
 
+/* What a connection to a next hop must be. */
+enum smtpout_tls {
+	SMTPOUT_TLS_OPPORTUNISTIC, /* where it is offered and works; the certificate may be any */
+	SMTPOUT_TLS_NONE,
+	SMTPOUT_TLS_REQUIRED, /* STARTTLS, and a certificate that is valid for the host */
+	SMTPOUT_TLS_IMPLICIT  /* the same, from the first byte on */
+};
+struct smtpout_demands {
+	enum smtpout_tls tls;
+	const char *user; /* to log in with; NULL: without. Both borrow until the loop turns. */
+	const char *password;
+};
+
 struct smtpout_config {
-	const char *hostname;	     /* for EHLO; copied */
-	unsigned connections_max;    /* all together: 500 */
-	unsigned per_hop_max;	     /* of next hops with the same hosts: 20 */
-	unsigned per_connection_max; /* transactions of one connection: 100 */
-	int64_t connect_ms;	     /* to one address: 20 s */
-	int64_t greeting_ms;	     /* and EHLO: 60 s */
-	int64_t command_ms;	     /* MAIL, RCPT, DATA: 120 s (RFC 5321, 4.5.3.2 says 5 min) */
-	int64_t data_ms;	     /* to send the content, without progress: 180 s */
-	int64_t end_ms;		     /* for the reply to the end of data: 600 s */
+	const char *hostname;	      /* for EHLO; copied */
+	unsigned connections_max;     /* all together: 500 */
+	unsigned per_hop_max;	      /* of next hops with the same hosts: 20 */
+	unsigned per_connection_max;  /* transactions of one connection: 100 */
+	int64_t connect_ms;	      /* to one address: 20 s */
+	int64_t greeting_ms;	      /* and EHLO: 60 s */
+	int64_t command_ms;	      /* MAIL, RCPT, DATA: 120 s (RFC 5321, 4.5.3.2 says 5 min) */
+	int64_t data_ms;	      /* to send the content, without progress: 180 s */
+	int64_t end_ms;		      /* for the reply to the end of data: 600 s */
+	const struct tls_client *tls; /* borrowed; NULL: there is no TLS */
+	/* False: nobody wants that next hop any more. NULL: opportunistic for all. */
+	bool (*demands)(void *arg, const char *next_hop, struct smtpout_demands *ret);
 	/* Does this deferral say that we send too much? NULL: 421 with 4.7.x does. */
 	bool (*slows)(void *arg, const struct attempt *a);
-	void *slows_arg;
+	void *arg; /* of these two */
 };
 
 struct smtpout *smtpout_new(struct loop *l, const struct smtpout_config *cfg, struct sched *s,

@@ -23,6 +23,7 @@ void out_attempt(const struct out_session *s, enum outcome outcome, struct attem
 	memcpy(ret->host, s->host, sizeof(ret->host));
 	memcpy(ret->ip, s->ip, sizeof(ret->ip));
 	memcpy(ret->source, s->source, sizeof(ret->source));
+	memcpy(ret->tls, s->tls, sizeof(ret->tls));
 }
 
 void out_attempt_reply(const struct out_session *s, struct attempt *ret)
@@ -75,6 +76,12 @@ static const char *awaited(const struct out_session *s)
 		return "its reply to EHLO";
 	case OUT_HELO:
 		return "its reply to HELO";
+	case OUT_STARTTLS:
+		return "its reply to STARTTLS";
+	case OUT_HANDSHAKE:
+		return "the end of the TLS handshake";
+	case OUT_AUTH:
+		return "its reply to AUTH";
 	case OUT_ENVELOPE:
 		return steps[s->mail.step];
 	case OUT_CONTENT:
@@ -133,4 +140,11 @@ void out_attempt_garbage(const struct out_session *s, const char *why, struct at
 {
 	say(s, ret, "4.5.0", REPLY_PROTOCOL, "%s [%s] %s (%s was due)", s->host, s->ip, why,
 	    awaited(s));
+}
+
+void out_attempt_said(const struct out_session *s, const char *enhanced, uint8_t reply_class,
+		      const char *what, const char *why, struct attempt *ret)
+{
+	say(s, ret, enhanced, (enum reply_class)reply_class, "%s [%s] %s: %s", s->host, s->ip, what,
+	    why);
 }

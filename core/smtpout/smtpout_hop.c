@@ -41,15 +41,27 @@ static int hop_cmp(const struct out_hop *a, const struct out_hop *b)
 RB_GENERATE_INTERNAL(out_hop_tree, out_hop, node, hop_cmp, static __attribute__((unused)))
 #pragma GCC diagnostic pop
 
+const char *out_hop_demands(const struct out_hop *h)
+{
+	const char *at = strchr(h->key, '#');
+
+	return at != NULL ? at : "";
+}
+
 /* --- addresses remembered as bad -------------------------------------------------------------- */
 
-static struct out_bad *bad_slot(struct smtpout *o, const struct netaddr *a)
+static unsigned slot_of(const struct netaddr *a)
 {
 	char key[sizeof(a->ip.b) + sizeof(a->port)];
 
 	memcpy(key, a->ip.b, sizeof(a->ip.b));
 	memcpy(key + sizeof(a->ip.b), &a->port, sizeof(a->port));
-	return &o->bad[str_hash(str_from(key, sizeof(key))) % OUT_BAD_MAX];
+	return (unsigned)(str_hash(str_from(key, sizeof(key))) % OUT_BAD_MAX);
+}
+
+static struct out_bad *bad_slot(struct smtpout *o, const struct netaddr *a)
+{
+	return &o->bad[slot_of(a)];
 }
 
 static bool bad_is(const struct out_bad *b, const struct netaddr *a)
@@ -60,6 +72,19 @@ static bool bad_is(const struct out_bad *b, const struct netaddr *a)
 static void bad_note(struct smtpout *o, const struct netaddr *a)
 {
 	*bad_slot(o, a) = (struct out_bad){ .addr = *a, .until_ms = loop_now_ms(o->loop) + BAD_MS };
+}
+
+bool out_plain_is(const struct smtpout *o, const struct netaddr *a)
+{
+	const struct out_bad *b = &o->plain[slot_of(a)];
+
+	return bad_is(b, a) && b->until_ms > loop_now_ms(o->loop);
+}
+
+void out_plain_note(struct smtpout *o, const struct netaddr *a, int64_t ms)
+{
+	o->plain[slot_of(a)] =
+		(struct out_bad){ .addr = *a, .until_ms = loop_now_ms(o->loop) + ms };
 }
 
 /* --- hosts ------------------------------------------------------------------------------------ */
@@ -150,7 +175,8 @@ void out_hop_failed(struct out_hop *h, const struct netaddr *addr, const struct 
 		if (h->targets[i].addr.port == addr->port &&
 		    ipaddr_eq(&h->targets[i].addr.ip, &addr->ip))
 			h->targets[i].failed_round = h->round;
-	bad_note(h->o, addr);
+	if (*out_hop_demands(h) == '\0')
+		bad_note(h->o, addr); /* else it may do for others */
 	if (h->failure == NULL)
 		h->failure = xcalloc(1, sizeof(*h->failure));
 	*h->failure = *why;
@@ -359,13 +385,6 @@ void out_hop_work(struct out_hop *h)
 		out_watch(h); /* else something is under way, and brings us back */
 	else if (h->work == 0 && h->sessions_n == 0 && h->ask == 0 && !h->looking)
 		out_hop_free(&h);
-}
-
-const char *out_hop_demands(const struct out_hop *h)
-{
-	const char *at = strchr(h->key, '#');
-
-	return at != NULL ? at : "";
 }
 
 /* --- making ----------------------------------------------------------------------------------- */

@@ -6,6 +6,8 @@
  *	smtpout_site.c	   next hops with the same hosts: how many connections they may have
  *	smtpout_session.c  one connection: its states and what happens to it
  *	smtpout_open.c	   its beginning: connecting, greeting, EHLO
+ *	smtpout_secure.c   TLS
+ *	smtpout_login.c	   AUTH
  *	smtpout_mail.c	   one transaction on it: envelope, content, the result of each recipient
  *	smtpout_evidence.c what an attempt's record says
  *
@@ -18,6 +20,8 @@
 #include <bsd/sys/tree.h>
 #include <stddef.h>
 #include <sys/queue.h>
+
+#include <gsasl.h>
 
 #include "base/buf.h"
 #include "mail/dotstuff.h"
@@ -93,6 +97,9 @@ enum out_state {
 	OUT_GREETING,
 	OUT_EHLO,
 	OUT_HELO,
+	OUT_STARTTLS,
+	OUT_HANDSHAKE,
+	OUT_AUTH,
 	OUT_ASKING,
 	OUT_IDLE,
 	OUT_ENVELOPE,
@@ -127,6 +134,14 @@ struct out_session {
 	char host[256];
 	char ip[IPADDR_TEXT_LEN];
 	char source[IPADDR_TEXT_LEN];
+	struct smtpout_demands demands; /* user and password are copies */
+	bool secure;			/* TLS */
+	char tls[ATTEMPT_TLS_MAX];	/* what it is, or why it is none */
+	unsigned mechanisms;		/* of AUTH that are offered and known */
+	unsigned mechanism;
+	Gsasl_session *login; /* while it goes on */
+	bool proven;	      /* the server knows the secret */
+	bool logged_in;
 	int64_t born_ms;   /* began with its first address */
 	int64_t opened_ms; /* began to connect to this one */
 	int64_t since_ms;  /* the attempt's beginning */
@@ -246,6 +261,8 @@ struct smtpout {
 	void *drained_arg;
 	struct buf scratch; /* what is about to be written */
 	struct out_bad bad[OUT_BAD_MAX];
+	struct out_bad plain[OUT_BAD_MAX]; /* hosts whose TLS did not work */
+	Gsasl *gsasl;			   /* NULL before the first login */
 };
 
 /* smtpout.c */
@@ -276,6 +293,9 @@ bool out_hop_wants(struct out_hop *h);
 /* The address that is tried next; false: none is left in this round. */
 bool out_hop_pick(struct out_hop *h, const char **ret_name, struct netaddr *ret_addr);
 void out_hop_failed(struct out_hop *h, const struct netaddr *addr, const struct attempt *why);
+/* The host's TLS does not work. */
+bool out_plain_is(const struct smtpout *o, const struct netaddr *a);
+void out_plain_note(struct smtpout *o, const struct netaddr *a, int64_t ms);
 void out_hop_opened(struct out_hop *h, const struct out_session *s);
 void out_hop_full(struct out_hop *h);		   /* more connections it does not take */
 void out_hop_timed(struct out_hop *h, int64_t ms); /* a transaction took so long */
@@ -330,9 +350,30 @@ void out_session_garbage(struct out_session *s, const char *why);
 
 /* smtpout_open.c */
 void out_session_open(struct out_hop *h);
+void out_open_connected(struct out_session *s);
 void out_open_reply(struct out_session *s); /* GREETING, EHLO, HELO */
+void out_open_greeting(struct out_session *s);
+void out_open_hello(struct out_session *s);  /* EHLO */
+void out_open_go_on(struct out_session *s);  /* what EHLO leads to: login, or work */
+void out_open_forget(struct out_session *s); /* what it was opened with */
+void out_open_again(struct out_session *s);  /* the same address from the beginning */
 /* The address will not do. `said`: the host refused in words. */
 void out_open_failed(struct out_session *s, const struct attempt *a, bool said);
+
+/* smtpout_secure.c */
+/* After EHLO. False: there is nothing to do. */
+bool out_secure_begin(struct out_session *s);
+void out_secure_shake(struct out_session *s);
+void out_secure_reply(struct out_session *s);		      /* STARTTLS */
+void out_secure_done(struct out_session *s);		      /* HANDSHAKE: over */
+void out_secure_lost(struct out_session *s, const char *why); /* STARTTLS, HANDSHAKE: failed */
+
+/* smtpout_login.c */
+void out_login_offer(struct out_session *s, struct str names); /* in the reply to EHLO */
+bool out_login_begin(struct out_session *s);		       /* false: there is nothing to do */
+void out_login_reply(struct out_session *s);
+void out_login_done(struct out_session *s);
+void out_login_free(struct smtpout *o);
 
 /* smtpout_mail.c */
 /* False: it was decided without being sent. */
@@ -353,6 +394,9 @@ void out_attempt(const struct out_session *s, enum outcome outcome, struct attem
 void out_attempt_reply(const struct out_session *s, struct attempt *ret);
 void out_attempt_lost(const struct out_session *s, const struct err *err, struct attempt *ret);
 void out_attempt_timeout(const struct out_session *s, struct attempt *ret);
+/* "HOST [IP] WHAT: WHY" */
+void out_attempt_said(const struct out_session *s, const char *enhanced, uint8_t reply_class,
+		      const char *what, const char *why, struct attempt *ret);
 void out_attempt_garbage(const struct out_session *s, const char *why, struct attempt *ret);
 
 #endif

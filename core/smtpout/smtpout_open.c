@@ -1,39 +1,53 @@
 /*
  * From connecting to the reply to EHLO: see the table in smtpout_session.c. A session tries the
- * addresses of its next hop until one serves it or none is left; STARTTLS and AUTH have their place
- * between opened() and the first transaction.
+ * addresses of its next hop until one serves it or none is left.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "smtpout/smtpout_int.h"
 
+static bool connect_to(struct out_session *s)
+{
+	struct smtpout *o = s->o;
+	struct err err = ERR_INIT;
+	struct attempt a;
+
+	stream_free(&s->stream);
+	smtp_reply_reset(&s->reply);
+	ipaddr_text(&s->addr.ip, s->ip);
+	s->source[0] = s->tls[0] = '\0';
+	s->ending = s->secure = s->logged_in = false;
+	out_login_done(s);
+	s->opened_ms = s->since_ms = s->step_ms = loop_now_ms(o->loop);
+	out_session_state(s, OUT_CONNECTING);
+	if (stream_connect(o->loop, &s->addr, NULL, o->cfg.connect_ms, &out_session_ops, s,
+			   &s->stream, &err) >= 0)
+		return true;
+	out_attempt_lost(s, &err, &a);
+	out_hop_failed(s->hop, &s->addr, &a);
+	return false;
+}
+
 /* Tries addresses until one of them takes its time. */
 static void connect_next(struct out_session *s)
 {
-	struct smtpout *o = s->o;
-	struct out_hop *h = s->hop;
 	const char *name;
 
-	while (out_hop_pick(h, &name, &s->addr)) {
-		struct err err = ERR_INIT;
-		struct attempt a;
-		stream_free(&s->stream);
-		smtp_reply_reset(&s->reply);
+	while (out_hop_pick(s->hop, &name, &s->addr)) {
 		(void)snprintf(s->host, sizeof(s->host), "%s", name);
-		ipaddr_text(&s->addr.ip, s->ip);
-		s->source[0] = '\0';
-		s->ending = false;
-		s->opened_ms = s->since_ms = s->step_ms = loop_now_ms(o->loop);
-		out_session_state(s, OUT_CONNECTING);
-		if (stream_connect(o->loop, &s->addr, NULL, o->cfg.connect_ms, &out_session_ops, s,
-				   &s->stream, &err) >= 0)
+		if (connect_to(s))
 			return;
-		out_attempt_lost(s, &err, &a);
-		out_hop_failed(h, &s->addr, &a);
 	}
 	out_session_over(s);
+}
+
+void out_open_again(struct out_session *s)
+{
+	if (!connect_to(s))
+		connect_next(s);
 }
 
 static bool has_open_at(const struct out_hop *h, const struct netaddr *addr)
@@ -108,6 +122,8 @@ static void note_extension(struct out_session *s, struct str line)
 	for (size_t i = 0; i < ARRAY_LEN(known); i++)
 		if (str_eq_nocase(name, str_of(known[i].name)))
 			s->extensions |= known[i].flag;
+	if (str_eq_nocase(name, STR("AUTH")))
+		out_login_offer(s, rest);
 	if (str_eq_nocase(name, STR("SIZE")) && !str_u64(str_trim(rest), UINT64_MAX, &s->size_max))
 		s->size_max = 0;
 }
@@ -120,11 +136,39 @@ static void opened(struct out_session *s, bool esmtp)
 	}
 	s->extensions = 0;
 	s->size_max = 0;
+	s->mechanisms = 0;
 	for (unsigned i = 1; esmtp && i < s->reply.lines; i++)
 		note_extension(s, smtp_reply_line(&s->reply, i));
+	if (!out_secure_begin(s))
+		out_open_go_on(s);
+}
+
+void out_open_go_on(struct out_session *s)
+{
+	if (out_login_begin(s))
+		return;
 	out_session_state(s, OUT_ASKING);
 	out_hop_opened(s->hop, s);
 	out_session_go_on(s);
+}
+
+void out_open_greeting(struct out_session *s)
+{
+	out_session_state(s, OUT_GREETING);
+	out_session_await(s, s->o->cfg.greeting_ms);
+}
+
+void out_open_connected(struct out_session *s)
+{
+	if (s->demands.tls == SMTPOUT_TLS_IMPLICIT && s->o->cfg.tls != NULL)
+		out_secure_shake(s);
+	else
+		out_open_greeting(s);
+}
+
+void out_open_hello(struct out_session *s)
+{
+	say_hello(s, OUT_EHLO);
 }
 
 /* It does not know EHLO; other refusals are meant for us (RFC 5321, 4.1.4). */
@@ -148,12 +192,45 @@ void out_open_reply(struct out_session *s)
 		opened(s, s->state == OUT_EHLO);
 }
 
+void out_open_forget(struct out_session *s)
+{
+	char *user = (char *)(uintptr_t)s->demands.user;
+	char *password = (char *)(uintptr_t)s->demands.password;
+
+	out_login_done(s);
+	if (password != NULL)
+		explicit_bzero(password, strlen(password));
+	free(user);
+	free(password);
+	s->demands.user = s->demands.password = NULL;
+}
+
+static bool get_demands(const struct out_hop *h, struct smtpout_demands *ret)
+{
+	const struct smtpout_config *cfg = &h->o->cfg;
+	struct smtpout_demands d = { .tls = SMTPOUT_TLS_OPPORTUNISTIC };
+
+	if (cfg->demands != NULL && !cfg->demands(cfg->arg, h->key, &d))
+		return false;
+	d.user = d.user != NULL ? xstrdup(d.user) : NULL;
+	d.password = d.user != NULL ? xstrdup(d.password != NULL ? d.password : "") : NULL;
+	*ret = d;
+	return true;
+}
+
 void out_session_open(struct out_hop *h)
 {
+	struct smtpout_demands demands;
 	struct smtpout *o = h->o;
-	struct out_session *s = xcalloc(1, sizeof(*s));
+	struct out_session *s;
 
+	if (!get_demands(h, &demands)) {
+		h->work = 0; /* its mail is on its way to another next hop */
+		return;
+	}
+	s = xcalloc(1, sizeof(*s));
 	s->magic = OUT_SESSION_MAGIC;
+	s->demands = demands;
 	s->o = o;
 	s->hop = h;
 	s->born_ms = loop_now_ms(o->loop);

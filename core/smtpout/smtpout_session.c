@@ -21,7 +21,9 @@
  *
  * The next transaction is ASKING; but QUITTING when the connection has done its share, others wait
  * for it or the relay stops, and OVER when the peer has said more than it was asked for.
- * smtpout_open.c has the first five states, smtpout_mail.c the transaction.
+ * Between EHLO and ASKING, where they are wanted: STARTTLS, HANDSHAKE, AUTH (smtpout_secure.c and
+ * smtpout_login.c have their tables). smtpout_open.c has the other states before ASKING,
+ * smtpout_mail.c the transaction.
  *
  * A session may come to its end in the midst of what it does: out_session_over() gives everything
  * up but the memory, which goes when the outermost call (enter, leave) ends.
@@ -50,6 +52,9 @@ enum out_phase out_phase(enum out_state state)
 	case OUT_GREETING:
 	case OUT_EHLO:
 	case OUT_HELO:
+	case OUT_STARTTLS:
+	case OUT_HANDSHAKE:
+	case OUT_AUTH:
 		return OUT_OPENING;
 	case OUT_ASKING:
 	case OUT_IDLE:
@@ -110,6 +115,7 @@ static void reap(struct out_session *s)
 		return;
 	smtp_reply_done(&s->reply);
 	out_mail_done(&s->mail);
+	out_open_forget(s);
 	s->magic = 0;
 	free(s);
 }
@@ -304,6 +310,9 @@ void out_session_drain(struct out_session *s)
 	case OUT_GREETING:
 	case OUT_EHLO:
 	case OUT_HELO:
+	case OUT_STARTTLS:
+	case OUT_HANDSHAKE:
+	case OUT_AUTH:
 		out_session_over(s);
 		break;
 	case OUT_ASKING:
@@ -373,6 +382,12 @@ static void take_reply(struct out_session *s)
 	case OUT_HELO:
 		out_open_reply(s);
 		return;
+	case OUT_STARTTLS:
+		out_secure_reply(s);
+		return;
+	case OUT_AUTH:
+		out_login_reply(s);
+		return;
 	case OUT_ENVELOPE:
 	case OUT_CONTENT:
 	case OUT_END:
@@ -386,6 +401,7 @@ static void take_reply(struct out_session *s)
 		out_session_over(s); /* 421, 221, or more than was asked for */
 		return;
 	case OUT_CONNECTING:
+	case OUT_HANDSHAKE:
 	case OUT_OVER:
 		return;
 	}
@@ -433,8 +449,16 @@ static void on_open(void *arg)
 
 	if (netaddr_local(stream_fd(s->stream), &local))
 		ipaddr_text(&local.ip, s->source);
-	out_session_state(s, OUT_GREETING);
-	out_session_await(s, s->o->cfg.greeting_ms);
+	out_open_connected(s);
+}
+
+static void on_secure(void *arg)
+{
+	struct out_session *s = OBJ(out_session, OUT_SESSION_MAGIC, arg);
+
+	out_session_enter(s);
+	out_secure_done(s);
+	out_session_leave(s);
 }
 
 static void on_closed(void *arg, const struct err *err)
@@ -449,6 +473,8 @@ static void on_closed(void *arg, const struct err *err)
 		out_attempt_lost(s, err, &a);
 	if (s->state == OUT_ENVELOPE && s->transactions > 0 && !s->mail.replied)
 		out_session_over(s); /* it had been closed while it was idle: nobody was tried */
+	else if (s->state == OUT_STARTTLS || s->state == OUT_HANDSHAKE)
+		out_secure_lost(s, err->msg);
 	else
 		broken(s, &a);
 	out_session_leave(s);
@@ -470,6 +496,8 @@ static void on_timeout(void *arg)
 	out_session_enter(s);
 	if (s->state == OUT_IDLE) {
 		out_session_quit(s);
+	} else if (s->state == OUT_STARTTLS || s->state == OUT_HANDSHAKE) {
+		out_secure_lost(s, "no answer in time");
 	} else {
 		out_attempt_timeout(s, &a);
 		broken(s, &a);
@@ -485,6 +513,7 @@ const struct stream_ops out_session_ops = {
 	.on_data = on_data,
 	.on_closed = on_closed,
 	.on_open = on_open,
+	.on_secure = on_secure,
 	.on_drain = on_drain,
 	.on_timeout = on_timeout,
 };

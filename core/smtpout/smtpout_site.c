@@ -308,7 +308,7 @@ static bool is_slow_down(const struct smtpout *o, const struct attempt *a)
 	if (a->outcome != OUTCOME_DEFERRED || a->code == 0)
 		return false;
 	if (o->cfg.slows != NULL)
-		return o->cfg.slows(o->cfg.slows_arg, a);
+		return o->cfg.slows(o->cfg.arg, a);
 	return a->code == 421 && strncmp(a->enhanced, "4.7.", 4) == 0;
 }
 

@@ -56,6 +56,8 @@ enum param_type {
 	T_NETWORK, /* address or address/prefix, v4 or v6 */
 	T_ROUTE,   /* mx, smarthost:HOST[:PORT], hold, reject, discard */
 	T_CURSOR,
+	T_FILE, /* text that may be a secret; on the command line a file that has it, - for standard
+		 * input */
 	T_STRINGS, /* array of strings; on the command line a list with commas */
 	T_OBJECT,
 	T__COUNT

@@ -14,7 +14,7 @@ static const struct {
 } inner[] = {
 	{ "status", "attention", "attention" }, { "detail", "recipients", "message" },
 	{ "detail", "attempts", "attempt" },	{ "plan", "sample", "message" },
-	{ "action", "hold", "hold" },
+	{ "action", "hold", "hold" },		{ "dkim_show", "records", "dkim_record" },
 };
 
 static const char *inner_of(const struct field_def *f)

@@ -187,7 +187,8 @@ static char *command_of(enum method_id method, const json_t *params)
 		char *number = NULL;
 		size_t n = strlen(name);
 
-		if (p == NULL || strcmp(name, "request") == 0 || json_is_false(v))
+		if (p == NULL || p->type == T_FILE || strcmp(name, "request") == 0 ||
+		    json_is_false(v))
 			continue;
 		if (n > 2 && strcmp(name + n - 2, "_s") == 0)
 			n -= 2;
@@ -483,6 +484,7 @@ static enum form_kind kind_of(enum param_type type)
 	case T_MSGID:
 	case T_NETWORK:
 	case T_ROUTE:
+	case T_FILE:
 	case T_CURSOR:
 	case T_STRINGS:
 	case T_OBJECT:
@@ -516,10 +518,13 @@ static int make_fields(struct act *a)
 	const struct method_def *m = &method_defs[a->method];
 	int n = 0;
 
-	for (; n < PROTO_PARAMS_MAX && m->params[n].name != NULL; n++) {
-		const struct param_def *p = &m->params[n];
+	for (size_t k = 0; k < PROTO_PARAMS_MAX && m->params[k].name != NULL; k++) {
+		const struct param_def *p = &m->params[k];
 		const json_t *given = json_object_get(a->params, p->name);
 		struct form_field *f = &a->fields[n];
+
+		if (p->type == T_FILE) /* no line of a form */
+			continue;
 
 		*f = (struct form_field){ .name = p->name,
 					  .title = keep(a, title_of(p->name)),
@@ -545,6 +550,7 @@ static int make_fields(struct act *a)
 			}
 			f->choices = a->choices[n];
 		}
+		n++;
 	}
 	/* A plan asks for the reason itself. */
 	if ((m->flags & MF_MUTATES) != 0 && (m->flags & MF_PLAN) == 0)
@@ -564,6 +570,9 @@ static int put_param(json_t *params, const struct param_def *p, struct str text,
 
 	if (text.n == 0)
 		return 0;
+	if (p->type == T_FILE)
+		return err_param(err, ERR_INVALID, p->name,
+				 "a file is read by the command line only: weir in a shell");
 	if (p->type == T_BOOL) {
 		if (!str_eq(text, STR("true")) && !str_eq(text, STR("yes")))
 			return 0;

@@ -542,11 +542,16 @@ static void test_why_message(void **state)
 	rid_text(rid_of(id, 2), second);
 	why(one, "waiting", "u@x.example: due now", "");
 	rig.hop_known = true;
-	rig.hop = (struct smtpout_hop_view){ .connections = 20, .limit = 20 };
+	rig.hop = (struct smtpout_hop_view){ .of_site = 20, .limit = 20, .reason = "" };
 	why(first, "concurrency", "20 connections", "");
-	rig.hop =
-		(struct smtpout_hop_view){ .connections = 2, .limit = 20, .waits_for_room = true };
+	rig.hop = (struct smtpout_hop_view){
+		.connections = 2, .limit = 20, .waits_for_room = true, .reason = ""
+	};
 	why(first, "concurrency", "as many connections open", "");
+	rig.hop = (struct smtpout_hop_view){ .limit = 20,
+					     .pause_until_ms = loop_wall_ms(rig.env.loop) + 60000,
+					     .reason = "421 4.7.0 go slow" };
+	why(first, "backoff", "421 4.7.0 go slow", "");
 	rig.hop_known = false;
 	assert_true(take_one("mx:x.example"));
 	why(first, "delivering", "in delivery to x.example", "");
