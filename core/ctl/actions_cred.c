@@ -101,9 +101,11 @@ static int read_senders(struct adding *a, const json_t *list, struct err *err)
 				 CRED_BOUNDS_MAX);
 	a->cred.senders = xcalloc(n + 1, sizeof(char *));
 	for (size_t i = 0; rc >= 0 && i < n; i++) {
-		const char *text = json_string_value(json_array_get(list, i));
-		a->cred.senders[a->cred.n_senders++] = xstrdup(text);
-		rc = cred_sender_check(str_of(text), err);
+		char sender[CRED_SENDER_LEN];
+		rc = cred_sender_read(str_of(json_string_value(json_array_get(list, i))), sender,
+				      err);
+		if (rc >= 0)
+			a->cred.senders[a->cred.n_senders++] = xstrdup(sender);
 	}
 	return rc;
 }

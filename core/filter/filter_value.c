@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/obj.h"
 #include "filter/filter_int.h"
+#include "mail/address.h"
 #include "mail/msgid.h"
 
 #define WORD_ID_MIN 6 /* shorter words are not taken for the beginning of an id */
@@ -63,10 +64,30 @@ static void read_part(struct filter_value *v, struct str s)
 		v->test = TEST_PART;
 }
 
+static bool is_ascii(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if ((unsigned char)s.p[i] >= 0x80)
+			return false;
+	return true;
+}
+
+/* Internationalised domains are stored as A-labels, and so they are looked for. */
+static void read_domain(struct filter_value *v, struct str s)
+{
+	char domain[ADDRESS_DOMAIN_MAX + 1];
+
+	read_whole(v, !is_ascii(s) && address_domain_canonical(s, domain) ? str_of(domain) : s);
+}
+
 static void read_address(struct filter_value *v, enum filter_op op, struct str s)
 {
+	struct address a;
+
 	if (str_eq(s, STR("<>")))
 		s.n = 0;
+	if (!is_ascii(s) && address_parse(s, ADDRESS_UTF8, &a, NULL) >= 0)
+		s = address_str(&a);
 	if (s.n > 1 && s.p[0] == '@' && !has_star(s)) {
 		AUTO_FREE char *pattern = xasprintf("*%.*s", STR_ARG(s));
 		read_whole(v, str_of(pattern));
@@ -288,7 +309,10 @@ int filter_value_read(struct filter_term *t, struct str text, struct err *err)
 	case KIND_STATE:
 		return read_state(v, text, err);
 	case KIND_NAME:
-		read_whole(v, text);
+		if ((def->flags & FF_LOWER) != 0)
+			read_domain(v, text);
+		else
+			read_whole(v, text);
 		return 0;
 	case KIND_ADDRESS:
 		read_address(v, t->op, text);

@@ -5,6 +5,7 @@
 #include "mail/address.h"
 
 #include <arpa/inet.h>
+#include <idn2.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -151,16 +152,18 @@ static void put_local(struct out *o, struct str local)
  * Letters, digits, hyphens inside labels. Underscores are let through although RFC 5321 has none:
  * such names exist in the DNS and receive mail.
  */
-static void parse_domain(struct cursor *c, struct out *o)
+static void parse_labels(struct cursor *c, struct out *o)
 {
 	bool numeric = false;
 
 	for (;;) {
 		size_t start = c->at;
+		bool ascii = true;
 		unsigned char b;
 		numeric = true;
 		while (is_alnum(b = peek(c)) || b == '-' || b == '_' || b >= 0x80) {
 			numeric = numeric && b >= '0' && b <= '9';
+			ascii = ascii && b < 0x80;
 			out_byte(o, b >= 'A' && b <= 'Z' ? (unsigned char)(b - 'A' + 'a') : b);
 			c->at++;
 		}
@@ -169,7 +172,7 @@ static void parse_domain(struct cursor *c, struct out *o)
 					 : "a domain is expected here");
 		else if (c->s.p[start] == '-' || c->s.p[c->at - 1] == '-')
 			fail(c, "a domain label begins or ends with a hyphen");
-		else if (c->at - start > LABEL_MAX)
+		else if (ascii && c->at - start > LABEL_MAX)
 			fail(c, "a domain label is longer than 63 characters");
 		if (c->fault != NULL || !take(c, '.'))
 			break;
@@ -177,6 +180,30 @@ static void parse_domain(struct cursor *c, struct out *o)
 	}
 	if (c->fault == NULL && numeric)
 		fail(c, "an IP address in an address must stand in brackets");
+}
+
+/* A name with U-labels becomes one of A-labels (IDNA 2008 with the mapping of UTS 46). */
+static void parse_domain(struct cursor *c, struct out *o)
+{
+	char name[ADDRESS_DOMAIN_MAX + 1];
+	struct out unicode = { name, 0, ADDRESS_DOMAIN_MAX };
+	char *ascii = NULL;
+	bool international = false;
+
+	parse_labels(c, &unicode);
+	if (c->fault != NULL || unicode.n > ADDRESS_DOMAIN_MAX) {
+		o->n += unicode.n;
+		return;
+	}
+	name[unicode.n] = '\0';
+	for (size_t i = 0; i < unicode.n; i++)
+		international = international || (unsigned char)name[i] >= 0x80;
+	if (international &&
+	    idn2_to_ascii_8z(name, &ascii, IDN2_NONTRANSITIONAL | IDN2_NFC_INPUT) != IDN2_OK)
+		fail(c, "that is no internationalised domain");
+	for (const char *p = ascii != NULL ? ascii : name; *p != '\0'; p++)
+		out_byte(o, (unsigned char)*p);
+	idn2_free(ascii);
 }
 
 static void parse_literal(struct cursor *c, struct out *o)
@@ -337,15 +364,30 @@ int address_parse_path(struct str s, unsigned flags, struct address *ret, size_t
 	return rc;
 }
 
-bool address_domain_valid(struct str s, unsigned flags)
+static bool read_domain(struct str s, unsigned flags, struct out *o)
 {
-	char sink[ADDRESS_DOMAIN_MAX];
-	struct out o = { sink, 0, sizeof(sink) };
 	struct cursor c = { .s = s, .flags = flags };
 
 	check_bytes(&c);
-	parse_domain(&c, &o);
-	return c.fault == NULL && c.at == s.n && o.n <= sizeof(sink);
+	parse_domain(&c, o);
+	return c.fault == NULL && c.at == s.n && o->n <= o->size;
+}
+
+bool address_domain_valid(struct str s, unsigned flags)
+{
+	char sink[ADDRESS_DOMAIN_MAX];
+
+	return read_domain(s, flags, &(struct out){ sink, 0, sizeof(sink) });
+}
+
+bool address_domain_canonical(struct str s, char ret[static ADDRESS_DOMAIN_MAX + 1])
+{
+	struct out o = { ret, 0, ADDRESS_DOMAIN_MAX };
+
+	if (!read_domain(s, ADDRESS_UTF8, &o))
+		return false;
+	ret[o.n] = '\0';
+	return true;
 }
 
 struct str address_text_domain(struct str text)

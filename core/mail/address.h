@@ -2,11 +2,11 @@
  * address - RFC 5321 mailboxes and paths.
  *
  * Model:   `struct address` holds one checked mailbox in its canonical spelling: the local part as
- *          written (quotes only where they are needed), the domain in ASCII lower case, an address
- *          literal in brackets. The null sender <> has empty text. It owns its bytes and may be
- *          copied.
- * Limits:  local part 64, domain 255, whole path 256 with its brackets (RFC 5321, 4.5.3.1).
- * Errors:  ERR_SYNTAX with a message for the client and the 1-based column; no peer bytes in it.
+ *          written (quotes only where they are needed), the domain in ASCII lower case
+ *          (internationalised ones as A-labels, RFC 5890), an address literal in brackets. The null
+ * sender <> has empty text. It owns its bytes and may be copied. Limits:  local part 64, domain
+ * 255, whole path 256 with its brackets (RFC 5321, 4.5.3.1). Errors:  ERR_SYNTAX with a message for
+ * the client and the 1-based column; no peer bytes in it.
  */
 #ifndef MAIL_ADDRESS_H
 #define MAIL_ADDRESS_H
@@ -32,7 +32,7 @@ struct address {
 	unsigned char local_n;
 	unsigned char n;
 	bool literal; /* the domain is an address literal */
-	bool utf8;    /* non-ASCII bytes occur */
+	bool utf8;    /* non-ASCII bytes occur, in the local part */
 };
 
 /* A mailbox without brackets: local@domain. */
@@ -45,6 +45,8 @@ int address_parse_path(struct str s, unsigned flags, struct address *ret, size_t
 		       struct err *err) MUST_CHECK;
 /* A domain name (not a literal) by the same rules, for configuration and filters. */
 bool address_domain_valid(struct str s, unsigned flags);
+/* Its canonical spelling; false when it is none. */
+bool address_domain_canonical(struct str s, char ret[static ADDRESS_DOMAIN_MAX + 1]);
 
 static inline bool address_is_null(const struct address *a)
 {

@@ -10,6 +10,7 @@
 
 #include "base/mem.h"
 #include "base/obj.h"
+#include "base/utf8.h"
 
 #define ENVID_MAX 100
 #define ORCPT_MAX 500
@@ -132,13 +133,33 @@ static bool read_notify(struct str v, struct smtp_cmd *c)
 	return (c->notify & SMTP_NOTIFY_NEVER) == 0 || c->notify == SMTP_NOTIFY_NEVER;
 }
 
+/* utf-8-addr-unitext (RFC 6533, 3): xtext where characters beyond ASCII stand as they are. */
+static bool is_unitext(struct str s)
+{
+	struct str ascii = s;
+	bool all = utf8_valid(s) && s.n > 0;
+
+	while (all && s.n > 0) {
+		ascii.n = 0;
+		while (ascii.n < s.n && (unsigned char)s.p[ascii.n] < 0x80)
+			ascii.n++;
+		ascii.p = s.p;
+		all = ascii.n == 0 || is_xtext(ascii);
+		s = str_from(s.p + ascii.n, s.n - ascii.n);
+		while (s.n > 0 && (unsigned char)s.p[0] >= 0x80)
+			s = str_from(s.p + 1, s.n - 1);
+	}
+	return all;
+}
+
 static bool read_orcpt(struct str v, struct smtp_cmd *c)
 {
 	struct str rest = v;
 	struct str type = str_cut(&rest, ';');
 
 	c->orcpt = v;
-	return v.n <= ORCPT_MAX && is_xtext(type) && is_xtext(rest);
+	return v.n <= ORCPT_MAX && is_xtext(type) &&
+	       (str_eq_nocase(type, STR("utf-8")) ? is_unitext(rest) : is_xtext(rest));
 }
 
 static const struct param_row {
@@ -204,13 +225,15 @@ static bool parse_path(struct str rest, unsigned extensions, struct smtp_cmd *c,
 	if (address_parse_path(rest, flags, &c->address, &used, &err) < 0)
 		return refuse(a, 501, mail ? "5.1.7" : "5.1.3", "Bad %s address: %s",
 			      mail ? "sender" : "recipient", err.msg);
+	for (size_t i = 0; i < used; i++)
+		c->utf8 = c->utf8 || (unsigned char)rest.p[i] >= 0x80;
 	rest = str_from(rest.p + used, rest.n - used);
 	if (rest.n > 0 && rest.p[0] != ' ')
 		return refuse(a, 501, "5.5.4", "A space is expected after the address");
 	while ((rest = str_trim(rest)).n > 0)
 		if (!parse_param(str_cut(&rest, ' '), extensions, c, a))
 			return false;
-	if (mail && c->address.utf8 && (c->given & 1u << SMTP_PARAM_SMTPUTF8) == 0)
+	if (mail && c->utf8 && (c->given & 1u << SMTP_PARAM_SMTPUTF8) == 0)
 		return refuse(a, 553, "5.6.7", "A non-ASCII address needs the parameter SMTPUTF8");
 	return true;
 }

@@ -60,6 +60,7 @@ struct smtp_cmd {
 	enum smtp_verb verb;
 	struct str arg;		/* what follows the verb, trimmed */
 	struct address address; /* MAIL, RCPT */
+	bool utf8;		/* and it was given with non-ASCII characters */
 	unsigned given;		/* 1u << SMTP_PARAM_X for each parameter that was there */
 	uint64_t size;		/* SIZE, or the size of a BDAT chunk */
 	bool last;		/* BDAT ... LAST */

@@ -4,6 +4,7 @@
  */
 #include "policy/creds.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -327,24 +328,27 @@ int cred_name_check(struct str name, struct err *err)
 			 CRED_NAME_MAX);
 }
 
-int cred_sender_check(struct str sender, struct err *err)
+int cred_sender_read(struct str sender, char ret[static CRED_SENDER_LEN], struct err *err)
 {
+	char domain[ADDRESS_DOMAIN_MAX + 1];
 	struct address a;
-	struct str domain = sender;
+	bool under = str_starts(sender, STR("*."));
+	struct str rest = under ? str_from(sender.p + 2, sender.n - 2) : sender;
 
 	if (str_eq(sender, STR("<>")))
-		return 0;
-	if (str_starts(domain, STR("*.")))
-		domain = str_from(domain.p + 2, domain.n - 2);
+		(void)snprintf(ret, CRED_SENDER_LEN, "<>");
+	else if (address_domain_canonical(rest, domain))
+		(void)snprintf(ret, CRED_SENDER_LEN, "%s%s", under ? "*." : "", domain);
 	/* a star elsewhere would be taken for a wildcard, which it is not */
-	if (str_index(domain, '*') < 0 &&
-	    (address_domain_valid(domain, ADDRESS_UTF8) ||
-	     (domain.p == sender.p && address_parse(sender, ADDRESS_UTF8, &a, NULL) >= 0)))
-		return 0;
-	return err_param(
-		err, ERR_INVALID, "senders",
-		"a sender is shop.example, *.shop.example, app@shop.example, or <> for the "
-		"null sender");
+	else if (!under && str_index(rest, '*') < 0 &&
+		 address_parse(rest, ADDRESS_UTF8, &a, NULL) >= 0)
+		(void)snprintf(ret, CRED_SENDER_LEN, "%s", a.text);
+	else
+		return err_param(
+			err, ERR_INVALID, "senders",
+			"a sender is shop.example, *.shop.example, app@shop.example, or <> "
+			"for the null sender");
+	return 0;
 }
 
 bool cred_secret_usable(const struct cred *x, const struct cred_secret *s, int64_t now_ms)

@@ -34,6 +34,7 @@
 #define CRED_NAME_MAX 64
 #define CRED_SECRETS_MAX 8
 #define CRED_BOUNDS_MAX 100 /* of each kind */
+#define CRED_SENDER_LEN 260
 #define CRED_SALT_LEN 16
 #define CRED_ITERATIONS 4096 /* the secrets are random: more would stop nobody */
 #define CRED_ID_LEN 8
@@ -85,7 +86,9 @@ const struct cred *creds_at(const struct creds *c, size_t i);
 
 /* Lower-case letters, digits and .-_+@, the first a letter or a digit. ERR_INVALID. */
 int cred_name_check(struct str name, struct err *err) MUST_CHECK;
-int cred_sender_check(struct str sender, struct err *err) MUST_CHECK;
+/* A bound as it is kept: domains in their canonical spelling. ERR_INVALID. */
+int cred_sender_read(struct str sender, char ret[static CRED_SENDER_LEN],
+		     struct err *err) MUST_CHECK;
 
 const char *cred_status(const struct cred *x, int64_t now_ms); /* active, revoked, expired */
 bool cred_in_networks(const struct cred *x, const struct ipaddr *client);

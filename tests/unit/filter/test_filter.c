@@ -34,6 +34,8 @@ static void test_canonical(void **state)
 		{ "   ", "" },
 		{ "domain:Gmail.COM", "domain:gmail.com" },
 		{ "DOMAIN:gmail.com", "domain:gmail.com" },
+		{ "domain:M\xc3\xbcller.example", "domain:xn--mller-kva.example" },
+		{ "to:bob@m\xc3\xbcller.example", "to:bob@xn--mller-kva.example" },
 		{ "  domain:a.org   age>2h ", "domain:a.org age>2h" },
 		{ "domain:a.org and age>2h", "domain:a.org age>2h" },
 		{ "age>120m", "age>2h" },

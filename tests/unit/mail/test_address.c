@@ -58,6 +58,20 @@ static const struct {
 	{ "j\xc3\xb6rg@x.org", 0, NULL, NULL, NULL, 2 },
 	{ "j\xc3\xb6rg@x.org", ADDRESS_UTF8, "j\xc3\xb6rg@x.org", "j\xc3\xb6rg", "x.org", 0 },
 	{ "j\xc3rg@x.org", ADDRESS_UTF8, NULL, NULL, NULL, 1 },
+	/* internationalised domains: one spelling, whatever was written */
+	{ "bob@m\xc3\xbcller.example", ADDRESS_UTF8, "bob@xn--mller-kva.example", "bob",
+	  "xn--mller-kva.example", 0 },
+	{ "bob@M\xc3\x9cLLER.Example", ADDRESS_UTF8, "bob@xn--mller-kva.example", "bob",
+	  "xn--mller-kva.example", 0 },
+	{ "bob@mu\xcc\x88ller.example", ADDRESS_UTF8, "bob@xn--mller-kva.example", "bob",
+	  "xn--mller-kva.example", 0 },
+	{ "bob@\xe4\xbe\x8b\xe5\xad\x90.xn--mller-kva", ADDRESS_UTF8,
+	  "bob@xn--fsqu00a.xn--mller-kva", "bob", "xn--fsqu00a.xn--mller-kva", 0 },
+	{ "bob@m\xc3\xbcller.example", 0, NULL, NULL, NULL, 6 },
+	{ "bob@\xe2\x98\x83\xcd\x8f.\xcc\x81", ADDRESS_UTF8, NULL, NULL, NULL, 13 },
+	{ "bob@a.\xe2\x80\xae"
+	  "b",
+	  ADDRESS_UTF8, NULL, NULL, NULL, 11 },
 };
 
 static void test_mailboxes(void **state)

@@ -196,8 +196,14 @@ static void names_and_senders(void **state)
 {
 	static const char *const good[] = { "a", "app-1", "app@shop.example", "9", "a.b_c+d" };
 	static const char *const bad[] = { "", "A", "a b", "-a", "@x", "a/b", "\xc3\xa9", ".a" };
-	static const char *const sender[] = { "shop.example", "*.shop.example", "a@b.example",
-					      "<>" };
+	static const char *const sender[][2] = {
+		{ "shop.example", "shop.example" },
+		{ "*.Shop.example", "*.shop.example" },
+		{ "A@B.example", "A@b.example" },
+		{ "<>", "<>" },
+		{ "*.m\xc3\xbcller.example", "*.xn--mller-kva.example" },
+	};
+	char kept[CRED_SENDER_LEN];
 	static const char *const no_sender[] = {
 		"", "*", "a@", "@b.example", "*@b.example", "a b"
 	};
@@ -208,10 +214,12 @@ static void names_and_senders(void **state)
 		assert_true(cred_name_check(str_of(good[i]), NULL) >= 0);
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
 		assert_true(cred_name_check(str_of(bad[i]), NULL) < 0);
-	for (size_t i = 0; i < ARRAY_LEN(sender); i++)
-		assert_true(cred_sender_check(str_of(sender[i]), NULL) >= 0);
+	for (size_t i = 0; i < ARRAY_LEN(sender); i++) {
+		assert_true(cred_sender_read(str_of(sender[i][0]), kept, NULL) >= 0);
+		assert_string_equal(kept, sender[i][1]);
+	}
 	for (size_t i = 0; i < ARRAY_LEN(no_sender); i++)
-		assert_true(cred_sender_check(str_of(no_sender[i]), NULL) < 0);
+		assert_true(cred_sender_read(str_of(no_sender[i]), kept, NULL) < 0);
 	memset(many, 'a', sizeof(many));
 	assert_true(cred_name_check(str_from(many, CRED_NAME_MAX), NULL) >= 0);
 	assert_true(cred_name_check(str_from(many, CRED_NAME_MAX + 1), NULL) < 0);
