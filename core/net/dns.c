@@ -22,6 +22,7 @@
 #include <bsd/sys/tree.h>
 #include <netinet/in.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -363,6 +364,21 @@ void dns_cancel(struct dns *d, uint64_t id)
 		leave_waiting(q);
 		query_free(q);
 	}
+}
+
+void dns_reverse(const struct ipaddr *a, char ret[static DNS_REVERSE_LEN])
+{
+	size_t n = 0;
+
+	if (ipaddr_is_v4(a)) {
+		(void)snprintf(ret, DNS_REVERSE_LEN, "%u.%u.%u.%u.in-addr.arpa", a->b[15], a->b[14],
+			       a->b[13], a->b[12]);
+		return;
+	}
+	for (size_t i = sizeof(a->b); i-- > 0;)
+		n += (size_t)snprintf(ret + n, DNS_REVERSE_LEN - n, "%x.%x.", a->b[i] & 15u,
+				      (unsigned)a->b[i] >> 4);
+	(void)snprintf(ret + n, DNS_REVERSE_LEN - n, "ip6.arpa");
 }
 
 /* --- channels --------------------------------------------------------------------------------- */

@@ -21,6 +21,7 @@
 
 #include "base/err.h"
 #include "base/ipnet.h"
+#include "base/str.h"
 #include "loop/loop.h"
 
 #define DNS_NAME_MAX 253       /* of a name in text, without the last dot */
@@ -31,7 +32,13 @@
 #define DNS_TIMEOUT_MS 2000    /* for the first try; each round doubles it */
 #define DNS_TRIES 3	       /* at each server: 14 s with one */
 
-enum dns_type { DNS_TYPE_A = 1, DNS_TYPE_MX = 15, DNS_TYPE_AAAA = 28 }; /* as on the wire */
+enum dns_type { /* as on the wire */
+		DNS_TYPE_A = 1,
+		DNS_TYPE_PTR = 12,
+		DNS_TYPE_MX = 15,
+		DNS_TYPE_TXT = 16,
+		DNS_TYPE_AAAA = 28
+};
 
 enum dns_status {
 	DNS_OK,	      /* with records */
@@ -44,7 +51,8 @@ enum dns_status {
 struct dns_record {
 	struct ipaddr ip;    /* A, AAAA */
 	uint16_t preference; /* MX */
-	const char *host;    /* MX: lower case, without the last dot; "" is the root */
+	const char *host;    /* MX, PTR: lower case, without the last dot; "" is the root */
+	struct str text;     /* TXT: its strings joined; any bytes */
 };
 
 struct dns_answer {
@@ -73,5 +81,9 @@ typedef void dns_fn(void *arg, const struct dns_answer *answer);
 uint64_t dns_ask(struct dns *d, const char *name, enum dns_type type, dns_fn *fn, void *arg);
 /* Numbers that are no more are ignored. */
 void dns_cancel(struct dns *d, uint64_t id);
+
+/* Where an address has its PTR records: "7.2.0.192.in-addr.arpa". */
+#define DNS_REVERSE_LEN 80
+void dns_reverse(const struct ipaddr *a, char ret[static DNS_REVERSE_LEN]);
 
 #endif

@@ -37,7 +37,9 @@ struct rr {
 	uint32_t ttl_s;
 	struct ipaddr ip;
 	uint16_t preference;
-	char *target; /* CNAME, MX */
+	char *target; /* CNAME, MX, PTR */
+	char *text;   /* TXT */
+	size_t text_n;
 };
 
 struct rrs {
@@ -113,10 +115,28 @@ static void get_ip(struct cursor *c, size_t n, struct ipaddr *ret)
 	c->at += n;
 }
 
+/* Character strings up to `end`, without what separates them. */
+static void get_text(struct cursor *c, size_t end, struct rr *r)
+{
+	r->text = xmalloc(end - c->at + 1);
+	while (c->at < end) {
+		size_t n = c->p[c->at++];
+		if (n > end - c->at) {
+			c->bad = true;
+			break;
+		}
+		memcpy(r->text + r->text_n, c->p + c->at, n);
+		r->text_n += n;
+		c->at += n;
+	}
+	r->text[r->text_n] = '\0';
+}
+
 static void rr_done(struct rr *r)
 {
 	free(r->owner);
 	free(r->target);
+	free(r->text);
 }
 
 /* One record; its data must have the length that it says. */
@@ -140,6 +160,8 @@ static void get_rr(struct cursor *c, enum dns_type type, struct rrs *to)
 			c->at = end;
 		} else if (r.type == DNS_TYPE_A || r.type == DNS_TYPE_AAAA) {
 			get_ip(c, r.type == DNS_TYPE_A ? 4 : sizeof(r.ip.b), &r.ip);
+		} else if (r.type == DNS_TYPE_TXT) {
+			get_text(c, end, &r);
 		} else {
 			if (r.type == DNS_TYPE_MX)
 				r.preference = (uint16_t)get16(c);
@@ -186,8 +208,10 @@ static void take_records(struct rrs *all, unsigned type, struct dns_parsed *x)
 			continue;
 		x->records[x->records_n++] = (struct dns_record){ .ip = r->ip,
 								  .preference = r->preference,
-								  .host = r->target };
+								  .host = r->target,
+								  .text = { r->text, r->text_n } };
 		r->target = NULL;
+		r->text = NULL;
 		if (r->ttl_s < x->ttl_s)
 			x->ttl_s = r->ttl_s;
 	}
@@ -236,8 +260,10 @@ int dns_parse(const uint8_t *p, size_t n, const char *name, enum dns_type type,
 
 void dns_parsed_done(struct dns_parsed *x)
 {
-	for (size_t i = 0; i < x->records_n; i++)
+	for (size_t i = 0; i < x->records_n; i++) {
 		mem_auto_free(&x->records[i].host);
+		mem_auto_free(&x->records[i].text.p);
+	}
 	free(x->records);
 	free(x->name);
 	*x = (struct dns_parsed){ .name = NULL };

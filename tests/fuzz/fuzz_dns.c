@@ -14,7 +14,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const enum dns_type types[] = { DNS_TYPE_A, DNS_TYPE_MX, DNS_TYPE_AAAA };
+	static const enum dns_type types[] = { DNS_TYPE_A, DNS_TYPE_MX, DNS_TYPE_AAAA, DNS_TYPE_PTR,
+					       DNS_TYPE_TXT };
 	struct dns_parsed x;
 	enum dns_type type;
 
@@ -29,7 +30,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	ASSERT((x.ttl_s == UINT32_MAX) == (x.records_n == 0 && x.aliases == 0));
 	for (size_t i = 0; i < x.records_n; i++) {
 		const char *host = x.records[i].host;
-		ASSERT((host != NULL) == (type == DNS_TYPE_MX));
+		ASSERT((host != NULL) == (type == DNS_TYPE_MX || type == DNS_TYPE_PTR));
+		ASSERT((x.records[i].text.p != NULL) == (type == DNS_TYPE_TXT));
 		ASSERT(host == NULL || strlen(host) <= 4 * DNS_NAME_MAX);
 		for (size_t k = 0; host != NULL && host[k] != '\0'; k++)
 			ASSERT(host[k] >= ' ' && host[k] <= '~' &&

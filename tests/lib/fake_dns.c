@@ -30,7 +30,8 @@ enum { RCODE_OK = 0, RCODE_SERVFAIL = 2, RCODE_NXDOMAIN = 3, RCODE_REFUSED = 5 }
 static const struct {
 	const char *name;
 	unsigned number;
-} types[] = { { "A", 1 }, { "CNAME", TYPE_CNAME }, { "MX", 15 }, { "AAAA", 28 } };
+} types[] = { { "A", 1 },     { "CNAME", TYPE_CNAME }, { "MX", 15 },
+	      { "AAAA", 28 }, { "PTR", 12 },	       { "TXT", 16 } };
 
 struct asked {
 	STAILQ_ENTRY(asked) next;
@@ -140,7 +141,13 @@ static void put_data(struct buf *b, const struct fake_dns_row *row)
 	struct ipaddr ip;
 	uint64_t preference = 0;
 
-	if (row->type[0] == 'A') {
+	if (row->type[0] == 'T') {
+		while (data.n > 0) {
+			struct str piece = str_cut(&data, '|');
+			(void)buf_putc(b, (char)piece.n);
+			(void)buf_put_str(b, piece);
+		}
+	} else if (row->type[0] == 'A') {
 		ASSERT(ipaddr_parse(data, &ip));
 		if (row->type[1] == '\0')
 			(void)buf_put(b, ip.b + 12, 4);
@@ -157,7 +164,7 @@ static void put_data(struct buf *b, const struct fake_dns_row *row)
 
 static void put_record(struct reply *r, const struct fake_dns_row *row)
 {
-	AUTO_BUF data = BUF_INIT(1024);
+	AUTO_BUF data = BUF_INIT(8192);
 	unsigned ttl = row->ttl_s != 0 ? row->ttl_s : DEFAULT_TTL;
 
 	put_data(&data, row);

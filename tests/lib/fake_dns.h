@@ -36,8 +36,9 @@ enum fake_dns_act {
 
 struct fake_dns_row {
 	const char *name;
-	const char *type; /* "A", "AAAA", "MX" ("10 host", "0 ." is the root), "CNAME"; NULL with an
-			     act: all types */
+	const char *type; /* "A", "AAAA", "MX" ("10 host", "0 ." is the root), "CNAME", "PTR", "TXT"
+			     (strings of at most 255 bytes, separated by '|'); NULL with an act:
+			     all types */
 	const char *data;
 	unsigned ttl_s; /* 0: 300 */
 	enum fake_dns_act act;

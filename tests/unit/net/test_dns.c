@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "lib/fake_dns.h"
 #include "net/dns.h"
+#include "net/dns_parse.h"
 
 #define PATIENCE_MS 20000
 #define TIMEOUT_MS 40
@@ -29,6 +30,10 @@ static const struct fake_dns_row rows[] = {
 	FAKE_DNS_RR("mx1.a.test", "A", "192.0.2.2"),
 	FAKE_DNS_RR("mx1.a.test", "AAAA", "2001:db8::1"),
 	FAKE_DNS_RR("null.test", "MX", "0 ."),
+	FAKE_DNS_RR("text.test", "TXT", "v=spf1 a |-all"),
+	FAKE_DNS_RR("text.test", "TXT", "other"),
+	FAKE_DNS_RR("text-alias.test", "CNAME", "text.test"),
+	FAKE_DNS_RR("7.2.0.192.in-addr.arpa", "PTR", "Relay.Example.test"),
 	FAKE_DNS_RR("alias.test", "CNAME", "next.test", .ttl_s = 30),
 	FAKE_DNS_RR("next.test", "CNAME", "a.test", .ttl_s = 40),
 	FAKE_DNS_RR("alone.test", "CNAME", "lonely.test", .ttl_s = 5, .act = FAKE_DNS_ALIAS_ALONE),
@@ -79,7 +84,14 @@ static void on_answer(void *arg, const struct dns_answer *a)
 			      a->status == DNS_TROUBLE ? a->trouble : a->name);
 	for (size_t i = 0; i < a->records_n && i < 4; i++) {
 		char ip[IPADDR_TEXT_LEN];
-		if (a->records[i].host != NULL) {
+		if (a->records[i].text.p != NULL) {
+			n += (size_t)snprintf(r->said + n, sizeof(r->said) - n, " [%.*s]",
+					      STR_ARG(a->records[i].text));
+		} else if (a->records[i].host != NULL && a->records[i].preference == 0 &&
+			   a->records[i].host[0] != '\0') {
+			n += (size_t)snprintf(r->said + n, sizeof(r->said) - n, " %s",
+					      a->records[i].host);
+		} else if (a->records[i].host != NULL) {
 			n += (size_t)snprintf(r->said + n, sizeof(r->said) - n, " %u=%s",
 					      (unsigned)a->records[i].preference,
 					      a->records[i].host);
@@ -177,6 +189,12 @@ static void test_answers(void **state)
 		{ "mx1.a.test", DNS_TYPE_AAAA, DNS_OK, "mx1.a.test 2001:db8::1", 300 },
 		{ "mx1.a.test", DNS_TYPE_MX, DNS_NODATA, "mx1.a.test", 0 },
 		{ "null.test", DNS_TYPE_MX, DNS_OK, "null.test 0=", 300 },
+		{ "text.test", DNS_TYPE_TXT, DNS_OK, "text.test [v=spf1 a -all] [other]", 300 },
+		{ "text-alias.test", DNS_TYPE_TXT, DNS_OK, "text.test [v=spf1 a -all] [other]",
+		  300 },
+		{ "a.test", DNS_TYPE_TXT, DNS_NODATA, "a.test", 0 },
+		{ "7.2.0.192.in-addr.arpa", DNS_TYPE_PTR, DNS_OK,
+		  "7.2.0.192.in-addr.arpa relay.example.test", 300 },
 		{ "nobody.test", DNS_TYPE_MX, DNS_NXDOMAIN, "nobody.test", 0 },
 		{ "alias.test", DNS_TYPE_MX, DNS_OK, "a.test 10=mx1.a.test 20=mx2.a.test", 30 },
 		{ "alone.test", DNS_TYPE_MX, DNS_OK, "a.test 10=mx1.a.test 20=mx2.a.test", 5 },
@@ -217,6 +235,40 @@ static void test_answers(void **state)
 	/* A failing server that is the only one is not asked again. */
 	assert_int_equal(fake_dns_asked(r.server, "servfail.test"), 1);
 	close_rig(&r);
+}
+
+static void test_reverse(void **state)
+{
+	static const struct {
+		const char *address;
+		const char *name;
+	} cases[] = {
+		{ "192.0.2.7", "7.2.0.192.in-addr.arpa" },
+		{ "2001:db8::af", "f.a.0.0.0.0.0.0.0.0.0.0.0.0.0.0."
+				  "0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		char name[DNS_REVERSE_LEN];
+		struct ipaddr a;
+		assert_true(ipaddr_parse(str_of(cases[i].address), &a));
+		dns_reverse(&a, name);
+		assert_string_equal(name, cases[i].name);
+	}
+}
+
+/* A string that says to be longer than its record. */
+static void test_damaged_text(void **state)
+{
+	static const uint8_t answer[] = "\0\1\x81\x80\0\1\0\1\0\0\0\0"
+					"\1a\0\0\x10\0\1"
+					"\xc0\x0c\0\x10\0\1\0\0\0\1\0\4\5abc";
+	struct dns_parsed x = { .name = NULL };
+
+	(void)state;
+	assert_int_equal(dns_parse(answer, sizeof(answer) - 1, "a", DNS_TYPE_TXT, &x, NULL),
+			 -ERR_PROTO);
 }
 
 static void test_many_records(void **state)
@@ -381,10 +433,11 @@ static void test_configuration(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_answers),	    cmocka_unit_test(test_many_records),
-		cmocka_unit_test(test_queue),	    cmocka_unit_test(test_waiting_limit),
-		cmocka_unit_test(test_cancel),	    cmocka_unit_test(test_second_server),
-		cmocka_unit_test(test_dead_server), cmocka_unit_test(test_configuration),
+		cmocka_unit_test(test_answers),	     cmocka_unit_test(test_reverse),
+		cmocka_unit_test(test_damaged_text), cmocka_unit_test(test_many_records),
+		cmocka_unit_test(test_queue),	     cmocka_unit_test(test_waiting_limit),
+		cmocka_unit_test(test_cancel),	     cmocka_unit_test(test_second_server),
+		cmocka_unit_test(test_dead_server),  cmocka_unit_test(test_configuration),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
