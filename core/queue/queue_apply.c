@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/obj.h"
 #include "loop/loop.h"
@@ -368,8 +369,8 @@ static int put_action(struct writer *w, const struct item_commit *c, struct err 
 	return db_run(s, err);
 }
 
-static int put_object(struct writer *w, const struct queue_object *o, uint64_t action,
-		      struct err *err)
+static int put_version(struct writer *w, const struct queue_object *o, uint64_t action,
+		       struct err *err)
 {
 	struct db_stmt *s = w->st[W_VERSION];
 	struct str kind = str_of(o->kind), id = str_of(o->id);
@@ -389,15 +390,25 @@ static int put_object(struct writer *w, const struct queue_object *o, uint64_t a
 		db_bind_text(s, 6, str_of(o->json));
 	else
 		db_bind_null(s, 6);
-	got = db_run(s, err);
+	return db_run(s, err);
+}
+
+static int put_object(struct writer *w, const struct queue_object *o, uint64_t action,
+		      struct err *err)
+{
+	struct db_stmt *s = w->st[o->json != NULL ? W_OBJECT : W_OBJECT_GONE];
+	int got = o->secret ? db_exec(w->db, "PRAGMA secure_delete=ON", err)
+			    : put_version(w, o, action, err);
 	if (got < 0)
 		return got;
-	s = w->st[o->json != NULL ? W_OBJECT : W_OBJECT_GONE];
-	db_bind_text(s, 1, kind);
-	db_bind_text(s, 2, id);
+	db_bind_text(s, 1, str_of(o->kind));
+	db_bind_text(s, 2, str_of(o->id));
 	if (o->json != NULL)
 		db_bind_text(s, 3, str_of(o->json));
-	return db_run(s, err);
+	got = db_run(s, err);
+	if (o->secret && db_exec(w->db, "PRAGMA secure_delete=OFF", NULL) < 0)
+		log_warn(NULL, "queue.secure-delete"); /* slower from now on, nothing else */
+	return got;
 }
 
 static int apply_commit(struct writer *w, const struct item_commit *c, struct err *err)

@@ -253,13 +253,15 @@ static const char *load_objects(const char *kind)
 static void test_objects(void **state)
 {
 	(void)state;
-	const struct queue_object first[] = { { "hold", "h2", "{\"a\":1}" },
-					      { "hold", "h1", "{}" },
-					      { "route", "r1", "{\"x\":2}" } };
+	const struct queue_object first[] = {
+		{ .kind = "hold", .id = "h2", .json = "{\"a\":1}" },
+		{ .kind = "hold", .id = "h1", .json = "{}" },
+		{ .kind = "route", .id = "r1", .json = "{\"x\":2}" }
+	};
 	commit(NULL, first, ARRAY_LEN(first));
 	assert_string_equal(load_objects("hold"), "hold/h1={};hold/h2={\"a\":1};");
-	const struct queue_object second[] = { { "hold", "h2", "{\"a\":2}" },
-					       { "hold", "h1", NULL } };
+	const struct queue_object second[] = { { .kind = "hold", .id = "h2", .json = "{\"a\":2}" },
+					       { .kind = "hold", .id = "h1", .json = NULL } };
 	commit(NULL, second, ARRAY_LEN(second));
 	rig_reopen();
 	assert_string_equal(load_objects("hold"), "hold/h2={\"a\":2};");
