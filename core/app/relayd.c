@@ -251,6 +251,7 @@ int relayd_new(const struct conf *conf, struct relayd **ret_relayd, struct err *
 		guard_new(&(struct guard_config){ .failures_max = (unsigned)conf->auth_failures,
 						  .block_ms = conf->auth_block_s * 1000 });
 	r->sasl = sasl_server_new(r->env.loop, r->env.creds);
+	r->env.keys = keys_new();
 	loop_workers(r->env.loop, WORKERS);
 	rc = classify_load(conf->classify_rules, &r->env.rules, err);
 	if (rc >= 0)
@@ -504,6 +505,7 @@ void relayd_free(struct relayd **rp)
 	routes_free(&r->env.routes);
 	allow_free(&r->env.allow);
 	guard_free(&r->env.guard);
+	keys_free(&r->env.keys);
 	classify_free(&r->env.rules);
 	for (int k = 0; k < ACCESS__COUNT; k++) {
 		free((void *)(uintptr_t)r->roles[k].uids);

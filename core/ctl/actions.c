@@ -218,6 +218,11 @@ static void load_object(void *arg, const struct queue_object *o)
 		rc = allow_put(l->env->allow, o->json, &err);
 	else if (strcmp(l->kind, "cred") == 0)
 		rc = creds_put(l->env->creds, o->json, &err);
+	else if (strcmp(l->kind, KEYS_KIND_SECRET) == 0)
+		rc = keys_put_secret(l->env->keys, o->id, o->json, loop_wall_ms(l->env->loop),
+				     &err);
+	else if (strcmp(l->kind, KEYS_KIND) == 0)
+		rc = keys_put(l->env->keys, o->json, loop_wall_ms(l->env->loop), &err);
 	else
 		rc = creds_put_pepper(l->env->creds, o->json, &err);
 	if (rc < 0) /* the others hold, route and allow all the same */
@@ -321,7 +326,8 @@ static void store_pepper(struct ctl_env *env)
 
 int actions_open(struct ctl_env *env, struct err *err)
 {
-	static const char *const kinds[] = { "hold", "route", "allow", "cred", PEPPER };
+	static const char *const kinds[] = { "hold",	"route", "allow", KEYS_KIND_SECRET,
+					     KEYS_KIND, "cred",	 PEPPER };
 	size_t peppers = 0;
 	struct actions *a = xcalloc(1, sizeof(*a));
 	int64_t keep =
@@ -339,7 +345,7 @@ int actions_open(struct ctl_env *env, struct err *err)
 	for (size_t i = 0; rc >= 0 && i < ARRAY_LEN(kinds); i++) {
 		struct load l = { .env = env, .kind = kinds[i] };
 		rc = queue_load_objects(env->queue, kinds[i], load_object, &l, err);
-		peppers = l.n;
+		peppers = l.n; /* of the last kind */
 	}
 	if (rc >= 0 && peppers == 0)
 		store_pepper(env);

@@ -1,6 +1,7 @@
 /*
- * What ends by itself: holds and allowlist entries past their time. An ended hold stays as long as
- * a message can have been held by it, because it made lifetimes longer; then it goes, too.
+ * What ends by itself: holds and allowlist entries past their time, private keys without a use. An
+ * ended hold stays as long as a message can have been held by it, because it made lifetimes longer;
+ * then it goes, too.
  */
 #include <string.h>
 
@@ -10,11 +11,19 @@
 #include "ctl/actions_int.h"
 
 #define ENDED_KEEP_MS (INT64_C(24) * 3600 * 1000) /* at least */
-#define AT_ONCE 256				  /* objects of one transaction */
+#define SECRET_GRACE_MS 1000
+#define AT_ONCE 256 /* objects of one transaction */
 
 static bool is_past(int64_t expires_ms, int64_t now)
 {
 	return expires_ms != 0 && expires_ms <= now;
+}
+
+/* Private keys that no undo can bring back any more. */
+static int64_t secret_end_ms(const struct actions *a)
+{
+	int64_t orphan = keys_orphan_ms(a->env->keys);
+	return orphan != 0 ? orphan + a->env->undo_window_ms + SECRET_GRACE_MS : 0;
 }
 
 int64_t expiry_next_ms(struct actions *a)
@@ -25,7 +34,8 @@ int64_t expiry_next_ms(struct actions *a)
 		if (e->expires_ms != 0 && (first == 0 || e->expires_ms < first))
 			first = e->expires_ms;
 	}
-	return first;
+	int64_t secret = secret_end_ms(a);
+	return secret != 0 && (first == 0 || secret < first) ? secret : first;
 }
 
 static bool room(const struct op *op)
@@ -74,6 +84,15 @@ static void end_allowed(struct op *op, int64_t now)
 	}
 }
 
+static void forget_secret(struct op *op, int64_t now)
+{
+	const char *id =
+		keys_orphan(op->env->keys, now - op->env->undo_window_ms - SECRET_GRACE_MS + 1);
+	if (id == NULL || !room(op) || op_lock(op, KEYS_KIND_SECRET, id, NULL) < 0)
+		return;
+	op_object(op, KEYS_KIND_SECRET, id, NULL, NULL);
+}
+
 static void on_ended(struct op *op)
 {
 	struct actions *a = op->a;
@@ -95,6 +114,7 @@ void expiry_run(struct actions *a)
 	end_holds(op, now);
 	forget_holds(op, now);
 	end_allowed(op, now);
+	forget_secret(op, now);
 	if (json_array_size(op->objects) == 0)
 		op_free(&op);
 	else

@@ -25,6 +25,7 @@
 #define ACTIONS_RECENT_MAX 20000	       /* actions without a set in memory */
 #define ACTIONS_SET_MAX ((size_t)16 << 20)     /* recipients of all open plans together */
 #define ACTIONS_RECORDS_MAX 20000	       /* results waiting for the disk before we wait */
+#define OP_SECRETS_MAX 2
 
 /* --- plans (actions_plan.c) ------------------------------------------------------------------- */
 
@@ -124,6 +125,12 @@ struct op {
 	size_t skipped;
 	json_t *result;
 	json_t *objects;
+	struct op_secret { /* stored with the objects, and shown nowhere */
+		char *kind;
+		char *id;
+		char *json;
+	} secrets[OP_SECRETS_MAX];
+	size_t secrets_n;
 	struct action *of;	/* that is taken back, or brought to its end: busy */
 	struct action *storing; /* a retry whose times are written */
 	void *more;		/* of one file */
@@ -148,6 +155,9 @@ void op_begin(struct op *op, bool undoable);
 void op_result(struct op *op, size_t recipients, uint64_t messages);
 void op_object(struct op *op, const char *kind, const char *id, json_t *before_take,
 	       json_t *after_take);
+/* A new object that neither the journal nor an answer may have. Takes json; keys_wipe() frees it.
+ */
+void op_secret(struct op *op, const char *kind, const char *id, char *json_take);
 /* Stores the action (its set is op->set) and the objects; then `then` or, with op->err, `failed`.
  */
 void op_commit(struct op *op, op_fn *then, op_fn *failed);

@@ -94,6 +94,53 @@ static int allow_apply(struct op *op, struct str id, const char *json, struct er
 	return 0;
 }
 
+static json_t *key_current(const struct ctl_env *env, struct str id)
+{
+	const struct key_entry *e = keys_find(env->keys, id);
+	return e != NULL ? keys_json(e) : NULL;
+}
+
+static int key_apply(struct op *op, struct str id, const char *json, struct err *err)
+{
+	int64_t now = loop_wall_ms(op->env->loop);
+	if (json != NULL)
+		return keys_put(op->env->keys, json, now, err);
+	(void)keys_drop(op->env->keys, id, now);
+	return 0;
+}
+
+static json_t *secret_current(const struct ctl_env *env, struct str id)
+{
+	(void)env;
+	(void)id;
+	return NULL;
+}
+
+/* New ones are no objects of a change (op_secret()); only their end is. */
+static int secret_apply(struct op *op, struct str id, const char *json, struct err *err)
+{
+	(void)json;
+	(void)err;
+	keys_drop_secret(op->env->keys, id.p);
+	return 0;
+}
+
+static void secrets_apply(struct op *op)
+{
+	for (size_t i = 0; i < op->secrets_n; i++) {
+		struct err err = ERR_INIT;
+		if (keys_put_secret(op->env->keys, op->secrets[i].id, op->secrets[i].json,
+				    op->at_ms, &err) < 0)
+			log_error(op->secrets[i].id, "actions.apply",
+				  F_STR("kind", op->secrets[i].kind), F_STR("error", err.msg));
+	}
+}
+
+static void key_after(struct op *op)
+{
+	op->env->keys_generation++;
+}
+
 static json_t *cred_current(const struct ctl_env *env, struct str id)
 {
 	const struct cred *x = creds_find(env->creds, id);
@@ -145,6 +192,8 @@ static const struct kind {
 	{ "route", route_current, route_apply, route_after },
 	{ "allow", allow_current, allow_apply, allow_after },
 	{ "cred", cred_current, cred_apply, cred_after },
+	{ KEYS_KIND, key_current, key_apply, key_after },
+	{ KEYS_KIND_SECRET, secret_current, secret_apply, key_after },
 };
 
 static const struct kind *kind_of(const char *name)
@@ -166,6 +215,7 @@ void objects_apply(struct op *op)
 	const struct kind *last = NULL;
 	size_t i;
 	json_t *o;
+	secrets_apply(op); /* what keys name */
 	json_array_foreach(op->objects, i, o)
 	{
 		const json_t *after = json_object_get(o, "after");

@@ -64,6 +64,11 @@ void op_free(struct op **opp)
 	selection_done(&op->to_mark);
 	if (op->more_free != NULL)
 		op->more_free(op->more);
+	for (size_t i = 0; i < op->secrets_n; i++) {
+		free(op->secrets[i].kind);
+		free(op->secrets[i].id);
+		keys_wipe(&op->secrets[i].json);
+	}
 	op->magic = 0;
 	free(op);
 }
@@ -257,6 +262,13 @@ void op_object(struct op *op, const char *kind, const char *id, json_t *before_t
 				       after_take != NULL ? after_take : json_null()));
 }
 
+void op_secret(struct op *op, const char *kind, const char *id, char *json_take)
+{
+	ASSERT(op->secrets_n < OP_SECRETS_MAX);
+	op->secrets[op->secrets_n++] =
+		(struct op_secret){ .kind = xstrdup(kind), .id = xstrdup(id), .json = json_take };
+}
+
 void op_holds_add(struct op_holds *h, uint32_t number)
 {
 	for (size_t i = 0; i < h->n; i++)
@@ -266,17 +278,23 @@ void op_holds_add(struct op_holds *h, uint32_t number)
 	h->v[h->n++] = number;
 }
 
-/* The transaction's objects; owned with their texts. */
+/* The transaction's objects, secrets behind the others, which own their texts. */
 static struct queue_object *objects_of(const struct op *op, size_t *ret_n)
 {
 	size_t n = json_array_size(op->objects);
-	struct queue_object *v = xcalloc(n + 1, sizeof(*v));
+	struct queue_object *v = xcalloc(n + op->secrets_n + 1, sizeof(*v));
+	for (size_t i = 0; i < op->secrets_n; i++)
+		v[n + i] = (struct queue_object){ .kind = op->secrets[i].kind,
+						  .id = op->secrets[i].id,
+						  .json = op->secrets[i].json,
+						  .secret = true };
 	for (size_t i = 0; i < n; i++) {
 		const json_t *o = json_array_get(op->objects, i);
 		const json_t *after = json_object_get(o, "after");
 		v[i].kind = json_get_str(o, "kind");
 		v[i].id = json_get_str(o, "id");
 		v[i].json = json_is_null(after) ? NULL : json_dumps(after, JSON_COMPACT);
+		v[i].secret = strcmp(v[i].kind, KEYS_KIND_SECRET) == 0;
 	}
 	*ret_n = n;
 	return v;
@@ -404,7 +422,7 @@ void op_commit(struct op *op, op_fn *then, op_fn *failed)
 	op->set_copy = NULL;
 	op->then = then;
 	op->failed = failed;
-	queue_commit(op->env->queue, &a, objects, n, on_committed, op);
+	queue_commit(op->env->queue, &a, objects, n + op->secrets_n, on_committed, op);
 	objects_free(objects, n);
 	free(result);
 }

@@ -42,12 +42,13 @@ struct op *rule_op(struct ctl_call *call, const char *name)
 	return op;
 }
 
-static void store(struct op *op)
+void rule_store(struct op *op)
 {
-	json_t *warnings = json_incref(json_object_get(op->result, "warnings"));
+	json_t *more = json_incref(op->result);
 	op_result(op, 0, 0);
-	if (warnings != NULL)
-		(void)json_object_set_new(op->result, "warnings", warnings);
+	if (more != NULL)
+		(void)json_object_update(op->result, more);
+	json_decref(more);
 	op_commit(op, rule_in_force, rule_refused);
 }
 
@@ -58,11 +59,13 @@ static char *text_of(const char *s)
 
 /* --- allowlist -------------------------------------------------------------------------------- */
 
-static void warn(struct op *op, char *text_take)
+void rule_warn(struct op *op, char *text_take)
 {
 	json_t *list;
 	if (op->result == NULL)
-		op->result = json_pack("{s:[]}", "warnings");
+		op->result = json_object();
+	if (json_object_get(op->result, "warnings") == NULL)
+		(void)json_object_set_new(op->result, "warnings", json_array());
 	list = json_object_get(op->result, "warnings");
 	(void)json_array_append_new(list, json_text(str_of(text_take)));
 	free(text_take);
@@ -90,25 +93,27 @@ static void warn_of_overlaps(struct op *op, const struct ipnet *net, int64_t now
 		if (e->expires_ms != 0 && e->expires_ms <= now)
 			continue;
 		if (ipnet_covers(&e->net, net)) {
-			warn(op, xasprintf("%s is on the list already and has all of it (%.80s)",
-					   e->text, e->note));
+			rule_warn(op,
+				  xasprintf("%s is on the list already and has all of it (%.80s)",
+					    e->text, e->note));
 		} else if (ipnet_covers(net, &e->net)) {
 			first = first != NULL ? first : e;
 			n++;
 		}
 	}
 	if (n > 0)
-		warn(op, xasprintf("it has %zu other %s of the list in it, %s for one", n,
-				   n == 1 ? "entry" : "entries", first->text));
+		rule_warn(op, xasprintf("it has %zu other %s of the list in it, %s for one", n,
+					n == 1 ? "entry" : "entries", first->text));
 }
 
 static void warn_of_width(struct op *op, const struct ipnet *net)
 {
 	bool v4 = ipaddr_is_v4(&net->addr);
 	if (ipnet_prefix(net) < (v4 ? WIDE_V4 : WIDE_V6) && !is_private(net))
-		warn(op, xasprintf("this is a large part of the public Internet: everybody in /%u "
-				   "may relay",
-				   ipnet_prefix(net)));
+		rule_warn(op,
+			  xasprintf("this is a large part of the public Internet: everybody in /%u "
+				    "may relay",
+				    ipnet_prefix(net)));
 }
 
 static int allow_check_new(const struct ctl_call *call, const struct ipnet *net, const char *text,
@@ -170,7 +175,7 @@ void ctl_allow_add(struct ctl_call *call)
 	warn_of_overlaps(op, &net, now);
 	warn_of_width(op, &net);
 	op_object(op, "allow", text, object_current(env, "allow", text), new_entry(op, &net, text));
-	store(op);
+	rule_store(op);
 }
 
 static int refuse_unknown(const struct ctl_env *env, const struct ipnet *net, const char *text,
@@ -210,7 +215,7 @@ void ctl_allow_remove(struct ctl_call *call)
 	}
 	op_begin(op, true);
 	op_object(op, "allow", text, object_current(env, "allow", text), NULL);
-	store(op);
+	rule_store(op);
 }
 
 /* --- routes ----------------------------------------------------------------------------------- */
@@ -375,7 +380,7 @@ void ctl_route_add(struct ctl_call *call)
 	(void)snprintf(id, sizeof(id), "r%" PRIu32, (uint32_t)op->id);
 	route = new_route(op, to, tls, place_for(op, before, NULL));
 	op_object(op, "route", id, NULL, route);
-	store(op);
+	rule_store(op);
 }
 
 static void route_change(struct ctl_call *call, bool remove)
@@ -405,7 +410,7 @@ static void route_change(struct ctl_call *call, bool remove)
 		op_object(op, "route", x->id, now, NULL);
 	else
 		op_object(op, "route", x->id, now, with_place(now, place_for(op, before, x)));
-	store(op);
+	rule_store(op);
 }
 
 void ctl_route_remove(struct ctl_call *call)

@@ -14,5 +14,9 @@
 struct op *rule_op(struct ctl_call *call, const char *name);
 /* Puts the objects in force and answers; or tells what went wrong. */
 op_fn rule_in_force, rule_refused;
+/* The end of most: stored, put in force, answered. What stands in op->result under "warnings" and
+ * "publish" is answered too. */
+void rule_store(struct op *op);
+void rule_warn(struct op *op, char *text_take);
 
 #endif

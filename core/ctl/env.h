@@ -19,6 +19,7 @@
 #include "route/resolve.h"
 #include "route/routes.h"
 #include "sched/sched.h"
+#include "sign/keys.h"
 #include "smtpin/smtpin.h"
 #include "smtpout/smtpout.h"
 #include "stats/rates.h"
@@ -35,6 +36,7 @@ struct ctl_env {
 	struct allow *allow;
 	struct creds *creds;
 	struct guard *guard;
+	struct keys *keys; /* of DKIM */
 	struct resolver *resolver;
 	struct classify_rules *rules;
 	struct smtpin *smtpin;
@@ -53,6 +55,7 @@ struct ctl_env {
 	uint64_t routes_generation;
 	uint64_t allow_generation;
 	uint64_t creds_generation;
+	uint64_t keys_generation;
 	uint64_t actions_generation;
 };
 

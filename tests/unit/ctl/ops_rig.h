@@ -177,6 +177,13 @@ static ctl_handler_fn *const rig_handlers[M__COUNT] = {
 	[M_ACTION_LIST] = ctl_action_list,
 	[M_ACTION_UNDO] = ctl_action_undo,
 	[M_HOLD_LIST] = ctl_hold_list,
+	[M_DKIM_LIST] = ctl_dkim_list,
+	[M_DKIM_SHOW] = ctl_dkim_show,
+	[M_DKIM_ADD] = ctl_dkim_add,
+	[M_DKIM_ROTATE] = ctl_dkim_rotate,
+	[M_DKIM_ACTIVATE] = ctl_dkim_activate,
+	[M_DKIM_RETIRE] = ctl_dkim_retire,
+	[M_DKIM_REMOVE] = ctl_dkim_remove,
 	[M_ALLOW_ADD] = ctl_allow_add,
 	[M_ALLOW_REMOVE] = ctl_allow_remove,
 	[M_CRED_ADD] = ctl_cred_add,
@@ -273,6 +280,7 @@ RIG_UNUSED void rig_open(void)
 			       .allow = allow_new(),
 			       .creds = creds_new(),
 			       .guard = guard_new(&(struct guard_config){ .failures_max = 3 }),
+			       .keys = keys_new(),
 			       .hostname = "mx.example.net",
 			       .undo_window_ms = RIG_UNDO_MS,
 			       .bounce_grace_ms = RIG_GRACE_MS };
@@ -301,6 +309,7 @@ RIG_UNUSED void rig_close(void)
 	holds_free(&e->holds);
 	routes_free(&e->routes);
 	allow_free(&e->allow);
+	keys_free(&e->keys);
 	loop_free(&rig.loop);
 	creds_free(&e->creds);
 	guard_free(&e->guard);

@@ -126,6 +126,11 @@ NOT_HERE(action_undo)
 NOT_HERE(hold_list)
 NOT_HERE(allow_add)
 NOT_HERE(allow_remove)
+NOT_HERE(dkim_add)
+NOT_HERE(dkim_rotate)
+NOT_HERE(dkim_activate)
+NOT_HERE(dkim_retire)
+NOT_HERE(dkim_remove)
 NOT_HERE(cred_add)
 NOT_HERE(cred_revoke)
 NOT_HERE(cred_unblock)
@@ -574,6 +579,7 @@ static int rig_setup(void **state)
 	rig.env.allow = allow_new();
 	rig.env.creds = creds_new();
 	rig.env.guard = guard_new(&(struct guard_config){ .failures_max = 3 });
+	rig.env.keys = keys_new();
 	rig.env.hostname = "mx1.example.net";
 	rig.env.started_ms = NOW - 3600000;
 	/* opaque, and only asked through the stand-ins */
@@ -623,6 +629,7 @@ static int rig_teardown(void **state)
 	allow_free(&rig.env.allow);
 	creds_free(&rig.env.creds);
 	guard_free(&rig.env.guard);
+	keys_free(&rig.env.keys);
 	(void)close(rig.fd);
 	buf_done(&rig.in);
 	loop_free(&rig.env.loop);
