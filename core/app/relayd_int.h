@@ -46,4 +46,13 @@ bool wire_demands(void *arg, const char *next_hop, struct smtpout_demands *ret);
 void wire_load(void *arg, const struct queue_row *row);
 void wire_drained(struct relayd *r); /* looks whether all is over */
 
+/* A message between DATA and its 250. */
+struct coming;
+/* Stores it and answers its client, or forgets about it without an answer. */
+void wire_store(struct relayd *r, const struct queue_new *n, struct coming *c);
+void wire_forget(struct coming *c);
+/* Signs the message and calls wire_store(), later; false when there is no key for it. Takes the
+ * content and copies the rest when true. (wire_sign.c) */
+bool wire_sign(struct relayd *r, const struct queue_new *n, struct coming *c);
+
 #endif

@@ -77,7 +77,6 @@ static struct msgid new_id(void *arg)
 	return queue_new_id(OBJ(relayd, RELAYD_MAGIC, arg)->env.queue);
 }
 
-/* A message between DATA and its 250. */
 struct coming {
 	struct relayd *relayd;
 	struct smtpin_token token;
@@ -133,6 +132,16 @@ static void on_stored(void *arg, const struct err *err)
 	free(c);
 }
 
+void wire_store(struct relayd *r, const struct queue_new *n, struct coming *c)
+{
+	queue_accept(r->env.queue, n, on_stored, c);
+}
+
+void wire_forget(struct coming *c)
+{
+	free(c);
+}
+
 static void accept_message(void *arg, struct smtpin_message *take, struct smtpin_token token)
 {
 	struct relayd *r = OBJ(relayd, RELAYD_MAGIC, arg);
@@ -167,7 +176,8 @@ static void accept_message(void *arg, struct smtpin_message *take, struct smtpin
 		.rcpts_n = (unsigned)e->n_rcpts,
 	};
 	take->data = NULL;
-	queue_accept(r->env.queue, &n, on_stored, c);
+	if (!wire_sign(r, &n, c))
+		wire_store(r, &n, c);
 }
 
 static void on_in_drained(void *arg)

@@ -30,6 +30,7 @@ static const struct {
 	{ M_STATUS_GET, run_status },
 	{ M_MESSAGE_GET, run_show },
 	{ M_EVENT_LIST, run_events },
+	{ M_DKIM_SHOW, run_records },
 };
 
 static cli_verb_fn *function_of(const struct args *a)

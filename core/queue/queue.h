@@ -114,6 +114,9 @@ struct message {
 	const struct message_rcpt *rcpts; /* in the order of n; all of them */
 	unsigned rcpts_n;
 };
+/* A copy of everything but the content, which is m->content inside `owned` (taken); one reference.
+ * Any thread. */
+const struct message *message_new(const struct message *m, void *owned);
 void message_ref(const struct message *m);
 void message_unref(const struct message **mp);
 

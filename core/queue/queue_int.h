@@ -174,10 +174,6 @@ void cache_put(struct cache *c, const struct message *m);
 const struct message *cache_get(struct cache *c, struct msgid id); /* a new reference */
 void cache_drop(struct cache *c, struct msgid id);
 
-/* A copy of everything but the content, which is m->content inside `owned` (taken); one reference.
- * Any thread. */
-const struct message *message_new(const struct message *m, void *owned);
-
 /* --- the writer ------------------------------------------------------------------------------- */
 
 enum writer_stmt {

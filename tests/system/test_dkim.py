@@ -1,0 +1,214 @@
+"""DKIM through the whole relay: what arrives is verified by two verifiers that know nothing of our code."""
+
+import subprocess
+
+import pytest
+
+import harness
+from harness import WeirError, wait_until
+from sink import Sink
+
+VERIFY = harness.ROOT / "tests/lib/dkim_verify.py"
+DOMAIN = "shop.example"
+
+
+@pytest.fixture
+def sink():
+    s = Sink()
+    yield s
+    s.stop()
+
+
+@pytest.fixture
+def out(relay, sink):
+    """The relay, with all mail going to the sink."""
+    relay.weir("route", "add", "--to", f"smarthost:127.0.0.1:{sink.port}")
+    return relay
+
+
+def submit(relay, message, sender=f"app@{DOMAIN}", eight=False):
+    with relay.smtp() as s:
+        s.ehlo()
+        code, text = s.mail(sender, ["BODY=8BITMIME"] if eight else [])
+        assert code == 250, text
+        assert s.rcpt("anna@fast.example")[0] == 250
+        assert s.docmd("DATA")[0] == 354
+        s.send(message.replace(b"\r\n.", b"\r\n..") + (b"" if message.endswith(b"\r\n") else b"\r\n") + b".\r\n")
+        code, text = s.getreply()
+        assert code == 250, text
+
+
+def arrived(sink, mark):
+    return wait_until(lambda: sink.find(mark), 15, f"{mark} to arrive")
+
+
+def publish(relay, directory, *domains):
+    records = [r for d in domains for r in relay.weir("dkim", "show", d)["records"]]
+    (directory / "records").write_text("".join(f"{r['name']} {r['value']}\n" for r in records))
+    return records
+
+
+def verified(directory):
+    """What both verifiers say: {name: (python, perl)}."""
+    result = subprocess.run(["/usr/bin/python3", VERIFY, directory], capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    return {f[0]: f[1:] for f in (line.split(" ") for line in result.stdout.splitlines())}
+
+
+HEAD = (f"From: \"Shop, Inc.\" <app@{DOMAIN}>\r\nTo: <anna@fast.example>\r\nSubject: %s\r\n"
+        "Date: Tue, 24 Nov 2026 03:12:07 +0000\r\nMessage-ID: <%s@test.example>\r\n")
+AWKWARD = {
+    "plain": (HEAD, b"Hello.\r\n"),
+    "folded": (HEAD.replace("Subject: %s", "Subject:\r\n %s\r\n\t  of \t many   \r\n parts"), b"x\r\n"),
+    "duplicate": (HEAD + "Cc: a@b.example\r\nCC: c@d.example\r\nReferences: <1@x>\r\nreferences: <2@x>\r\n", b"x\r\n"),
+    "empty-body": (HEAD, b""),
+    "blank-lines": (HEAD, b"\r\n\r\n\r\n"),
+    "trailing-blank": (HEAD, b"text \t \r\n\r\n \t\r\n\r\n"),
+    "white-space": (HEAD, b" leading\r\na  \t b\r\n\t\r\nend\t\r\n"),
+    "dots": (HEAD, b".\r\n..\r\n.x\r\n"),
+    "eight-bit": (HEAD, "Grüße \u2603\r\n".encode() + b"\xff\xfe\x80\r\n"),
+    "eight-bit-head": (HEAD.replace("Inc.", "Grüße"), b"x\r\n"),
+    "long-line": (HEAD, b"x" * 5000 + b"\r\n"),
+    "long-subject": (HEAD.replace("%s\r\nDate", "%s " + "long " * 180 + "\r\nDate"), b"x\r\n"),
+    "no-date-no-id": (f"From: app@{DOMAIN}\r\nSubject: %s\r\nX-Mark: %s\r\n", b"x\r\n"),
+    "bcc": (HEAD + "Bcc: secret@fast.example\r\n", b"x\r\n"),
+    "mime": (HEAD + "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n",
+             b"--b\r\n\r\na\r\n--b\r\nContent-Transfer-Encoding: base64\r\n\r\nYQ==\r\n--b--\r\n"),
+    "large": (HEAD, b"line of a large message\r\n" * 20000),
+}
+
+
+def test_awkward_messages_verify(out, sink, directory):
+    out.weir("dkim", "add", DOMAIN, "--algorithm", "both", "--selector", "s1")
+    for name, (head, body) in AWKWARD.items():
+        mark = f"mark-{name}"
+        submit(out, (head % (mark, mark)).encode() + b"\r\n" + body, eight="eight" in name)
+    for name in AWKWARD:
+        message = arrived(sink, f"mark-{name}".encode())
+        assert message.startswith(b"DKIM-Signature:"), message[:200]
+        assert b"\r\nBcc:" not in message
+        (directory / f"{name}.eml").write_bytes(message)
+    publish(out, directory, DOMAIN)
+    said = verified(directory)
+    assert set(said) == set(AWKWARD)
+    for name, (python, perl) in said.items():
+        assert python == "pass,pass", (name, python)
+        assert "rsa-sha256=pass" in perl and "fail" not in perl, (name, perl)  # it does not know ed25519
+    rows = {r["selector"]: r for r in out.weir("dkim", "list")}
+    assert {s: r["signed"] for s, r in rows.items()} == {"s1-rsa": len(AWKWARD), "s1-ed25519": len(AWKWARD)}
+    assert all(r["failed"] == 0 and r["last_signed_at"] for r in rows.values())
+
+
+def test_a_changed_message_does_not_verify(out, sink, directory):
+    """The verifiers above do look."""
+    out.weir("dkim", "add", DOMAIN, "--selector", "s1")
+    submit(out, (HEAD % ("mark-x", "x")).encode() + b"\r\nHello.\r\n")
+    message = arrived(sink, b"mark-x")
+    (directory / "body.eml").write_bytes(message.replace(b"Hello", b"Hullo"))
+    (directory / "from.eml").write_bytes(message.replace(b"\r\nFrom:", b"\r\nFrom: evil@x.example\r\nFrom:"))
+    publish(out, directory, DOMAIN)
+    said = verified(directory)
+    assert all(python == "fail" and "=fail" in perl for python, perl in said.values()), said
+
+
+def test_whose_key_signs(out, sink, directory):
+    """The domain of the From field, else its organisation's; never the envelope's; else nobody's."""
+    for domain in (DOMAIN, "news.letters.example", "letters.example"):
+        out.weir("dkim", "add", domain, "--algorithm", "ed25519", "--selector", "s1")
+    out.weir("dkim", "add", "waiting.example", "--algorithm", "ed25519", "--waiting")
+    cases = {
+        "exact": ("a@news.letters.example", "news.letters.example"),
+        "organisation": ("a@deep.er.letters.example", "letters.example"),
+        "case": ("A@Shop.EXAMPLE", DOMAIN),
+        "nobody": ("a@other.example", None),
+        "waiting": ("a@waiting.example", None),
+        "two": (f"a@{DOMAIN}\r\nFrom: b@letters.example", None),
+    }
+    for name, (author, _) in cases.items():
+        submit(out, f"From: {author}\r\nSubject: mark-{name}\r\n\r\nx\r\n".encode(), sender=f"bounce@{DOMAIN}")
+    for name, (_, domain) in cases.items():
+        head = arrived(sink, f"mark-{name}".encode()).partition(b"\r\n\r\n")[0]
+        if domain is None:
+            assert b"DKIM-Signature" not in head, name
+        else:
+            assert f"d={domain}; s=s1".encode() in head, (name, head)
+
+
+def test_rotation(out, sink, directory):
+    out.weir("dkim", "add", DOMAIN, "--selector", "old", "--algorithm", "ed25519")
+    rotated = out.weir("dkim", "rotate", DOMAIN, "--selector", "new")
+    line, = rotated["publish"]
+    assert line.startswith(f"new._domainkey.{DOMAIN}. IN TXT ") and "k=ed25519" in line
+
+    def selector(mark):
+        submit(out, (HEAD % (mark, mark)).encode() + b"\r\nx\r\n")
+        message = arrived(sink, mark.encode())
+        (directory / f"{mark}.eml").write_bytes(message)
+        return message.split(b"s=")[1].split(b";")[0]
+
+    assert selector("mark-1") == b"old"
+    done = out.weir("dkim", "activate", DOMAIN)
+    assert selector("mark-2") == b"new"
+    out.weir("undo", done["action"])
+    assert selector("mark-3") == b"old"
+    out.weir("dkim", "activate", DOMAIN)
+    out.restart()
+    assert selector("mark-4") == b"new"
+    assert {r["selector"]: r["state"] for r in out.weir("dkim", "list")} == {"old": "retired", "new": "active"}
+    publish(out, directory, DOMAIN)
+    assert all(python == "pass" for python, _ in verified(directory).values())
+    out.weir("dkim", "remove", f"{DOMAIN}/new", "--reason", "test")
+    submit(out, (HEAD % ("mark-5", "5")).encode() + b"\r\nx\r\n")
+    assert b"DKIM-Signature" not in arrived(sink, b"mark-5")
+
+
+def pem_body(pem):
+    return "".join(line for line in pem.splitlines() if not line.startswith("-"))
+
+
+@pytest.mark.parametrize("algorithm,extra", [("RSA", ["-pkeyopt", "rsa_keygen_bits:2048"]), ("ed25519", [])])
+def test_a_key_is_taken_and_shown_nowhere(out, sink, directory, algorithm, extra):
+    key = directory / "key.pem"
+    subprocess.run(["openssl", "genpkey", "-algorithm", algorithm, *extra, "-out", key], check=True,
+                   capture_output=True, timeout=60)
+    pem = key.read_text()
+    said = [out.run("dkim", "add", DOMAIN, "--selector", "mine", "--key-file", str(key))]
+    said.append(out.run("dkim", "add", "other.example", "--selector", "mine", "--key-file", "-", input=pem))
+    assert [r.returncode for r in said] == [0, 0], said
+    for args in (["dkim", "list"], ["dkim", "show", DOMAIN], ["actions"], ["status"]):
+        said.append(out.run(*args))
+        said.append(out.run(*args, json_output=False))
+    submit(out, (HEAD % ("mark-k", "k")).encode() + b"\r\nx\r\n")
+    (directory / "k.eml").write_bytes(arrived(sink, b"mark-k"))
+    publish(out, directory, DOMAIN)
+    assert verified(directory)["k"][0] == "pass"
+    action = out.weir("dkim", "remove", f"{DOMAIN}/mine", "--reason", "test")["action"]
+    said.append(out.run("undo", action))
+    said.append(out.run("dkim", "add", "third.example", "--key-file", str(directory / "relayd.conf")))
+    assert said[-1].returncode == 2 and "not a private key" in said[-1].stderr
+    assert out.stop() == 0
+    for piece in (pem_body(pem)[40:100], "PRIVATE KEY"):
+        assert not any(piece in r.stdout + r.stderr for r in said)
+        assert piece not in out.log.read_text()
+    # in the store once: no earlier version, no journal; both domains name the same
+    secret = pem_body(pem)[:60].encode()
+    files = [f for f in out.state.iterdir() if f.is_file()]
+    assert sum(f.read_bytes().count(secret) for f in files) == 1
+    assert all(f.stat().st_mode & 0o077 == 0 for f in files)
+
+
+def test_usage(relay):
+    for args, status, words in [
+            (["dkim", "add", "shop"], 2, "no domain"),
+            (["dkim", "show", DOMAIN], 1, "weir dkim add"),
+            (["dkim", "add", DOMAIN, "--key-file", "/nonexistent"], 1, "/nonexistent"),
+            (["dkim", "add", DOMAIN, "--key-file", "/dev/zero"], 2, "longer"),
+            (["dkim", "retire", "x/y"], 1, "dkim list")]:
+        with pytest.raises(WeirError) as e:
+            relay.weir(*args)
+        assert e.value.status == status and words in e.value.stderr, e.value
+    made = relay.run("dkim", "add", DOMAIN, json_output=False)
+    assert "To be published in DNS:" in made.stdout and "undo" in made.stdout
+    shown = relay.run("dkim", "show", DOMAIN, json_output=False).stdout
+    zone = next(line for line in shown.splitlines() if line.strip().startswith("zone"))
+    assert zone.count('"') == 4 and len(zone.split('"')[1]) == 255, "two strings, the first as long as one can be"
