@@ -4,8 +4,8 @@
  * Model: a value; canvas_sub() narrows it. Rows and columns count from the canvas' own corner, and
  * nothing outside is ever touched, so drawing code needs no bounds checks. canvas_puts() and what
  *is built on it are the only way from bytes to cells and a security gate: bad UTF-8, control, bidi
- *and invisible characters become U+FFFD (a tab or line end a space), wide characters are never split, and
- *combining marks stay with their base.
+ *and invisible characters become U+FFFD (a tab or line end a space), wide characters are never
+ *split, and combining marks stay with their base.
  *
  * Owner: grid and hit map are borrowed for the length of a draw call.
  *

@@ -416,12 +416,15 @@ static void overview_draw(struct view *v, const struct canvas *c)
 	if (rows < 24)
 		holds = holds > 3 ? 3 : holds;
 	/* The destinations come first where there is no room for all. */
+	if (rows - top - 1 < TABLE_ROWS_MIN)
+		top = 2;
 	if (rows - top - 1 - holds - focus < TABLE_ROWS_MIN)
 		focus = 0;
 	if (rows - top - 1 - holds < TABLE_ROWS_MIN)
 		holds = 0;
 	draw_backlog(o, c);
-	draw_rates(o, c, 2, per_line);
+	if (top > 2)
+		draw_rates(o, c, 2, per_line);
 	(void)canvas_puts(c, top, 1, ROLE_TITLE,
 			  json_array_size(attention(o)) > 0 ? STR("Needs attention")
 							    : STR("Nothing needs attention"));
