@@ -167,8 +167,11 @@ def postfix(messages):
         show(f"postqueue -p ({messages})", median(["postqueue", "-c", etc, "-p"]))
         show(f"qshape deferred ({messages})", median(["/usr/sbin/qshape", "-c", etc, "deferred"]))
         if shutil.which("pfqueue"):
-            show(f"pfqueue's first screen ({messages})", first_screen(
-                ["/usr/bin/pfqueue", "-c", etc, "-q", "deferred"], rb"[0-9A-F]{8,}"))
+            try:
+                show(f"pfqueue's first screen ({messages})", first_screen(
+                    ["/usr/bin/pfqueue", "-c", etc, "-q", "deferred"], rb"[0-9A-F]{8,}"))
+            except OSError:
+                print("pfqueue ended before its first screen")
         show(f"postsuper -h of one domain ({messages})", took(
             ["/bin/sh", "-c", f"postqueue -c {etc} -j | grep -F '@big.example' | sed 's/.*\"queue_id\": \"//;s/\".*//'"
              f" | postsuper -c {etc} -h -"]))
