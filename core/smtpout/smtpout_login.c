@@ -46,13 +46,13 @@ void out_login_offer(struct out_session *s, struct str names)
 	}
 }
 
-static void fail(struct out_session *s, const char *enhanced, enum reply_class given,
-		 const char *what, const char *why)
+static void fail(struct out_session *s, const char *enhanced, uint8_t reply_class, const char *what,
+		 const char *why)
 {
 	struct attempt a;
 
 	out_login_done(s);
-	out_attempt_said(s, enhanced, given, what, why, &a);
+	out_attempt_said(s, enhanced, reply_class, what, why, &a);
 	out_open_failed(s, &a, false);
 }
 
