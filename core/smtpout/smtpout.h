@@ -60,7 +60,11 @@ struct smtpout_config {
 	bool (*demands)(void *arg, const char *next_hop, struct smtpout_demands *ret);
 	/* Does this deferral say that we send too much? NULL: 421 with 4.7.x does. */
 	bool (*slows)(void *arg, const struct attempt *a);
-	void *arg; /* of these two */
+	/* Results of a message of which a recipient has NOTIFY=SUCCESS, at a host without DSN;
+	 * before they are recorded. May be NULL. */
+	void (*relayed)(void *arg, const struct message *m, const struct sched_result *r,
+			unsigned n);
+	void *arg; /* of these */
 };
 
 struct smtpout *smtpout_new(struct loop *l, const struct smtpout_config *cfg, struct sched *s,

@@ -25,6 +25,8 @@
 
 #include "base/mem.h"
 #include "base/obj.h"
+#include "mail/header.h"
+#include "mail/smtp_cmd.h"
 #include "outcome/classify.h"
 #include "smtpout/smtpout_int.h"
 
@@ -91,6 +93,21 @@ static void note_success(struct out_session *s)
 		}
 }
 
+/* A host without DSN will tell nobody of its success: that mail went there is told by us. */
+static void tell_relayed(struct out_session *s)
+{
+	const struct smtpout_config *cfg = &s->o->cfg;
+	const struct out_mail *ml = &s->mail;
+
+	if (cfg->relayed == NULL || (s->extensions & OUT_EXT_DSN) != 0)
+		return;
+	for (unsigned i = 0; i < ml->rcpts_n; i++)
+		if ((ml->rcpts[i].r->notify & SMTP_NOTIFY_SUCCESS) != 0) {
+			cfg->relayed(cfg->arg, ml->m, ml->results, ml->results_n);
+			return;
+		}
+}
+
 void out_mail_end(struct out_session *s)
 {
 	struct out_mail *ml = &s->mail;
@@ -99,9 +116,10 @@ void out_mail_end(struct out_session *s)
 		return;
 	note_success(s);
 	if (ml->results_n > 0)
+		tell_relayed(s);
+	if (ml->results_n > 0)
 		sched_done(s->o->sched, ml->m, ml->results, ml->results_n);
-	if (ml->results_n < ml->rcpts_n)
-		give_back(s);
+	give_back(s);
 	message_unref(&ml->m);
 	ml->rcpts_n = ml->results_n = 0;
 	if (ml->rcpts_cap > RCPTS_KEPT)
@@ -134,6 +152,28 @@ static bool has_eight_bit(struct str content)
 	return (all & 0x80) != 0;
 }
 
+/* RFC 6531, 3.5: not of its recipients. A client that did not say so may have 8-bit bytes in its
+ * header: they are passed on as they always were. */
+static bool needs_utf8(const struct message *m)
+{
+	struct header_facts facts;
+
+	if (has_eight_bit(m->sender))
+		return true;
+	if (!m->smtputf8)
+		return false;
+	header_scan(m->content, &facts);
+	return facts.eight_bit;
+}
+
+static void no_utf8(const struct out_session *s, const char *what, struct attempt *ret)
+{
+	out_attempt(s, OUTCOME_FAILED, ret);
+	(void)snprintf(ret->enhanced, sizeof(ret->enhanced), "5.6.7");
+	(void)snprintf(ret->reply, sizeof(ret->reply),
+		       "%s [%s] does not offer SMTPUTF8, and %s needs it", s->host, s->ip, what);
+}
+
 /* What this host cannot take, as far as it said so (RFC 1870, 6; RFC 6152, 3). */
 static bool refused_here(const struct out_session *s, const struct message *m, struct attempt *ret)
 {
@@ -148,6 +188,10 @@ static bool refused_here(const struct out_session *s, const struct message *m, s
 			       s->host, s->ip, (unsigned long long)s->size_max, m->size);
 		return true;
 	}
+	if ((s->extensions & OUT_EXT_SMTPUTF8) == 0 && needs_utf8(m)) {
+		no_utf8(s, "the message", ret);
+		return true;
+	}
 	if (m->eight_bit && !eight_bit_ok && has_eight_bit(m->content)) {
 		out_attempt(s, OUTCOME_FAILED, ret);
 		(void)snprintf(ret->enhanced, sizeof(ret->enhanced), "5.6.3");
@@ -159,7 +203,57 @@ static bool refused_here(const struct out_session *s, const struct message *m, s
 	return false;
 }
 
+/* Recipients with addresses that the host cannot be told. */
+static void refuse_addresses(struct out_session *s)
+{
+	struct out_mail *ml = &s->mail;
+	struct attempt a;
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < ml->rcpts_n; i++) {
+		if ((s->extensions & OUT_EXT_SMTPUTF8) != 0 ||
+		    !has_eight_bit(ml->rcpts[i].r->address)) {
+			ml->rcpts[kept++] = ml->rcpts[i];
+			continue;
+		}
+		no_utf8(s, "the recipient's address", &a);
+		decide(s, &ml->rcpts[i], &a);
+	}
+	ml->rcpts_n = kept;
+}
+
 /* --- commands --------------------------------------------------------------------------------- */
+
+/* RFC 3461, 4.3 and 4.4 */
+static void put_dsn_mail(const struct message *m, struct buf *b)
+{
+	if (m->ret != SMTP_RET_UNSAID)
+		(void)buf_printf(b, " RET=%s", m->ret == SMTP_RET_FULL ? "FULL" : "HDRS");
+	if (m->envid.n > 0)
+		(void)buf_printf(b, " ENVID=%.*s", STR_ARG(m->envid));
+}
+
+/* RFC 3461, 4.1 and 4.2 */
+static void put_dsn_rcpt(const struct message_rcpt *r, struct buf *b)
+{
+	static const struct {
+		unsigned flag;
+		const char *word;
+	} words[] = { { SMTP_NOTIFY_NEVER, "NEVER" },
+		      { SMTP_NOTIFY_SUCCESS, "SUCCESS" },
+		      { SMTP_NOTIFY_FAILURE, "FAILURE" },
+		      { SMTP_NOTIFY_DELAY, "DELAY" } };
+	const char *before = " NOTIFY=";
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		if ((r->notify & words[i].flag) == 0)
+			continue;
+		(void)buf_printf(b, "%s%s", before, words[i].word);
+		before = ",";
+	}
+	if (r->orcpt.n > 0)
+		(void)buf_printf(b, " ORCPT=%.*s", STR_ARG(r->orcpt));
+}
 
 static void put_mail(const struct out_session *s, struct buf *b)
 {
@@ -172,6 +266,10 @@ static void put_mail(const struct out_session *s, struct buf *b)
 		(void)buf_printf(b, " SIZE=%zu", m->size);
 	if (m->eight_bit && (s->extensions & OUT_EXT_8BITMIME) != 0)
 		(void)buf_puts(b, " BODY=8BITMIME");
+	if ((s->extensions & OUT_EXT_SMTPUTF8) != 0 && (m->smtputf8 || has_eight_bit(m->sender)))
+		(void)buf_puts(b, " SMTPUTF8");
+	if ((s->extensions & OUT_EXT_DSN) != 0)
+		put_dsn_mail(m, b);
 	(void)buf_puts(b, "\r\n");
 }
 
@@ -179,7 +277,10 @@ static void put_rcpt(const struct out_session *s, unsigned i, struct buf *b)
 {
 	(void)buf_puts(b, "RCPT TO:<");
 	(void)buf_put_str(b, s->mail.rcpts[i].r->address);
-	(void)buf_puts(b, ">\r\n");
+	(void)buf_puts(b, ">");
+	if ((s->extensions & OUT_EXT_DSN) != 0)
+		put_dsn_rcpt(s->mail.rcpts[i].r, b);
+	(void)buf_puts(b, "\r\n");
 }
 
 static void put_step(const struct out_session *s, enum out_step step, struct buf *b)
@@ -253,6 +354,11 @@ bool out_mail_begin(struct out_session *s, const struct message *m_take, const u
 		s->since_ms = ml->given_ms;
 	if (refused_here(s, m_take, &a)) {
 		out_mail_broken(s, &a);
+		return false;
+	}
+	refuse_addresses(s);
+	if (ml->rcpts_n == 0) {
+		out_mail_end(s);
 		return false;
 	}
 	s->used = true;

@@ -150,6 +150,62 @@ static void test_order(void **state)
 	routes_free(&r);
 }
 
+/* What is demanded of connections goes with the next hop's text. */
+static void test_demands(void **state)
+{
+	static const struct {
+		const char *to, *tls, *user, *hop;
+		enum route_tls is;
+	} cases[] = {
+		{ "mx", "", "", "mx:a.org", ROUTE_TLS_OPPORTUNISTIC },
+		{ "mx", "required", "", "mx:a.org#required", ROUTE_TLS_REQUIRED },
+		{ "smarthost:h:25", "none", "", "smarthost:h:25#none", ROUTE_TLS_NONE },
+		{ "smarthost:h:465", "implicit", "u", "smarthost:h:465#r7", ROUTE_TLS_IMPLICIT },
+		{ "smarthost:h:25", "", "u", "smarthost:h:25#r7", ROUTE_TLS_REQUIRED },
+		{ "smarthost:127.0.0.1:25", "", "u", "smarthost:127.0.0.1:25#r7",
+		  ROUTE_TLS_OPPORTUNISTIC },
+		{ "discard", "", "", "discard", ROUTE_TLS_OPPORTUNISTIC },
+	};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct routes *r = routes_new();
+		struct filter_row row = row_of("a.org", "default", NULL);
+		const struct route *x;
+		struct route_demands d;
+		char hop[ROUTE_HOP_MAX], text[300];
+		(void)snprintf(text, sizeof(text),
+			       "{\"id\":\"r7\",\"to\":\"%s\",\"tls\":\"%s\",\"user\":\"%s\","
+			       "\"password\":\"%s\"}",
+			       cases[i].to, cases[i].tls, cases[i].user,
+			       *cases[i].user != '\0' ? "pw" : "");
+		assert_int_equal(routes_put(r, text, NULL), 0);
+		assert_true(routes_judge(r, &row, STR("a.org"), &x, hop));
+		assert_string_equal(hop, cases[i].hop);
+		assert_true(routes_demands(r, hop, &d));
+		assert_int_equal(d.tls, cases[i].is);
+		if (*cases[i].user != '\0')
+			assert_string_equal(d.password, "pw");
+		else
+			assert_null(d.user);
+		assert_true(routes_drop(r, 7));
+		/* a login that is gone is not replaced by none */
+		assert_int_equal(routes_demands(r, hop, &d), *cases[i].user == '\0');
+		routes_free(&r);
+	}
+	assert_int_equal(routes_check_demands("mx", ROUTE_TLS_IMPLICIT, "", "", NULL),
+			 -ERR_INVALID);
+	assert_int_equal(routes_check_demands("hold", ROUTE_TLS_REQUIRED, "", "", NULL),
+			 -ERR_INVALID);
+	assert_int_equal(routes_check_demands("mx", ROUTE_TLS_REQUIRED, "u", "p", NULL),
+			 -ERR_INVALID);
+	assert_int_equal(routes_check_demands("smarthost:h:25", ROUTE_TLS_NONE, "u", "p", NULL),
+			 -ERR_INVALID);
+	assert_int_equal(routes_check_demands("smarthost:h:25", ROUTE_TLS_REQUIRED, "u", "", NULL),
+			 -ERR_INVALID);
+	assert_int_equal(
+		routes_check_demands("smarthost:127.0.0.1:25", ROUTE_TLS_NONE, "u", "p", NULL), 0);
+}
+
 static void test_damaged(void **state)
 {
 	static const char *const bad[] = {
@@ -173,9 +229,8 @@ static void test_damaged(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_parse_to),
-		cmocka_unit_test(test_judge),
-		cmocka_unit_test(test_order),
+		cmocka_unit_test(test_parse_to), cmocka_unit_test(test_judge),
+		cmocka_unit_test(test_order),	 cmocka_unit_test(test_demands),
 		cmocka_unit_test(test_damaged),
 	};
 

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "mail/smtp_cmd.h"
 #include "outcome/classify.h"
 #include "unit/smtpout/fake_hosts.h"
 
@@ -780,6 +781,155 @@ static void test_refused_in_the_midst_of_the_content(void **state)
 	}
 }
 
+#define SAY_EHLO_MORE                                                                              \
+	"250-mx.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 DSN\r\n"
+
+/* Addresses that are not ASCII go only where they are taken; the others' mail is not lost. */
+static void test_smtputf8(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *ehlo, *sender, *content;
+		bool said; /* by the client */
+		enum outcome first, second;
+		const char *mail;
+	} cases[] = {
+		{ SAY_EHLO_MORE, "a@b.example", LETTER, true, D, D,
+		  "MAIL FROM:<a@b.example> SMTPUTF8\n" },
+		{ SAY_EHLO, "a@b.example", LETTER, true, D, F,
+		  "MAIL FROM:<a@b.example> SIZE=26\nRCPT TO:<c1@d.example>\nDATA\n" },
+		{ SAY_EHLO_PLAIN, "a@b.example", LETTER, true, D, F,
+		  "RCPT TO:<c1@d.example>\nDATA\n" },
+		{ SAY_EHLO, "\xc3\xa4@b.example", LETTER, true, F, F, "" },
+		{ SAY_EHLO, "a@b.example", "Subject: \xc3\xa4\r\n\r\nx\r\n", true, F, F, "" },
+		/* who does not speak of it has always sent what it liked in the header */
+		{ SAY_EHLO, "a@b.example", "Subject: \xc3\xa4\r\n\r\nx\r\n", false, D, F,
+		  "DATA\n" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct host *h = begin(NULL);
+		h->lines.ehlo = cases[i].ehlo;
+		struct letter *l = core_submit(HOP, str_of(cases[i].content), 2);
+		l->m.sender = str_of(cases[i].sender);
+		l->m.smtputf8 = cases[i].said;
+		l->rcpts[1].address = STR("\xd0\xb6@d.example");
+		go();
+		assert_int_equal(l->result[0].outcome, cases[i].first);
+		assert_int_equal(l->result[1].outcome, cases[i].second);
+		if (cases[i].second == F)
+			assert_string_equal(l->result[1].enhanced, "5.6.7");
+		assert_has(buf_cstr(&h->heard), cases[i].mail);
+		finish();
+	}
+}
+
+static struct {
+	unsigned calls, n;
+} relayed;
+
+static void on_relayed(void *arg, const struct message *m, const struct sched_result *r, unsigned n)
+{
+	(void)arg;
+	(void)r;
+	ASSERT(m != NULL);
+	relayed.calls++;
+	relayed.n += n;
+}
+
+/* What the sender asked for is passed on, or answered by us where it cannot be. */
+static void test_dsn_parameters(void **state)
+{
+	(void)state;
+	static const struct smtpout_config cfg = { .relayed = on_relayed };
+	for (int offered = 0; offered < 2; offered++) {
+		struct host *h = begin(&cfg);
+		h->lines.ehlo = offered ? SAY_EHLO_MORE : SAY_EHLO;
+		memset(&relayed, 0, sizeof(relayed));
+		struct letter *l = core_submit(HOP, BODY, 3);
+		l->m.ret = SMTP_RET_HDRS;
+		l->m.envid = STR("QQ+2B314159");
+		l->rcpts[0].notify = SMTP_NOTIFY_SUCCESS | SMTP_NOTIFY_FAILURE;
+		l->rcpts[0].orcpt = STR("rfc822;c1+40d.example");
+		l->rcpts[1].notify = SMTP_NOTIFY_NEVER;
+		go();
+		assert_int_equal(done_with(D), 3);
+		if (offered) {
+			assert_has(buf_cstr(&h->heard),
+				   "MAIL FROM:<a@b.example> RET=HDRS ENVID=QQ+2B314159\n"
+				   "RCPT TO:<c1@d.example> NOTIFY=SUCCESS,FAILURE "
+				   "ORCPT=rfc822;c1+40d.example\n"
+				   "RCPT TO:<c2@d.example> NOTIFY=NEVER\n"
+				   "RCPT TO:<c3@d.example>\n");
+			assert_int_equal(relayed.calls, 0);
+		} else {
+			assert_null(strstr(buf_cstr(&h->heard), "NOTIFY"));
+			assert_null(strstr(buf_cstr(&h->heard), "ENVID"));
+			assert_int_equal(relayed.calls, 1);
+			assert_int_equal(relayed.n, 3);
+		}
+		finish();
+	}
+}
+
+/* A route that demands TLS, at hosts that have none: nothing of the letter is said. */
+static bool demands_tls(void *arg, const char *next_hop, struct smtpout_demands *ret)
+{
+	(void)arg;
+	(void)next_hop;
+	*ret = (struct smtpout_demands){ .tls = SMTPOUT_TLS_REQUIRED };
+	return true;
+}
+
+static void test_tls_that_is_not_there(void **state)
+{
+	(void)state;
+	static const struct smtpout_config cfg = { .demands = demands_tls };
+	static const char *const hellos[] = { SAY_EHLO, "502 5.5.1 no\r\n",
+					      "250-mx.example\r\n250 STARTTLS\r\n" };
+	for (size_t i = 0; i < ARRAY_LEN(hellos); i++) {
+		struct host *h = begin(&cfg);
+		h->lines.ehlo = hellos[i];
+		(void)send_one(1);
+		assert_int_equal(core_hop(HOP)->reports, 1);
+		assert_string_equal(core_hop(HOP)->why.enhanced, "4.7.4");
+		assert_int_equal(core_hop(HOP)->why.reply_class, REPLY_TLS);
+		assert_null(strstr(buf_cstr(&h->heard), "MAIL"));
+		finish();
+	}
+}
+
+static bool demands_login(void *arg, const char *next_hop, struct smtpout_demands *ret)
+{
+	(void)arg;
+	(void)next_hop;
+	*ret = (struct smtpout_demands){ .tls = SMTPOUT_TLS_NONE,
+					 .user = "user",
+					 .password = "pencil" };
+	return true;
+}
+
+/* In the clear a password is for this machine only. */
+static void test_login_in_the_clear(void **state)
+{
+	(void)state;
+	static const struct smtpout_config cfg = { .demands = demands_login };
+	struct host *h = begin(&cfg);
+	h->lines.ehlo = "250-mx.example\r\n250 AUTH LOGIN PLAIN\r\n";
+	(void)send_one(1);
+	assert_has(buf_cstr(&h->heard), "AUTH PLAIN AHVzZXIAcGVuY2ls\n");
+	assert_string_equal(core_hop(HOP)->why.reply, "500 5.5.1 What?");
+	finish();
+	h = begin(&cfg);
+	struct host *far = host_open("192.0.2.1");
+	h->lines.greeting = "421 4.3.2 closed\r\n" HANG_UP;
+	far->lines.ehlo = "250-mx.example\r\n250 AUTH LOGIN PLAIN\r\n";
+	core_host(HOP, "far.example", 20, far->at.port, "192.0.2.1");
+	(void)send_one(1);
+	assert_string_equal(buf_cstr(&far->heard), "EHLO relay.example\n");
+	assert_has(core_hop(HOP)->why.reply, "not encrypted");
+	finish();
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -799,6 +949,10 @@ int main(void)
 		cmocka_unit_test(test_no_route),
 		cmocka_unit_test(test_idle_session_quits),
 		cmocka_unit_test(test_closed_while_idle),
+		cmocka_unit_test(test_smtputf8),
+		cmocka_unit_test(test_dsn_parameters),
+		cmocka_unit_test(test_tls_that_is_not_there),
+		cmocka_unit_test(test_login_in_the_clear),
 		cmocka_unit_test(test_421_while_idle),
 		cmocka_unit_test(test_half_a_reply_while_idle),
 		cmocka_unit_test(test_421_on_a_used_connection),
