@@ -315,6 +315,7 @@ static int load(struct relayd *r, struct err *err)
 				 &(struct sched_config){ .retry_first_ms = c->retry_first_s * 1000,
 							 .retry_max_ms = c->retry_max_s * 1000,
 							 .lifetime_ms = c->lifetime_s * 1000,
+							 .delay_ms = c->delay_warning_s * 1000,
 							 .backoff_first_ms = 30000,
 							 .backoff_max_ms = 600000 },
 				 &wire_sched_ops, r);
@@ -355,6 +356,7 @@ int relayd_open(struct relayd *r, struct err *err)
 				    .tls = r->trust,
 				    .demands = wire_demands,
 				    .slows = wire_slows,
+				    .relayed = wire_relayed,
 				    .arg = r },
 			    r->env.sched, r->env.resolver);
 	sched_start(r->env.sched);

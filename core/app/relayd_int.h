@@ -42,6 +42,8 @@ void wire_provider(void *arg, struct str domain, const char *provider);
 void wire_event(void *arg, const struct queue_event *e);
 /* The reply says that we send too much. */
 bool wire_slows(void *arg, const struct attempt *a);
+void wire_relayed(void *arg, const struct message *m, const struct sched_result *results,
+		  unsigned n);
 bool wire_demands(void *arg, const char *next_hop, struct smtpout_demands *ret);
 void wire_load(void *arg, const struct queue_row *row);
 void wire_drained(struct relayd *r); /* looks whether all is over */

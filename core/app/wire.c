@@ -338,6 +338,27 @@ static void on_failed(void *arg, const struct message *m, const struct queue_res
 	report_failed(&OBJ(relayd, RELAYD_MAGIC, arg)->env, m, results, n, ticket);
 }
 
+static void on_delayed(void *arg, const struct message *m, const struct queue_result *results,
+		       unsigned n)
+{
+	report_other(&OBJ(relayd, RELAYD_MAGIC, arg)->env, m, results, n);
+}
+
+void wire_relayed(void *arg, const struct message *m, const struct sched_result *results,
+		  unsigned n)
+{
+	struct relayd *r = OBJ(relayd, RELAYD_MAGIC, arg);
+	AUTO_FREE struct queue_result *done = xcalloc(n, sizeof(*done));
+	unsigned done_n = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		if (results[i].attempt.outcome == OUTCOME_DELIVERED)
+			done[done_n++] = (struct queue_result){ .rid = results[i].rid,
+								.attempt = results[i].attempt };
+	if (done_n > 0 && !r->ending)
+		report_other(&r->env, m, done, done_n);
+}
+
 const struct sched_ops wire_sched_ops = {
 	.judge_group = judge_group,
 	.judge_rcpt = judge_rcpt,
@@ -345,6 +366,7 @@ const struct sched_ops wire_sched_ops = {
 	.kick = on_kick,
 	.give = on_give,
 	.classify = on_classify,
+	.delayed = on_delayed,
 	.failed = on_failed,
 };
 

@@ -64,6 +64,7 @@ struct conf {
 	char *classify_rules; /* NULL: the built-in ones */
 	int64_t retry_first_s;
 	int64_t retry_max_s;
+	int64_t delay_warning_s;
 	int64_t lifetime_s;
 	int64_t undo_window_s;
 	int64_t bounce_grace_s;

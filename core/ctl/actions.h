@@ -46,5 +46,8 @@ json_t *actions_replay(struct ctl_env *env, const struct ctl_caller *who, const 
  */
 void report_failed(struct ctl_env *env, const struct message *m, const struct queue_result *results,
 		   unsigned n, uint64_t ticket);
+/* Delays, and mail that went to a host without DSN: reported to a sender who wants that. */
+void report_other(struct ctl_env *env, const struct message *m, const struct queue_result *results,
+		  unsigned n);
 
 #endif

@@ -49,6 +49,7 @@ struct ctl_env {
 	int64_t started_ms; /* wall clock */
 	int64_t undo_window_ms;
 	int64_t bounce_grace_ms;
+	uint64_t double_bounces; /* failures of mail from the null sender: dropped */
 	bool disk_full;
 	/* Generation numbers for topic `changes`; whoever changes these objects counts up. */
 	uint64_t holds_generation;

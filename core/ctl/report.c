@@ -1,7 +1,10 @@
 /*
- * Reports of failure to the sender. One covers all recipients of a message that failed together;
- * it is stored as a message of our own, from the null sender, before the failures are recorded: a
- * kill in between repeats a report, and loses none.
+ * Reports to the sender, of those that it asked for (NOTIFY): failures, delays, and that mail went
+ * to a host that does not report (relayed). One covers all recipients of a message that had their
+ * results together. That of a failure is stored as a message of our own, from the null sender,
+ *before the failures are recorded: a kill in between repeats a report, and loses none. Those of
+ *delays and relayed mail follow what they tell of: a kill in between loses them. Mail from the null
+ *sender causes none: what failed of it is dropped and counted.
  *
  *	waiting	 for its turn (REPORTS_ACTIVE are made at a time), or for room on the disk
  *	active	 the message is being read, or its report stored
@@ -18,6 +21,7 @@
 #include "ctl/actions_int.h"
 #include "mail/dsn.h"
 #include "mail/header.h"
+#include "mail/smtp_cmd.h"
 
 #define REPORT_MAGIC 0x57e3c014u
 #define REPORTS_ACTIVE 32
@@ -122,20 +126,58 @@ static const char *status_of(const struct report_rcpt *r)
 		return r->enhanced;
 	if (r->outcome == OUTCOME_EXPIRED)
 		return "4.4.7";
-	return "5.0.0";
+	return r->outcome == OUTCOME_FAILED ? "5.0.0" : ""; /* the action's own */
 }
 
-static struct str address_of(const struct message *m, unsigned n)
+static const struct message_rcpt *rcpt_of(const struct message *m, unsigned n)
 {
 	for (unsigned i = 0; i < m->rcpts_n; i++)
 		if (m->rcpts[i].n == n)
-			return m->rcpts[i].address;
-	return STR("");
+			return &m->rcpts[i];
+	return NULL;
 }
 
-static bool compose(const struct report *r, const struct message *m, struct str original,
+static enum dsn_action action_of(enum outcome o)
+{
+	return o == OUTCOME_DELIVERED  ? DSN_RELAYED
+	       : o == OUTCOME_DEFERRED ? DSN_DELAYED
+				       : DSN_FAILED;
+}
+
+/* RFC 3461, 4.1: what is said for a recipient; without a word failures and delays are told. */
+static bool is_wanted(const struct message *m, const struct report_rcpt *f)
+{
+	static const unsigned flags[] = { [DSN_FAILED] = SMTP_NOTIFY_FAILURE,
+					  [DSN_DELAYED] = SMTP_NOTIFY_DELAY,
+					  [DSN_RELAYED] = SMTP_NOTIFY_SUCCESS };
+	const struct message_rcpt *r = rcpt_of(m, f->n);
+	unsigned notify =
+		r != NULL && r->notify != 0 ? r->notify : SMTP_NOTIFY_FAILURE | SMTP_NOTIFY_DELAY;
+
+	return (notify & flags[action_of(f->outcome)]) != 0;
+}
+
+static unsigned wanted(const struct report *r, const struct message *m)
+{
+	unsigned n = 0;
+	for (unsigned i = 0; i < r->rcpts_n; i++)
+		n += is_wanted(m, &r->rcpts[i]);
+	return n;
+}
+
+static bool has_failure(const struct report *r, const struct message *m)
+{
+	for (unsigned i = 0; i < r->rcpts_n; i++)
+		if (action_of(r->rcpts[i].outcome) == DSN_FAILED && is_wanted(m, &r->rcpts[i]))
+			return true;
+	return false;
+}
+
+/* `full`: as far as the sender wants it, and has it (RFC 3461, 4.3: of failures only) */
+static bool compose(const struct report *r, const struct message *m, struct str original, bool full,
 		    struct buf *out)
 {
+	unsigned n = 0;
 	AUTO_FREE struct dsn_rcpt *rcpts = xcalloc(r->rcpts_n + 1, sizeof(*rcpts));
 	struct dsn d = { .relay = str_of(r->env->hostname),
 			 .message_id = str_of(r->message_id),
@@ -143,19 +185,28 @@ static bool compose(const struct report *r, const struct message *m, struct str 
 			 .now_ms = loop_wall_ms(r->env->loop),
 			 .arrived_ms = m->received_ms,
 			 .rcpts = rcpts,
-			 .rcpts_n = r->rcpts_n,
+			 .envid = m->envid,
+			 .full = full && m->ret == SMTP_RET_FULL && has_failure(r, m),
 			 .original = original };
 	for (unsigned i = 0; i < r->rcpts_n; i++) {
 		const struct report_rcpt *f = &r->rcpts[i];
-		rcpts[i] = (struct dsn_rcpt){ .action = DSN_FAILED,
-					      .address = address_of(m, f->n),
-					      .status = str_of(status_of(f)),
-					      .code = f->code,
-					      .enhanced = str_of(f->enhanced),
-					      .diagnostic = str_of(f->reply),
-					      .remote = str_of(f->host),
-					      .at_ms = f->at_ms };
+		const struct message_rcpt *of = rcpt_of(m, f->n);
+		if (!is_wanted(m, f))
+			continue;
+		rcpts[n++] = (struct dsn_rcpt){ .action = action_of(f->outcome),
+						.address = of != NULL ? of->address : STR(""),
+						.orcpt = of != NULL ? of->orcpt : STR(""),
+						.status = str_of(status_of(f)),
+						.code = f->code,
+						.enhanced = str_of(f->enhanced),
+						.diagnostic = str_of(f->reply),
+						.remote = str_of(f->host),
+						.at_ms = f->at_ms,
+						.until_ms = f->outcome == OUTCOME_DEFERRED
+								    ? m->expires_ms
+								    : 0 };
 	}
+	d.rcpts_n = n;
 	return dsn_compose(&d, out);
 }
 
@@ -203,7 +254,9 @@ static void fill_message(struct report *r, const struct message *of, struct buf 
 	r->to = (struct message_rcpt){ .n = 1,
 				       .domain = queue_name(q,
 							    address_text_domain(str_of(r->sender))),
-				       .address = str_of(r->sender) };
+				       .address = str_of(r->sender),
+				       .notify = SMTP_NOTIFY_NEVER, /* RFC 3461, 7.1 */
+				       .orcpt = STR("") };
 	r->m = (struct message){ .id = r->m.id,
 				 .received_ms = now,
 				 .expires_ms = now + life,
@@ -215,6 +268,8 @@ static void fill_message(struct report *r, const struct message *of, struct buf 
 				 .credential = STR(""),
 				 .stream = queue_name(q, STR(STREAM)),
 				 .eight_bit = has_high_bytes(buf_str(content)),
+				 .smtputf8 = has_high_bytes(str_of(r->sender)),
+				 .envid = STR(""),
 				 .size = content->n,
 				 .rcpts = &r->to,
 				 .rcpts_n = 1 };
@@ -225,14 +280,19 @@ static void store(struct report *r, const struct message *of)
 {
 	struct buf content = BUF_INIT(REPORT_MAX);
 	struct queue_new n;
+	struct str original;
 	char id[MSGID_TEXT_LEN];
 	r->m.id = queue_new_id(r->env->queue);
 	msgid_text(r->m.id, id);
 	r->sender = xstrndup(of->sender.p, of->sender.n);
 	r->message_id = xasprintf("<%s@%s>", id, r->env->hostname);
-	if (!compose(r, of, of->content.p != NULL ? of->content : STR(""), &content)) {
-		buf_done(&content); /* a header block of megabytes: without it then */
-		(void)compose(r, of, STR(""), &content);
+	original = of->content.p != NULL ? of->content : STR("");
+	if (!compose(r, of, original, true, &content)) {
+		buf_done(&content);
+		if (!compose(r, of, original, false, &content)) {
+			buf_done(&content); /* a header block of megabytes: without it then */
+			(void)compose(r, of, STR(""), false, &content);
+		}
 	}
 	fill_message(r, of, &content);
 	n.m = r->m;
@@ -242,13 +302,29 @@ static void store(struct report *r, const struct message *of)
 	queue_accept(r->env->queue, &n, on_stored, r);
 }
 
+/* Somebody is told, and wants to be. */
+static bool is_due(const struct report *r, const struct message *m)
+{
+	char id[MSGID_TEXT_LEN];
+	unsigned failed = 0;
+	if (m->sender.n > 0)
+		return wanted(r, m) > 0;
+	for (unsigned i = 0; i < r->rcpts_n; i++)
+		failed += action_of(r->rcpts[i].outcome) == DSN_FAILED;
+	r->env->double_bounces += failed;
+	msgid_text(r->of, id);
+	if (failed > 0)
+		log_info(id, "report.double-bounce", F_U64("recipients", failed));
+	return false;
+}
+
 static void on_read(void *arg, const struct message *m, const struct err *err)
 {
 	struct report *r = OBJ(report, REPORT_MAGIC, arg);
 	if (m == NULL && err->code != ERR_UNKNOWN)
 		put_off(r, err);
-	else if (m == NULL || m->sender.n == 0)
-		finish(r); /* the null sender never gets one */
+	else if (m == NULL || !is_due(r, m))
+		finish(r);
 	else
 		store(r, m);
 	if (m != NULL)
@@ -314,10 +390,6 @@ void report_start(struct ctl_env *env, struct msgid id, const struct message *m,
 {
 	struct reports *all = reports_of(env);
 	struct report *r;
-	if (m != NULL && m->sender.n == 0) {
-		done(arg, ticket);
-		return;
-	}
 	r = xcalloc(1, sizeof(*r));
 	r->magic = REPORT_MAGIC;
 	r->env = env;
@@ -329,6 +401,11 @@ void report_start(struct ctl_env *env, struct msgid id, const struct message *m,
 	r->rcpts = xcalloc(n, sizeof(*r->rcpts));
 	for (unsigned i = 0; i < n; i++)
 		copy_rcpt(&results[i], &r->rcpts[i]);
+	if (m != NULL && !is_due(r, m)) {
+		report_free(&r);
+		done(arg, ticket);
+		return;
+	}
 	if (m != NULL && m->content.p != NULL && all->active_n < REPORTS_ACTIVE &&
 	    !loop_timer_pending(all->again)) {
 		activate(r);
@@ -350,6 +427,18 @@ void report_failed(struct ctl_env *env, const struct message *m, const struct qu
 {
 	report_start(env, rid_msgid(results[0].rid), m, results, n, on_failed_reported, env,
 		     ticket);
+}
+
+static void on_told(void *arg, uint64_t ticket)
+{
+	(void)arg;
+	(void)ticket;
+}
+
+void report_other(struct ctl_env *env, const struct message *m, const struct queue_result *results,
+		  unsigned n)
+{
+	report_start(env, rid_msgid(results[0].rid), m, results, n, on_told, env, 0);
 }
 
 void reports_init(struct actions *a)

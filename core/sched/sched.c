@@ -434,6 +434,9 @@ static void add_one(struct sched *s, const struct queue_row *row)
 	r->code = row->code;
 	r->reply_class = row->reply_class;
 	int64_t received = msgid_time_ms(rid_msgid(row->rid));
+	/* tried before, by a process that is gone: it said so when it was time */
+	r->late = row->attempts > 0 && s->cfg.delay_ms > 0 &&
+		  received + s->cfg.delay_ms <= loop_wall_ms(s->loop);
 	if (g->oldest_ms == 0 || received < g->oldest_ms)
 		g->oldest_ms = received;
 	sched_settle(s, i);

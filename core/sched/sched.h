@@ -73,6 +73,7 @@ struct sched_config {
 	int64_t retry_first_ms;	  /* 60 s */
 	int64_t retry_max_ms;	  /* 1 h */
 	int64_t lifetime_ms;	  /* 5 d */
+	int64_t delay_ms;	  /* a deferral after that is reported, once; 0: never */
 	int64_t backoff_first_ms; /* of a next hop that cannot be reached: 30 s */
 	int64_t backoff_max_ms;	  /* 10 min */
 };
@@ -94,6 +95,10 @@ struct sched_ops {
 		     const unsigned *rcpts_n, unsigned n);
 	/* Completes an attempt's class before it is recorded. */
 	void (*classify)(void *arg, struct attempt *a);
+	/* Recipients that are late were deferred; once each, as far as this process knows. m may be
+	 * NULL. May be NULL. */
+	void (*delayed)(void *arg, const struct message *m, const struct queue_result *results,
+			unsigned n);
 	/* Recipients came to their end without success: a report is due. Before it is recorded;
 	 * `recorded` must be called (sched_failed_recorded) when the report is on disk. */
 	void (*failed)(void *arg, const struct message *m, const struct queue_result *results,

@@ -45,6 +45,7 @@ struct rec {
 	uint8_t reply_class;
 	uint8_t place;
 	bool trash;
+	bool late; /* its delay was reported */
 };
 
 struct group {

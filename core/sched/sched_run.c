@@ -224,10 +224,23 @@ static void delivered(struct sched *s, uint32_t i, const struct attempt *a)
 	sched_forget(s, i);
 }
 
+/* It is late, and that was not said yet. */
+static bool is_late(struct sched *s, uint32_t i)
+{
+	struct rec *r = sched_rec(s, i);
+	int64_t since = msgid_time_ms(rid_msgid((struct rid){ r->rid }));
+	if (s->cfg.delay_ms <= 0 || r->late || since + s->cfg.delay_ms > loop_wall_ms(s->loop))
+		return false;
+	r->late = true;
+	return true;
+}
+
 void sched_done(struct sched *s, const struct message *m, const struct sched_result *v, unsigned n)
 {
 	AUTO_FREE struct queue_result *ended = xcalloc(n + 1, sizeof(*ended));
+	AUTO_FREE struct queue_result *late = NULL;
 	unsigned ended_n = 0;
+	unsigned late_n = 0;
 	for (unsigned k = 0; k < n; k++) {
 		uint32_t i = sched_lookup(s, v[k].rid);
 		if (i == SCHED_NONE || sched_rec(s, i)->place != P_ACTIVE)
@@ -243,6 +256,10 @@ void sched_done(struct sched *s, const struct message *m, const struct sched_res
 			deferred(s, i, &a, qr);
 			if (a.outcome == OUTCOME_DEFERRED) {
 				queue_record(s->queue, qr);
+				if (s->ops->delayed != NULL && is_late(s, i)) {
+					late = late != NULL ? late : xcalloc(n, sizeof(*late));
+					late[late_n++] = *qr;
+				}
 				mark_held(s, i, m);
 				put_back(s, i);
 				continue;
@@ -258,6 +275,8 @@ void sched_done(struct sched *s, const struct message *m, const struct sched_res
 	}
 	if (ended_n > 0)
 		fail(s, m, ended, ended_n);
+	if (late_n > 0)
+		s->ops->delayed(s->arg, m, late, late_n);
 }
 
 void sched_give_back(struct sched *s, const struct rid *rids, unsigned n)

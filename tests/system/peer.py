@@ -138,14 +138,17 @@ class Talk:
 
     def data(self, mail, rcpts):
         self.say("354 Go ahead")
-        content = b""
-        while not content.endswith(b"\r\n.\r\n"):
-            piece = self.file.readline(65536)
-            if not piece:
+        lines = []
+        while not lines or lines[-1] != b".\r\n":
+            lines.append(self.file.readline(65536))
+            if not lines[-1]:
                 raise EOFError
-            content += piece
+        content = b"".join(line[1:] if line.startswith(b".") else line for line in lines[:-1])
+        if not rcpts:
+            self.say("554 5.5.1 No valid recipients")
+            return
         self.peer.messages.append({"secure": self.secure and self.client.version(), "user": self.user, "mail": mail,
-                                   "rcpts": rcpts, "content": content[:-3]})
+                                   "rcpts": rcpts, "content": content})
         self.say("250 2.0.0 Ok")
 
     def run(self):

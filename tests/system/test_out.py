@@ -1,5 +1,8 @@
 """What the relay says to its next hops: TLS by the route's demand, logins, extensions."""
 
+import email
+import email.policy
+
 import pytest
 
 import harness
@@ -166,3 +169,112 @@ def test_a_route_for_a_password_in_the_clear_is_refused(relay):
     with pytest.raises(harness.WeirError) as e:
         relay.weir("route", "add", "--to", "smarthost:192.0.2.1:25", "--tls", "none", *password(relay, "x"))
     assert e.value.error["param"] == "tls"
+
+
+# --- extensions ---
+
+def submit(relay, sender, mail, rcpts, content=b"Subject: x\r\n\r\nbody\r\n"):
+    """One letter with parameters; rcpts are pairs of address and parameters."""
+    with relay.smtp() as s:
+        s.ehlo()
+        for extension in ("dsn", "smtputf8"):
+            if not s.has_extn(extension):
+                pytest.skip(f"the relay does not take {extension} yet")
+        assert s.mail(sender, mail)[0] == 250
+        for address, options in rcpts:
+            code, text = s.rcpt(address, options)
+            assert code == 250, text
+        assert s.docmd("DATA")[0] == 354
+        s.send(content + b".\r\n")
+        code, text = s.getreply()
+        assert code == 250, text
+
+
+def test_what_the_sender_asked_for_is_passed_on(relay, peer):
+    p = peer()
+    route(relay, p.at)
+    submit(relay, harness.SENDER, ["RET=HDRS", "ENVID=QQ314159"],
+           [(TO, ["NOTIFY=SUCCESS,DELAY", "ORCPT=rfc822;anna+40old.example"])])
+    relay.wait_event(TO, "delivered")
+    message, = p.messages
+    assert " RET=HDRS ENVID=QQ314159" in message["mail"]
+    assert message["rcpts"] == [f"RCPT TO:<{TO}> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;anna+40old.example"]
+
+
+def report_of(p):
+    """The one report that arrived at a peer, taken apart by the library, and its recipients' fields."""
+    wait_until(lambda: p.messages, what="the report")
+    report = email.message_from_bytes(p.messages[0]["content"], policy=email.policy.default)
+    assert report.get_content_type() == "multipart/report" and p.messages[0]["mail"].startswith("MAIL FROM:<>")
+    status = next(part for part in report.walk() if part.get_content_type() == "message/delivery-status")
+    return report, list(status.iter_parts())
+
+
+def test_relayed_to_a_host_without_reports(relay, peer):
+    p = peer(extensions=["PIPELINING"])
+    back = peer()
+    route(relay, p.at)
+    relay.weir("route", "add", "--to", back.at, "--match", "domain:shop.example")
+    submit(relay, harness.SENDER, ["ENVID=QQ314159"], [(TO, ["NOTIFY=SUCCESS"]), ("bob@fast.example", ["NOTIFY=NEVER"])])
+    report, (message, recipient) = report_of(back)
+    assert message["Original-Envelope-Id"] == "QQ314159"
+    assert recipient["Action"] == "relayed" and recipient["Status"] == "2.0.0"
+    assert recipient["Final-Recipient"] == f"rfc822; {TO}"
+    assert "NOTIFY=NEVER" in back.messages[0]["rcpts"][0]
+
+
+@pytest.mark.parametrize("ret,kind", [("FULL", "message/rfc822"), ("HDRS", "text/rfc822-headers")])
+def test_failures_are_told_to_who_wants_them(relay, peer, ret, kind):
+    p = peer(refuse={"RCPT": "550 5.1.1 Nobody of that name"})
+    back = peer()
+    route(relay, p.at)
+    relay.weir("route", "add", "--to", back.at, "--match", "domain:shop.example")
+    submit(relay, harness.SENDER, [f"RET={ret}"], [("never@fast.example", ["NOTIFY=NEVER"]), (TO, ["NOTIFY=FAILURE"]),
+                                                  ("late@fast.example", ["NOTIFY=DELAY"])])
+    report, (message, *recipients) = report_of(back)
+    assert [r["Final-Recipient"] for r in recipients] == [f"rfc822; {TO}"]
+    assert recipients[0]["Action"] == "failed" and recipients[0]["Status"] == "5.1.1"
+    assert [part.get_content_type() for part in report.iter_parts()][-1] == kind
+
+
+def test_a_double_bounce_is_dropped_and_counted(relay, peer):
+    p = peer(refuse={"RCPT": "550 5.1.1 Nobody of that name"})
+    relay.weir("route", "add", "--to", p.at)
+    relay.send(TO)
+    wait_until(lambda: relay.weir("status")["double_bounces"] == 1, what="the report's failure")
+    wait_until(lambda: relay.queued()["messages"] == 0, what="an empty queue")
+    assert len(p.said("RCPT")) == 2
+
+
+@pytest.mark.parametrize("extensions,outcome", [(["PIPELINING", "8BITMIME", "SMTPUTF8"], "delivered"),
+                                                (["PIPELINING", "8BITMIME"], "failed")])
+def test_international_addresses(relay, peer, extensions, outcome):
+    p = peer(extensions=extensions)
+    route(relay, p.at)
+    to = "änna@fast.example"
+    submit(relay, harness.SENDER, ["SMTPUTF8", "BODY=8BITMIME"], [(to, []), (TO, [])],
+           "Subject: x\r\n\r\nGrüße\r\n".encode())
+    event = relay.wait_event(to, outcome)
+    assert relay.wait_event(TO, "delivered")
+    assert (event["enhanced"] == "5.6.7") == (outcome == "failed")
+    assert len(p.messages[0]["rcpts"]) == (2 if outcome == "delivered" else 1)
+    assert (" SMTPUTF8" in p.messages[0]["mail"]) == (outcome == "delivered")
+    assert "Grüße".encode() in p.messages[0]["content"]
+
+
+def test_a_site_that_says_slow_down(relay, peer):
+    """The queue says so, and why; what was not tried is not counted as an attempt."""
+    p = peer(refuse={"MAIL": "421 4.7.28 Our system has detected an unusual rate of mail"})
+    route(relay, p.at)
+    for i in range(8):
+        relay.send(f"u{i}@fast.example")
+
+    def row():
+        rows = [r for r in relay.weir("queue", "--by", "domain") if r["domain"] == "fast.example" and r["backoff"]]
+        return rows and rows[0]
+    shown = wait_until(row, what="the back-off to be seen")
+    assert "unusual rate" in shown["backoff"] and shown["total"] == 8
+    assert [a["backoff"] for a in relay.weir("status")["attention"] if a["domain"] == "fast.example"]
+    p.refuse.clear()
+    relay.weir("retry", "domain:fast.example", "--reason", "they said sorry", "--yes")
+    wait_until(lambda: len(p.messages) == 8, what="all of it to arrive")

@@ -49,6 +49,7 @@ static struct {
 	/* what was seen */
 	char kicked[SCHED_KEY_MAX];
 	unsigned kicks;
+	unsigned delayed; /* recipients */
 	const struct message *given;
 	unsigned given_ns[SCHED_DELIVERY_MAX];
 	unsigned given_n;
@@ -178,6 +179,16 @@ static void failed(void *arg, const struct message *m, const struct queue_result
 	}
 }
 
+static void delayed(void *arg, const struct message *m, const struct queue_result *results,
+		    unsigned n)
+{
+	(void)arg;
+	(void)m;
+	for (unsigned k = 0; k < n; k++)
+		assert_int_equal(results[k].attempt.outcome, OUTCOME_DEFERRED);
+	t.delayed += n;
+}
+
 static const struct sched_ops ops = {
 	.judge_group = judge_group,
 	.judge_rcpt = judge_rcpt,
@@ -185,6 +196,7 @@ static const struct sched_ops ops = {
 	.kick = kick,
 	.give = give,
 	.classify = classify,
+	.delayed = delayed,
 	.failed = failed,
 };
 
@@ -217,6 +229,7 @@ static int setup(void **state)
 	static const struct sched_config cfg = { .retry_first_ms = 60000,
 						 .retry_max_ms = 3600000,
 						 .lifetime_ms = 5 * DAY,
+						 .delay_ms = DAY / 6,
 						 .backoff_first_ms = 30000,
 						 .backoff_max_ms = 600000 };
 	t.s = sched_new(t.loop, NULL, &cfg, &ops, NULL);
@@ -529,6 +542,22 @@ static void test_slow(void **state)
 	answer(OUTCOME_DELIVERED);
 }
 
+/* Told once, when four hours are over. */
+static void test_late_once(void **state)
+{
+	(void)state;
+	struct letter *l = submit_to(2);
+	for (int64_t age = 0; age < DAY; age = loop_wall_ms(t.loop) - START) {
+		struct sched_view v;
+		want("mx:d2");
+		answer(OUTCOME_DEFERRED);
+		assert_int_equal(t.delayed, age >= DAY / 6);
+		assert_true(sched_find(t.s, rid_of(l->m.id, 1), &v));
+		loop_advance(t.loop, v.next_ms - loop_wall_ms(t.loop));
+	}
+	assert_int_equal(t.delayed, 1);
+}
+
 static void test_permanent(void **state)
 {
 	(void)state;
@@ -800,6 +829,7 @@ int main(void)
 		T(test_held_ones_in_a_row),
 		T(test_backoff),
 		T(test_slow),
+		T(test_late_once),
 		T(test_permanent),
 		T(test_report_before_end),
 		T(test_trash_keeps_the_schedule),
