@@ -356,6 +356,7 @@ void smtpout_hurry(struct smtpout *o, const char *next_hop)
 		out_site_hurry(h->site);
 	else
 		h->hurried = true; /* when it is known */
+	out_watch(h);		   /* which sees whether anything came of it */
 }
 
 void smtpout_drain(struct smtpout *o, int64_t grace_ms, smtpout_drained_fn *done, void *arg)
