@@ -18,12 +18,15 @@
 #include "base/obj.h"
 #include "ctl/views.h"
 #include "loop/loop.h"
+#include "net/dns.h"
 
 #define WORKERS 4
 #define IN_GRACE_MS 3000
 #define OUT_GRACE_MS 5000
 #define END_MS 15000 /* then it ends with whatever is left */
 #define STREAM "default"
+#define CHECK_TIMEOUT_MS 1500
+#define CHECK_TRIES 2
 
 /* --- roles ------------------------------------------------------------------------------------ */
 
@@ -288,6 +291,21 @@ static int open_queue(struct relayd *r, struct err *err)
 	return 0;
 }
 
+/* Checks are made for somebody who waits: they give up sooner than mail does. */
+static int open_dns(struct relayd *r, struct err *err)
+{
+	const struct dns_config cfg = {
+		.servers = (const char *const *)r->conf->dns_servers.v,
+		.servers_n = r->conf->dns_servers.n,
+		.timeout_ms = CHECK_TIMEOUT_MS,
+		.tries = CHECK_TRIES,
+	};
+
+	r->env.addresses = r->addresses;
+	r->env.addresses_n = public_addresses(r->addresses, ARRAY_LEN(r->addresses));
+	return dns_new(r->env.loop, &cfg, &r->env.dns, err);
+}
+
 static int open_resolver(struct relayd *r, struct err *err)
 {
 	return resolver_new(r->env.loop,
@@ -342,6 +360,8 @@ int relayd_open(struct relayd *r, struct err *err)
 
 	if (rc >= 0)
 		rc = open_resolver(r, err);
+	if (rc >= 0)
+		rc = open_dns(r, err);
 	if (rc >= 0)
 		rc = load(r, err);
 	if (rc < 0)
@@ -503,6 +523,7 @@ void relayd_free(struct relayd **rp)
 	tls_client_free(&r->trust);
 	sched_free(&r->env.sched);
 	resolver_free(&r->env.resolver);
+	dns_free(&r->env.dns);
 	holds_free(&r->env.holds);
 	routes_free(&r->env.routes);
 	allow_free(&r->env.allow);

@@ -11,6 +11,7 @@
 #include "policy/sasl.h"
 
 #define RELAYD_MAGIC 0x57e3c0d1u
+#define RELAYD_ADDRESSES_MAX 16
 #define RELAYD_OWN_MAX 256 /* addresses of ours that an MX may not have */
 
 struct loop_signal;
@@ -26,6 +27,7 @@ struct relayd {
 	struct loop_signal *reload;
 	struct loop_timer *shutdown; /* the last resort when something does not end */
 	struct ctl_role_rule roles[ACCESS__COUNT];
+	struct ipaddr addresses[RELAYD_ADDRESSES_MAX]; /* env.addresses */
 	struct ipaddr own[RELAYD_OWN_MAX];
 	size_t own_n;
 	uint32_t stream; /* name of the one stream there is */
@@ -47,6 +49,9 @@ void wire_relayed(void *arg, const struct message *m, const struct sched_result 
 bool wire_demands(void *arg, const char *next_hop, struct smtpout_demands *ret);
 void wire_load(void *arg, const struct queue_row *row);
 void wire_drained(struct relayd *r); /* looks whether all is over */
+
+/* The addresses that this machine has to the public (addresses.c). */
+size_t public_addresses(struct ipaddr *ret, size_t max);
 
 /* A message between DATA and its 250. */
 struct coming;

@@ -31,6 +31,7 @@ static const struct {
 	{ M_MESSAGE_GET, run_show },
 	{ M_EVENT_LIST, run_events },
 	{ M_DKIM_SHOW, run_records },
+	{ M_CHECK_DOMAIN, run_check },
 };
 
 static cli_verb_fn *function_of(const struct args *a)

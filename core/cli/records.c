@@ -1,4 +1,9 @@
-/* records - DNS records that are to be published, unbroken, so that they can be copied. */
+/*
+ * records - DNS records that are to be published, unbroken, so that they can be copied; and what a
+ * check says, line by line.
+ */
+#include <string.h>
+
 #include "base/json.h"
 #include "cli/cli_int.h"
 
@@ -43,5 +48,66 @@ int run_records(struct cli *c, const struct args *a, struct err *err)
 		cli_print(c, &b);
 	}
 	json_decref(result);
+	return 0;
+}
+
+/* --- check ------------------------------------------------------------------------------------ */
+
+static enum out_style style_of(const char *status)
+{
+	if (strcmp(status, "ok") == 0)
+		return OUT_GOOD;
+	return strcmp(status, "wrong") == 0 || strcmp(status, "missing") == 0 ? OUT_BAD : OUT_WARN;
+}
+
+static void put_detail(const struct out *o, struct buf *b, const json_t *row, const char *name)
+{
+	if (!cli_has(row, name))
+		return;
+	(void)buf_printf(b, "          %-8s ", name);
+	out_clean(o, b, str_of(json_get_str(row, name)));
+	(void)buf_putc(b, '\n');
+}
+
+/* "missing   dkim s1  not published; mail is signed with it, and does not verify" */
+static void put_check(const struct out *o, struct buf *b, const json_t *row)
+{
+	const char *status = json_get_str(row, "status");
+
+	out_style(o, b, style_of(status), true);
+	(void)buf_printf(b, "%-9s", status);
+	out_style(o, b, style_of(status), false);
+	(void)buf_printf(b, " %s", json_get_str(row, "name"));
+	if (cli_has(row, "about")) {
+		(void)buf_putc(b, ' ');
+		out_clean(o, b, str_of(json_get_str(row, "about")));
+	}
+	(void)buf_puts(b, "  ");
+	out_clean(o, b, str_of(json_get_str(row, "text")));
+	(void)buf_putc(b, '\n');
+	put_detail(o, b, row, "found");
+	if (strcmp(status, "ok") == 0)
+		return;
+	if (!cli_has(row, "publish"))
+		put_detail(o, b, row, "wanted");
+	put_detail(o, b, row, "publish");
+}
+
+int run_check(struct cli *c, const struct args *a, struct err *err)
+{
+	AUTO_BUF b = BUF_INIT(OUT_MAX);
+	json_t *page = NULL;
+	const json_t *row;
+	size_t i;
+	int rc;
+
+	if (c->json)
+		return run_list(c, a, err);
+	rc = talk_call(c, a->m->name, json_copy(a->params), &page, err);
+	if (rc < 0)
+		return rc;
+	json_array_foreach(json_object_get(page, "rows"), i, row) put_check(&c->out, &b, row);
+	cli_print(c, &b);
+	json_decref(page);
 	return 0;
 }

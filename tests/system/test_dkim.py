@@ -6,6 +6,7 @@ import pytest
 
 import harness
 from harness import WeirError, wait_until
+from names import Names
 from sink import Sink
 
 VERIFY = harness.ROOT / "tests/lib/dkim_verify.py"
@@ -212,3 +213,78 @@ def test_usage(relay):
     shown = relay.run("dkim", "show", DOMAIN, json_output=False).stdout
     zone = next(line for line in shown.splitlines() if line.strip().startswith("zone"))
     assert zone.count('"') == 4 and len(zone.split('"')[1]) == 255, "two strings, the first as long as one can be"
+
+
+# --- weir check ---
+
+HOST = "relay.test.example"
+OURS = "192.0.2.25"
+
+
+@pytest.fixture
+def names():
+    n = Names({(HOST, "A"): [OURS], ("25.2.0.192.in-addr.arpa", "PTR"): [HOST]})
+    yield n
+    n.stop()
+
+
+@pytest.fixture
+def checked(directory, world, names):
+    """A relay whose name server is ours, and a function that checks DOMAIN: {(name, about): row}."""
+    world.dns = names.address
+    r = harness.Relay(directory, world)
+    r.start()
+    r.check = lambda *args: {(row["name"], row["about"]): row for row in r.weir("check", DOMAIN, "--from", OURS, *args)}
+    yield r
+    assert r.stop() == 0
+    assert r.bad_log_lines() == []
+
+
+def publish_in(names, relay):
+    for r in relay.weir("dkim", "show", DOMAIN)["records"]:
+        names.table[r["name"], "TXT"] = [r["value"]]
+
+
+def test_check_of_a_domain_with_nothing_then_everything(checked, names):
+    rows = checked.check()
+    assert {n: r["status"] for n, r in rows.items()} == {
+        ("spf", None): "missing", ("dkim", None): "missing", ("dmarc", None): "missing", ("mx", None): "warning",
+        ("ehlo", HOST): "ok", ("ptr", OURS): "ok"}
+    assert rows["spf", None]["publish"] == f'{DOMAIN}. IN TXT "v=spf1 ip4:{OURS} ~all"'
+    # what it says is published, and nothing is left to say
+    checked.weir("dkim", "add", DOMAIN, "--selector", "s1")
+    names.table[DOMAIN, "MX"] = [f"10 mx.{DOMAIN}"]
+    names.table[DOMAIN, "TXT"] = ["other", rows["spf", None]["publish"].split('"')[1]]
+    names.table[f"_dmarc.{DOMAIN}", "TXT"] = [rows["dmarc", None]["publish"].split('"')[1]]
+    line = checked.check()["dkim", "s1"]["publish"]
+    names.table[f"s1._domainkey.{DOMAIN}", "TXT"] = ["".join(line.split('"')[1::2])]
+    rows = checked.check()
+    assert {r["status"] for r in rows.values()} == {"ok"}, rows
+    assert all(r["publish"] is None for r in rows.values())
+    text = checked.run("check", DOMAIN, json_output=False)
+    assert text.returncode == 0 and text.stdout.count("\nok") + text.stdout.startswith("ok") >= 5
+
+
+def test_check_finds_what_is_wrong(checked, names):
+    checked.weir("dkim", "add", DOMAIN, "--selector", "s1", "--algorithm", "ed25519")
+    publish_in(names, checked)
+    checked.weir("dkim", "rotate", DOMAIN, "--selector", "s2")
+    names.table[f"s2._domainkey.{DOMAIN}", "TXT"] = names.table[f"s1._domainkey.{DOMAIN}", "TXT"]
+    names.table[DOMAIN, "TXT"] = ["v=spf1 include:other.example -all"]
+    names.table["other.example", "TXT"] = ["v=spf1 ip4:198.51.100.0/24 ?all"]
+    names.table[f"_dmarc.{DOMAIN}", "TXT"] = ["v=DMARC1; p=reject"]
+    names.table["25.2.0.192.in-addr.arpa", "PTR"] = ["elsewhere.example"]
+    rows = checked.check()
+    assert rows["spf", OURS]["status"] == "wrong" and "fail" in rows["spf", OURS]["text"]
+    assert f"ip4:{OURS} include:other.example -all" in rows["spf", OURS]["publish"]
+    assert rows["dkim", "s1"]["status"] == "ok"
+    assert rows["dkim", "s2"]["status"] == "wrong" and "another public key" in rows["dkim", "s2"]["text"]
+    assert rows["dmarc", None]["status"] == "ok" and "p=reject" in rows["dmarc", None]["found"]
+    assert rows["ptr", OURS]["status"] == "wrong" and HOST in rows["ptr", OURS]["publish"]
+    names.table[DOMAIN, "TXT"] = ["v=spf1 -all", f"v=spf1 ip4:{OURS} -all"]
+    assert checked.check()["spf", None]["status"] == "wrong"
+    names.table[DOMAIN, "TXT"] = [f"v=spf1 exists:%{{i}}.x.example ip4:{OURS} -all"]
+    assert checked.check()["spf", OURS]["status"] == "unknown"
+    with pytest.raises(WeirError) as e:
+        checked.weir("check", DOMAIN, "--from", "nonsense")
+    assert e.value.status == 2 and e.value.error["param"] == "sources"
