@@ -38,7 +38,7 @@ struct ctl_env {
 	struct guard *guard;
 	struct keys *keys; /* of DKIM */
 	struct resolver *resolver;
-	struct dns *dns; /* for checks */
+	struct dns *dns;		/* for checks */
 	const struct ipaddr *addresses; /* public ones of this machine */
 	size_t addresses_n;
 	struct classify_rules *rules;
