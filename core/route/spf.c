@@ -293,6 +293,8 @@ static enum spf_result match_mx(struct eval *e, const char *domain, const struct
 		return trouble(e, SPF_PERMERROR,
 			       "a domain that it names has more than 10 MX hosts");
 	for (size_t i = 0; i < mx->records_n; i++) {
+		if (mx->records[i].host[0] == '\0')
+			continue;
 		r = match_host(e, mx->records[i].host, t);
 		waits |= r == SPF_WAIT; /* the others are asked for meanwhile */
 		if (r == SPF_PASS || r == SPF_TEMPERROR)
