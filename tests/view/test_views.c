@@ -514,6 +514,32 @@ static void test_why(void **state)
 	assert_true(shows("gmail.example asked to slow down"));
 }
 
+static void test_keys(void **state)
+{
+	(void)state;
+	fake_rpc_answer("dkim.list",
+			"{'rows':[{'id':'shop.example/s1','state':'active','domain':'shop.example',"
+			"'selector':'s1','algorithm':'rsa-sha256','by':'eva','created_at':"
+			"'2026-11-24T04:02:00.000Z','signed':12,'failed':0,'last_signed_at':null}],"
+			"'next':null,'prev':null,'total':1,'exact':true}");
+	fake_rpc_answer(
+		"dkim.show",
+		"{'domain':'shop.example','records':[{'id':'shop.example/s1','state':'active',"
+		"'algorithm':'rsa-sha256','name':'s1._domainkey.shop.example','type':'TXT',"
+		"'value':'v=DKIM1; k=rsa; p=AAAA','zone':'s1._domainkey.shop.example. IN TXT "
+		"x'}]}");
+	assert_true(shell_open(app.shell, "keys", ""));
+	frame();
+	assert_true(shows("shop.example/s1"));
+	key(K_ENTER);
+	assert_string_equal(fake_rpc_params("dkim.show"),
+			    "{\"domain\":\"shop.example\",\"selector\":\"s1\"}");
+	assert_true(shows("s1._domainkey.shop.example. IN TXT x"));
+	key(K_ESC);
+	key('A');
+	assert_true(shows("needs the role admin"));
+}
+
 static void test_palette_commands(void **state)
 {
 	struct err err = ERR_INIT;
@@ -553,6 +579,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_body_is_decoded, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_save_writes_all_rows, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_why, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_keys, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_palette_commands, setup, teardown),
 	};
 

@@ -28,7 +28,7 @@ static const struct {
 	unsigned bit;
 } sources[] = {
 	{ "queue", RELAY_QUEUE }, { "holds", RELAY_HOLDS },	{ "routes", RELAY_ROUTES },
-	{ "allow", RELAY_ALLOW }, { "actions", RELAY_ACTIONS },
+	{ "allow", RELAY_ALLOW }, { "actions", RELAY_ACTIONS }, { "keys", RELAY_KEYS },
 };
 
 static void tell(struct relay *r, unsigned moved)

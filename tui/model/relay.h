@@ -20,7 +20,8 @@ enum relay_moved {
 	RELAY_ROUTES = 1u << 3,
 	RELAY_ALLOW = 1u << 4,
 	RELAY_ACTIONS = 1u << 5,
-	RELAY_ALL = (1u << 6) - 1,
+	RELAY_KEYS = 1u << 6,
+	RELAY_ALL = (1u << 7) - 1,
 };
 
 struct relay;

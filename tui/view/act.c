@@ -822,8 +822,9 @@ static const char *view_of(enum method_id m)
 		{ M_STATUS_GET, "overview" },	{ M_QUEUE_LIST, "queues" },
 		{ M_MESSAGE_LIST, "messages" }, { M_MESSAGE_GET, "message" },
 		{ M_ACTION_LIST, "undo" },	{ M_HOLD_LIST, "holds" },
-		{ M_ALLOW_LIST, "allow" },	{ M_ROUTE_LIST, "routes" },
-		{ M_EVENT_LIST, "events" },	{ M_CAUSE_LIST, "causes" },
+		{ M_ALLOW_LIST, "allow" },	{ M_DKIM_LIST, "keys" },
+		{ M_ROUTE_LIST, "routes" },	{ M_EVENT_LIST, "events" },
+		{ M_CAUSE_LIST, "causes" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(views); i++) {

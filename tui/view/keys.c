@@ -1,0 +1,152 @@
+/* keys - the DKIM keys; Enter shows the records to publish, E does the next step of a rotation. */
+#include "shell/shell.h"
+#include "view/act.h"
+#include "view/listing.h"
+#include "widget/text.h"
+
+#define LABEL_COLS 10
+
+struct keys_view {
+	struct listing list;
+	uint64_t call;
+	struct overlay_id page;
+};
+
+static void put_record(struct text *t, const json_t *r)
+{
+	static const char *const fields[] = {
+		"state", "algorithm", "name", "type", "value", "zone"
+	};
+
+	text_add(t, ROLE_HEADING, str_of(js(r, "id")));
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
+		text_add_field(t, LABEL_COLS, fields[i], i < 2 ? ROLE_TEXT : ROLE_CODE,
+			       str_of(js(r, fields[i])));
+	text_add(t, ROLE_TEXT, STR(""));
+}
+
+static void on_records(void *arg, const json_t *result, const struct err *err)
+{
+	struct view *v = arg;
+	struct keys_view *k = view_state(v);
+	struct text *t = shell_page_body(view_shell(v), k->page);
+	const json_t *r;
+	size_t i;
+
+	k->call = 0;
+	if (t == NULL)
+		return;
+	text_clear(t);
+	if (result == NULL)
+		text_add(t, ROLE_BAD, str_of(err->msg));
+	json_array_foreach(json_object_get(result, "records"), i, r) put_record(t, r);
+	shell_dirty(view_shell(v), SHELL_RELAYOUT | SHELL_REPAINT);
+}
+
+static void keys_enter(struct listing *l, const json_t *row)
+{
+	struct keys_view *k = view_state(l->view);
+	struct shell *s = view_shell(l->view);
+	struct rpc rpc = listing_app(l)->rpc;
+
+	rpc_cancel(rpc, &k->call);
+	k->page = shell_page(s, l->view, js(row, "id"));
+	if (k->page.v == 0)
+		return;
+	text_add(shell_page_body(s, k->page), ROLE_PENDING, STR("asking"));
+	k->call = rpc_call(rpc, "dkim.show",
+			   json_pack("{s:s, s:s}", "domain", js(row, "domain"), "selector",
+				     js(row, "selector")),
+			   on_records, l->view);
+}
+
+static const struct listing_def def = {
+	.method = "dkim.list",
+	.entity = "dkim",
+	.key = "id",
+	.empty = "mail is not signed; A makes a key for a domain",
+	.moved = RELAY_KEYS,
+	.whole = true,
+	.enter = keys_enter,
+};
+
+static int keys_open(struct view *v, const char *arg, struct err *err)
+{
+	struct keys_view *k = view_state(v);
+
+	(void)arg;
+	(void)err;
+	listing_open(&k->list, v, &def, "");
+	return 0;
+}
+
+static void keys_close(struct view *v)
+{
+	struct keys_view *k = view_state(v);
+
+	rpc_cancel(listing_app(&k->list)->rpc, &k->call);
+	listing_close(v);
+}
+
+/* Active: new keys are made; else it begins to sign. */
+static void next_step(struct acts *acts, const json_t *row)
+{
+	if (str_eq(str_of(js(row, "state")), STR("active")))
+		act_form(acts, M_DKIM_ROTATE, json_pack("{s:s}", "domain", js(row, "domain")));
+	else
+		act_form(acts, M_DKIM_ACTIVATE,
+			 json_pack("{s:s, s:s}", "domain", js(row, "domain"), "selector",
+				   js(row, "selector")));
+}
+
+static void keys_action(struct view *v, enum action_id a)
+{
+	struct keys_view *k = view_state(v);
+	const json_t *row = listing_row(&k->list);
+	struct acts *acts = listing_app(&k->list)->acts;
+
+	if (a == A_ADD)
+		act_form(acts, M_DKIM_ADD, NULL);
+	else if (a == A_EDIT && row != NULL)
+		next_step(acts, row);
+	else if (a == A_DELETE && row != NULL)
+		act_form(acts, M_DKIM_REMOVE, json_pack("{s:s}", "id", js(row, "id")));
+	else
+		(void)listing_action(&k->list, a);
+}
+
+static const char *keys_refuse(struct view *v, enum action_id a)
+{
+	if ((a == A_ADD || a == A_DELETE || a == A_EDIT) &&
+	    shell_status(view_shell(v))->perm < ACTION_ADMIN)
+		return "needs the role admin";
+	return NULL;
+}
+
+static const enum action_id actions[] = {
+	A_ADD, A_EDIT, A_DELETE, A_DESCRIBE, A_WIDE, A_COPY, A_SAVE, A_REFRESH, A_NONE,
+};
+
+const struct view_def view_keys = {
+	.name = "keys",
+	.title = "Keys",
+	.help = "The DKIM keys. Enter shows the records to publish; E makes the next key of an "
+		"active "
+		"one, or signs with a waiting one.",
+	.slot = 9,
+	.size = sizeof(struct keys_view),
+	.actions = actions,
+	.open = keys_open,
+	.close = keys_close,
+	.draw = listing_draw,
+	.nav = listing_nav,
+	.mouse = listing_mouse,
+	.selected = listing_selected,
+	.changed = listing_changed,
+	.shown = listing_shown,
+	.subtitle = listing_subtitle,
+	.save = listing_save,
+	.restore = listing_restore,
+	.action = keys_action,
+	.refuse = keys_refuse,
+};
