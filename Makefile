@@ -121,9 +121,13 @@ THREADS = loop queue store ctl client net
 check-threads: $(foreach d,$(THREADS),$(filter $(BUILD)/tests/unit/$d/%,$(UNIT_BIN)))
 	@TSAN_OPTIONS=second_deadlock_stack=1 tests/run-unit $^
 
-.PHONY: lint
+.PHONY: lint lint-full
 lint: all
 	@/usr/bin/python3 tests/lint/lint.py $(BUILD)
+# Analyzers: clang-tidy, gcc's, cppcheck, shellcheck. They take minutes.
+lint-full: deps-full
+	@$(MAKE) --no-print-directory lint docs-check
+	@/usr/bin/python3 tests/lint/analyze.py
 
 # Manual pages: the text of doc/*.in with what the programs' tables say. doc/fill PROGRAM TEMPLATE.
 DOC_SRC   = $(wildcard doc/*.in)
