@@ -154,8 +154,11 @@ static void accept_message(void *arg, struct smtpin_message *take, struct smtpin
 	*c = (struct coming){ .relayd = r, .token = token, .id = take->id };
 	for (size_t i = 0; i < e->n_rcpts; i++) {
 		rcpts[i].n = (unsigned)i + 1;
-		rcpts[i].address = address_str(&e->rcpts[i]);
-		rcpts[i].domain = queue_name(r->env.queue, address_domain(&e->rcpts[i]));
+		const struct smtpin_rcpt *from = &e->rcpts[i];
+		rcpts[i].address = address_str(&from->address);
+		rcpts[i].domain = queue_name(r->env.queue, address_domain(&from->address));
+		rcpts[i].notify = from->notify;
+		rcpts[i].orcpt = str_of(from->orcpt);
 	}
 	ipaddr_text(&e->client, client);
 	n.m = (struct message){
@@ -170,6 +173,9 @@ static void accept_message(void *arg, struct smtpin_message *take, struct smtpin
 		.subject = str_of(take->subject),
 		.stream = r->stream,
 		.eight_bit = take->eight_bit,
+		.smtputf8 = take->smtputf8,
+		.ret = e->ret,
+		.envid = e->envid,
 		.size = take->size,
 		.content = str_from(take->data, take->size),
 		.rcpts = rcpts,

@@ -122,6 +122,38 @@ size_t dot_decode(struct dot_decoder *d, const uint8_t *p, size_t n, struct buf 
 	return i;
 }
 
+void raw_decode(struct dot_decoder *d, const uint8_t *p, size_t n, struct buf *out)
+{
+	size_t i = 0;
+
+	while (i < n) {
+		size_t run;
+		/* a dot is a byte like any other */
+		if (d->state == DOT_LINE_START)
+			d->state = DOT_TEXT;
+		run = d->state == DOT_TEXT ? text_run(p + i, n - i) : 0;
+		if (run > 0) {
+			emit(d, p + i, run, out);
+			i += run;
+		} else {
+			step(d, p + i++, out);
+		}
+	}
+}
+
+void raw_end(struct dot_decoder *d, struct buf *out)
+{
+	static const uint8_t crlf[2] = { '\r', '\n' };
+
+	if (d->state == DOT_CR) {
+		d->bare_cr++;
+		emit(d, crlf, 1, out);
+	}
+	if (d->state != DOT_LINE_START)
+		emit(d, crlf, 2, out);
+	d->state = DOT_END;
+}
+
 static bool end_line(struct dot_encoder *e, struct buf *out)
 {
 	e->in_line = false;

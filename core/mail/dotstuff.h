@@ -50,6 +50,13 @@ static inline bool dot_decoder_ended(const struct dot_decoder *d)
 	return d->state == DOT_END;
 }
 
+/*
+ * The same for bytes that come counted (BDAT, RFC 3030): nothing is stuffed and nothing ends them
+ * before raw_end(), which also ends the last line if need be. Line ends are judged as in DATA.
+ */
+void raw_decode(struct dot_decoder *d, const uint8_t *p, size_t n, struct buf *out);
+void raw_end(struct dot_decoder *d, struct buf *out);
+
 struct dot_encoder {
 	bool in_line; /* something was written since the last line end */
 	bool cr;      /* the last byte was a CR, not yet written */

@@ -12,7 +12,6 @@
 #include "base/obj.h"
 #include "base/utf8.h"
 
-#define ENVID_MAX 100
 #define ORCPT_MAX 500
 #define HELLO_MAX 255
 #define KEYWORD_MAX 32
@@ -98,7 +97,7 @@ static bool read_ret(struct str v, struct smtp_cmd *c)
 static bool read_envid(struct str v, struct smtp_cmd *c)
 {
 	c->envid = v;
-	return v.n <= ENVID_MAX && is_xtext(v);
+	return v.n <= SMTP_ENVID_MAX && is_xtext(v);
 }
 
 static bool read_auth(struct str v, struct smtp_cmd *c)

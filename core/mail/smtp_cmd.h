@@ -21,6 +21,8 @@
 
 #define SMTP_CMD_LINE_MAX 2048 /* 512, and what the extensions add to it */
 
+#define SMTP_ENVID_MAX 100
+
 /* Extensions a session offers at this moment. */
 enum {
 	SMTP_EXT_SIZE = 1u << 0,

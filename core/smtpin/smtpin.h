@@ -80,6 +80,12 @@ struct smtpin_client_facts {
 	struct smtp_answer refusal;
 };
 
+struct smtpin_rcpt {
+	struct address address;
+	unsigned notify; /* SMTP_NOTIFY_…; 0: not said */
+	char *orcpt;	 /* addr-type;xtext as it came, owned; NULL: not said */
+};
+
 /* What is known of a transaction so far; borrows from the session. */
 struct smtpin_envelope {
 	struct ipaddr client;
@@ -89,10 +95,13 @@ struct smtpin_envelope {
 	const struct tls_facts *tls; /* NULL without */
 	struct str credential;	     /* empty: not authenticated */
 	const struct address *from;
-	const struct address *rcpts; /* accepted so far */
+	const struct smtpin_rcpt *rcpts; /* accepted so far */
 	size_t n_rcpts;
 	uint64_t declared_size; /* 0: not said */
 	enum smtp_body body;
+	bool smtputf8; /* the client said that it may need it */
+	enum smtp_ret ret;
+	struct str envid; /* xtext as it came, or empty */
 };
 
 struct smtpin_message {
@@ -102,6 +111,7 @@ struct smtpin_message {
 	size_t size;
 	size_t body_at;			      /* where the body begins, behind the empty line */
 	bool eight_bit;			      /* bytes above 127 anywhere */
+	bool smtputf8;			      /* the next hop has to know SMTPUTF8 */
 	struct str message_id;		      /* with its angle brackets; borrows from data */
 	char subject[HEADER_SUBJECT_MAX + 1]; /* decoded, clean UTF-8 */
 	int64_t received_ms;		      /* wall clock */

@@ -57,13 +57,17 @@ static void put_name(struct buf *out, struct str name)
 	}
 }
 
-/* RFC 3848 */
+/* RFC 3848, and 6531, 4.3 */
 static const char *protocol(const struct smtpin_envelope *e)
 {
 	bool authenticated = e->credential.n > 0;
 
 	if (!e->esmtp)
 		return "SMTP";
+	if (e->smtputf8 && e->tls != NULL)
+		return authenticated ? "UTF8SMTPSA" : "UTF8SMTPS";
+	if (e->smtputf8)
+		return authenticated ? "UTF8SMTPA" : "UTF8SMTP";
 	if (e->tls != NULL)
 		return authenticated ? "ESMTPSA" : "ESMTPS";
 	return authenticated ? "ESMTPA" : "ESMTP";
@@ -104,10 +108,9 @@ void body_begin(struct smtpin *in, struct smtpin_body *b, const struct smtpin_en
 	charge(in, b);
 }
 
-size_t body_take(struct smtpin *in, struct smtpin_body *b, struct str bytes)
+/* What was added is accounted for; nothing is kept that cannot become a message. */
+static void account(struct smtpin *in, struct smtpin_body *b)
 {
-	size_t used = dot_decode(&b->dot, (const uint8_t *)bytes.p, bytes.n, &b->bytes);
-
 	charge(in, b);
 	if (in->stats.memory > in->conf.memory_max) {
 		b->starved = true;
@@ -115,17 +118,43 @@ size_t body_take(struct smtpin *in, struct smtpin_body *b, struct str bytes)
 	} else if (b->dot.too_big && b->bytes.cap > 0) {
 		give_up(in, b);
 	}
+}
+
+size_t body_take(struct smtpin *in, struct smtpin_body *b, struct str bytes)
+{
+	size_t used = dot_decode(&b->dot, (const uint8_t *)bytes.p, bytes.n, &b->bytes);
+
+	account(in, b);
 	return used;
 }
 
-/* Refuses what cannot be a message, or must not go on its way. */
-static bool check(struct smtpin *in, const struct smtpin_body *b, struct smtp_answer *a)
+void body_take_raw(struct smtpin *in, struct smtpin_body *b, struct str bytes)
+{
+	raw_decode(&b->dot, (const uint8_t *)bytes.p, bytes.n, &b->bytes);
+	account(in, b);
+}
+
+void body_end_raw(struct smtpin *in, struct smtpin_body *b)
+{
+	raw_end(&b->dot, &b->bytes);
+	account(in, b);
+}
+
+bool body_alive(struct smtpin *in, const struct smtpin_body *b, struct smtp_answer *a)
 {
 	if (b->starved)
 		return smtpin_refuse(a, 452, "4.3.1", "Too much mail at once, try again later");
 	if (b->dot.too_big)
 		return smtpin_refuse(a, 552, "5.3.4", "The message is larger than %zu bytes",
 				     in->conf.size_max);
+	return true;
+}
+
+/* Refuses what cannot be a message, or must not go on its way. */
+static bool check(struct smtpin *in, const struct smtpin_body *b, struct smtp_answer *a)
+{
+	if (!body_alive(in, b, a))
+		return false;
 	if (b->dot.bare_lf + b->dot.bare_cr > 0)
 		return smtpin_refuse(a, 550, "5.6.11",
 				     "The message has line ends other than CR LF");
@@ -179,6 +208,16 @@ static void write_head(struct smtpin *in, struct smtpin_body *b, const struct he
 	charge(in, b);
 }
 
+/* RFC 6531, 3.6: asked for, and needed for an address or a header field. */
+static bool needs_smtputf8(const struct smtpin_envelope *e, const struct header_facts *f)
+{
+	bool needed = e->from->utf8 || f->eight_bit;
+
+	for (size_t i = 0; i < e->n_rcpts; i++)
+		needed = needed || e->rcpts[i].address.utf8;
+	return e->smtputf8 && needed;
+}
+
 bool body_end(struct smtpin *in, struct smtpin_body *b, struct smtpin_message *ret,
 	      struct smtp_answer *ret_refusal)
 {
@@ -199,6 +238,7 @@ bool body_end(struct smtpin *in, struct smtpin_body *b, struct smtpin_message *r
 	ret->size = b->bytes.n;
 	ret->body_at = b->prefix + f.body_at;
 	ret->eight_bit = b->dot.eight_bit;
+	ret->smtputf8 = needs_smtputf8(&ret->envelope, &f);
 	ret->message_id = f.message_id;
 	ret->received_ms = b->received_ms;
 	/* decoded in place: a buffer of exactly its limit does not grow */

@@ -13,10 +13,12 @@
 /* What is offered to this client now. */
 static unsigned extensions(const struct smtpin_session *s)
 {
-	unsigned ext = SMTP_EXT_SIZE | SMTP_EXT_8BITMIME;
+	unsigned ext = SMTP_EXT_SIZE | SMTP_EXT_8BITMIME | SMTP_EXT_SMTPUTF8 | SMTP_EXT_DSN |
+		       SMTP_EXT_CHUNKING;
 
+	/* whoever sends chunks without having asked must not have them taken for commands */
 	if (!s->esmtp)
-		return 0;
+		return SMTP_EXT_CHUNKING;
 	if (s->rules->tls == SMTPIN_TLS_STARTTLS && !s->secure)
 		ext |= SMTP_EXT_STARTTLS;
 	/* not offered in the clear, but known: whoever tries hears why */
@@ -42,7 +44,8 @@ static void cmd_hello(struct smtpin_session *s, const struct smtp_cmd *c)
 	ipaddr_text(&s->client, ip);
 	session_sayf(s,
 		     "250-%s greets [%s]\r\n250-PIPELINING\r\n250-SIZE %zu\r\n250-8BITMIME\r\n"
-		     "%s%s250 ENHANCEDSTATUSCODES\r\n",
+		     "%s%s250-SMTPUTF8\r\n250-DSN\r\n250-CHUNKING\r\n"
+		     "250 ENHANCEDSTATUSCODES\r\n",
 		     s->in->hostname, ip, s->in->conf.size_max,
 		     (ext & SMTP_EXT_STARTTLS) != 0 ? "250-STARTTLS\r\n" : "",
 		     auth_offered(s) ? "250-AUTH " SASL_MECHANISMS "\r\n" : "");
@@ -99,6 +102,9 @@ static void cmd_mail(struct smtpin_session *s, const struct smtp_cmd *c)
 	s->from = c->address;
 	s->declared_size = c->size;
 	s->body_type = c->body;
+	s->smtputf8 = (c->given & 1u << SMTP_PARAM_SMTPUTF8) != 0;
+	s->ret = c->ret;
+	(void)snprintf(s->envid, sizeof(s->envid), "%.*s", STR_ARG(c->envid));
 	e = session_envelope(s);
 	if (in->ops->on_mail != NULL && !in->ops->on_mail(in->arg, &e, &refusal)) {
 		session_reset(s);
@@ -124,13 +130,20 @@ static void refuse_rcpt(struct smtpin_session *s, const struct smtp_cmd *c,
 	session_answer(s, a);
 }
 
-static void add_rcpt(struct smtpin_session *s, const struct address *a)
+static void add_rcpt(struct smtpin_session *s, const struct smtp_cmd *c)
 {
+	struct smtpin_rcpt r = { .address = c->address, .notify = c->notify };
+
+	if (c->orcpt.n > 0) {
+		r.orcpt = xstrndup(c->orcpt.p, c->orcpt.n);
+		s->orcpt_bytes += c->orcpt.n;
+		s->in->stats.memory += c->orcpt.n;
+	}
 	if (s->n_rcpts == s->cap_rcpts) {
 		s->cap_rcpts = s->cap_rcpts != 0 ? s->cap_rcpts * 2 : 4;
 		s->rcpts = xreallocarray(s->rcpts, s->cap_rcpts, sizeof(*s->rcpts));
 	}
-	s->rcpts[s->n_rcpts++] = *a;
+	s->rcpts[s->n_rcpts++] = r;
 }
 
 static void cmd_rcpt(struct smtpin_session *s, const struct smtp_cmd *c)
@@ -142,6 +155,11 @@ static void cmd_rcpt(struct smtpin_session *s, const struct smtp_cmd *c)
 
 	if (!s->in_mail) {
 		session_refuse(s, 503, "5.5.1", "MAIL first");
+	} else if (s->chunked) {
+		session_refuse(s, 503, "5.5.1", "Recipients come before the message");
+	} else if (c->utf8 && !s->smtputf8) {
+		session_refuse(s, 553, "5.6.7",
+			       "A non-ASCII address needs the parameter SMTPUTF8 of MAIL");
 	} else if (!session_may_relay(s)) {
 		ipaddr_text(&s->client, ip);
 		if (s->rules->auth != SMTPIN_AUTH_NONE)
@@ -156,10 +174,12 @@ static void cmd_rcpt(struct smtpin_session *s, const struct smtp_cmd *c)
 	} else if (s->n_rcpts >= in->conf.rcpts_max) {
 		session_refuse(s, 452, "4.5.3",
 			       "Too many recipients, send the rest in another message");
+	} else if (in->stats.memory + c->orcpt.n > in->conf.memory_max) {
+		session_refuse(s, 452, "4.3.1", "Too much mail at once, try again later");
 	} else if (!in->ops->on_rcpt(in->arg, &e, &c->address, &a)) {
 		refuse_rcpt(s, c, &a);
 	} else {
-		add_rcpt(s, &c->address);
+		add_rcpt(s, c);
 		session_say(s, STR("250 2.1.5 OK\r\n"));
 	}
 }
@@ -176,6 +196,10 @@ static void cmd_data(struct smtpin_session *s)
 		session_refuse(s, 554, "5.5.1", "No valid recipients");
 		return;
 	}
+	if (s->chunked) {
+		session_refuse(s, 503, "5.5.1", "The message has begun with BDAT");
+		return;
+	}
 	body_begin(s->in, &s->body, &e);
 	s->state = SESSION_DATA;
 	stream_idle(s->stream, s->in->conf.command_ms);
@@ -187,7 +211,7 @@ static void cmd_help(struct smtpin_session *s)
 {
 	for (int i = 0; i < SMTP_VERB__COUNT; i++) {
 		enum smtp_verb verb = (enum smtp_verb)i;
-		if (smtp_verb_offered(verb, extensions(s)))
+		if (smtp_verb_offered(verb, s->esmtp ? extensions(s) : 0))
 			session_sayf(s, "214-2.0.0 %s\r\n", smtp_verb_syntax(verb));
 	}
 	session_say(s, STR("214 2.0.0 That is all\r\n"));
@@ -252,10 +276,25 @@ static void run_command(struct smtpin_session *s, const struct smtp_cmd *c, bool
 		auth_command(s, c->arg);
 		return;
 	case SMTP_VERB_BDAT:
+		chunk_begin(s, c->size, c->last);
+		return;
 	case SMTP_VERB__COUNT:
 		break;
 	}
 	BUG("verb %d was not offered", (int)c->verb);
+}
+
+/* What follows a BDAT that was not understood is anybody's guess, and must not be run. */
+static void end_if_chunk(struct smtpin_session *s, struct str line)
+{
+	if (s->state == SESSION_COMMAND && str_starts_nocase(str_trim(line), STR("BDAT")))
+		session_end(s, "4.5.2 Where the chunk ends is not known");
+}
+
+void session_line_too_long(struct smtpin_session *s, struct str part)
+{
+	session_refuse(s, 500, "5.5.2", "A command may have %d bytes", SMTP_CMD_LINE_MAX);
+	end_if_chunk(s, part);
 }
 
 void session_command(struct smtpin_session *s, struct str line, bool last)
@@ -265,11 +304,14 @@ void session_command(struct smtpin_session *s, struct str line, bool last)
 
 	if (line.n == 0 || line.p[line.n - 1] != '\r') {
 		session_refuse(s, 500, "5.5.2", "A command ends with CR LF");
+		end_if_chunk(s, line);
 		return;
 	}
 	line.n--;
-	if (smtp_cmd_parse(line, extensions(s), &c, &a))
+	if (smtp_cmd_parse(line, extensions(s), &c, &a)) {
 		run_command(s, &c, last);
-	else
-		session_answer(s, &a);
+		return;
+	}
+	session_answer(s, &a);
+	end_if_chunk(s, line);
 }

@@ -40,6 +40,7 @@ enum session_state {
 	SESSION_CHECKING, /* a secret */
 	SESSION_TARPIT,	  /* its refusal waits */
 	SESSION_DATA,
+	SESSION_CHUNK,	 /* the bytes of BDAT */
 	SESSION_WAITING, /* for the result of a message */
 	SESSION_GONE,	 /* the client, while the result is awaited */
 	SESSION_CLOSING
@@ -74,10 +75,22 @@ struct smtpin_session {
 	struct address from;
 	uint64_t declared_size;
 	enum smtp_body body_type;
-	struct address *rcpts;
+	bool smtputf8;
+	enum smtp_ret ret;
+	char envid[SMTP_ENVID_MAX + 1];
+	struct smtpin_rcpt *rcpts;
 	size_t n_rcpts;
 	size_t cap_rcpts;
+	size_t orcpt_bytes; /* charged to the server's memory */
 	struct smtpin_body body;
+	/* BDAT */
+	bool chunked;	     /* the message has begun with it */
+	bool chunk_failed;   /* and came to nothing: only RSET helps */
+	bool chunk_last;     /* the one that is coming */
+	bool chunk_refused;  /* its bytes are dropped, then comes `chunk_refusal` */
+	uint64_t chunk_left; /* bytes of it */
+	uint64_t chunk_size;
+	struct smtp_answer chunk_refusal;
 };
 
 TAILQ_HEAD(smtpin_sessions, smtpin_session);
@@ -141,6 +154,14 @@ void session_secure(struct smtpin_session *s);
 void session_ready(struct smtpin_session *s);
 bool session_may_relay(const struct smtpin_session *s);
 
+/* Hands the message over, or refuses it. */
+void session_hand_over(struct smtpin_session *s);
+
+/* smtpin_chunk.c */
+void chunk_begin(struct smtpin_session *s, uint64_t size, bool last);
+size_t chunk_take(struct smtpin_session *s, struct str in);
+void chunk_reset(struct smtpin_session *s);
+
 /* smtpin_auth.c */
 bool auth_offered(const struct smtpin_session *s);
 void auth_command(struct smtpin_session *s, struct str arg);
@@ -154,9 +175,15 @@ bool auth_blocked(const struct smtpin_session *s);
 
 /* smtpin_cmd.c. last: nothing else has come behind the line. */
 void session_command(struct smtpin_session *s, struct str line, bool last);
+void session_line_too_long(struct smtpin_session *s, struct str part);
 
 /* smtpin_body.c */
 void body_begin(struct smtpin *in, struct smtpin_body *b, const struct smtpin_envelope *e);
+/* Bytes of BDAT; and behind the last of them. */
+void body_take_raw(struct smtpin *in, struct smtpin_body *b, struct str bytes);
+void body_end_raw(struct smtpin *in, struct smtpin_body *b);
+/* Whether it can still become a message. */
+bool body_alive(struct smtpin *in, const struct smtpin_body *b, struct smtp_answer *ret_refusal);
 size_t body_take(struct smtpin *in, struct smtpin_body *b, struct str bytes);
 /* Fills in what the bytes say; false when the message is refused. Leaves the bytes in b. */
 bool body_end(struct smtpin *in, struct smtpin_body *b, struct smtpin_message *ret,

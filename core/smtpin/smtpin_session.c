@@ -8,6 +8,9 @@
  *	COMMAND  AUTH, or AUTH a response        AUTH (another is wanted), CHECKING, TARPIT, COMMAND
  *	CHECKING the secret is checked           COMMAND, TARPIT: nothing is read meanwhile
  *	TARPIT   time                            COMMAND, after the refusal
+ *	COMMAND  BDAT                            CHUNK, until so many bytes have come
+ *	CHUNK    all of it, and not the last     COMMAND
+ *	CHUNK    all of the last, handed over    WAITING; refused: COMMAND
  *	DATA     CRLF "." CRLF, refused          COMMAND
  *	DATA     CRLF "." CRLF, handed over      WAITING: nothing is read
  *	WAITING  the result                      COMMAND
@@ -107,15 +110,26 @@ struct smtpin_envelope session_envelope(const struct smtpin_session *s)
 					 .rcpts = s->rcpts,
 					 .n_rcpts = s->n_rcpts,
 					 .declared_size = s->declared_size,
-					 .body = s->body_type };
+					 .body = s->body_type,
+					 .smtputf8 = s->smtputf8,
+					 .ret = s->ret,
+					 .envid = str_of(s->envid) };
 }
 
 void session_reset(struct smtpin_session *s)
 {
+	for (size_t i = 0; i < s->n_rcpts; i++)
+		free(s->rcpts[i].orcpt);
+	s->in->stats.memory -= s->orcpt_bytes;
+	s->orcpt_bytes = 0;
+	chunk_reset(s);
 	s->in_mail = false;
 	s->n_rcpts = 0;
 	s->declared_size = 0;
 	s->body_type = SMTP_BODY_UNSAID;
+	s->smtputf8 = false;
+	s->ret = SMTP_RET_UNSAID;
+	s->envid[0] = '\0';
 	if (s->cap_rcpts <= RCPTS_KEPT)
 		return;
 	free(s->rcpts);
@@ -197,7 +211,7 @@ static size_t take_line(struct smtpin_session *s, struct str in)
 	if (s->state == SESSION_AUTH)
 		auth_line_too_long(s);
 	else
-		session_refuse(s, 500, "5.5.2", "A command may have %d bytes", SMTP_CMD_LINE_MAX);
+		session_line_too_long(s, part);
 	return part.n;
 }
 
@@ -224,7 +238,7 @@ static void next_transaction(struct smtpin_session *s)
 	session_ready(s);
 }
 
-static void hand_over(struct smtpin_session *s)
+void session_hand_over(struct smtpin_session *s)
 {
 	struct smtpin *in = s->in;
 	struct smtpin_message m = { .envelope = session_envelope(s) };
@@ -254,7 +268,7 @@ static size_t take_data(struct smtpin_session *s, struct str in)
 	size_t used = body_take(s->in, &s->body, in);
 
 	if (dot_decoder_ended(&s->body.dot))
-		hand_over(s);
+		session_hand_over(s);
 	return used;
 }
 
@@ -297,6 +311,7 @@ static bool reads(const struct smtpin_session *s)
 	case SESSION_COMMAND:
 	case SESSION_AUTH:
 	case SESSION_DATA:
+	case SESSION_CHUNK:
 	case SESSION_SHAKING: /* the stream itself */
 	case SESSION_CLOSING:
 	case SESSION_GONE:
@@ -319,6 +334,8 @@ static size_t on_data(void *arg, struct str in)
 		size_t n = 0;
 		if (s->state == SESSION_DATA)
 			n = take_data(s, rest);
+		else if (s->state == SESSION_CHUNK)
+			n = chunk_take(s, rest);
 		else if (s->state == SESSION_COMMAND || s->state == SESSION_AUTH)
 			n = take_line(s, rest);
 		if (n == 0)
@@ -479,6 +496,7 @@ void session_free(struct smtpin_session **sp)
 	TAILQ_REMOVE(&in->sessions, s, next);
 	smtpin_slot_give(in, s->slot);
 	stream_free(&s->stream);
+	session_reset(s);
 	body_drop(in, &s->body);
 	sasl_free(&s->sasl);
 	free(s->rcpts);
@@ -498,6 +516,7 @@ void session_drain(struct smtpin_session *s, bool now)
 		return;
 	case SESSION_CHECKING:
 	case SESSION_DATA:
+	case SESSION_CHUNK:
 		if (now)
 			session_end(s, bye);
 		return;
@@ -517,6 +536,7 @@ void session_recheck(struct smtpin_session *s)
 	switch (s->state) {
 	case SESSION_COMMAND:
 	case SESSION_DATA:
+	case SESSION_CHUNK:
 		if (!auth_good(s))
 			session_end(s, "4.7.0 Your credential is not good any more");
 		return;

@@ -33,6 +33,7 @@ struct smtp_rig {
 	unsigned n_waiting;
 	struct buf message; /* the last one */
 	struct buf seen;    /* of each message: sender, recipients, subject, one line */
+	char dsn[700]; /* of the last: what was asked about reports, and its need of SMTPUTF8 */
 	char credential[CRED_NAME_MAX + 1]; /* of the last message */
 	struct msgid id;
 	size_t body_at;

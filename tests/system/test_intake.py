@@ -17,7 +17,7 @@ GARBAGE_MEMORY_KIB = 48 * 1024  # what garbage may cost a relay for a while
 def test_extensions(relay):
     with relay.smtp() as s:
         s.ehlo()
-        for name in ("pipelining", "size", "8bitmime", "enhancedstatuscodes"):
+        for name in ("pipelining", "size", "8bitmime", "enhancedstatuscodes", "smtputf8", "dsn", "chunking"):
             assert s.has_extn(name), name
 
 
@@ -68,6 +68,54 @@ def test_pipelined_transactions(relay, world):
     s.send("RSET\r\nMAIL FROM:<>\r\nRSET\r\nQUIT\r\n")
     assert [s.reply()[0] for _ in range(4)] == [250, 250, 250, 221]
     wait_until(lambda: len(world.messages("fast.example")) == 3)
+
+
+def test_chunks(relay, world):
+    """BDAT in pieces that cut lines and dots anywhere arrives as the same message."""
+    text = harness.letter(SENDER, "anna@fast.example", body="one\r\n.\r\n..two\r\n.")  # no line end at its end
+    s = relay.raw()
+    s.reply()
+    s.say("EHLO me")
+    s.send(f"MAIL FROM:<{SENDER}>\r\nRCPT TO:<anna@fast.example>\r\n")
+    assert [s.reply()[0] for _ in range(2)] == [250, 250]
+    for at in range(0, len(text), 7):
+        piece = text[at:at + 7]
+        s.send(f"BDAT {len(piece)}\r\n".encode() + piece)
+        assert s.reply()[0] == 250
+    s.send("BDAT 0 LAST\r\nNOOP\r\n")
+    assert s.reply()[0] == 250 and s.reply()[0] == 250
+    wait_until(lambda: world.messages("fast.example"))
+    assert world.last("fast.example").replace("\r\n", "\n").endswith("\n\none\n.\n..two\n.\n")
+
+
+def test_no_smuggling_by_chunks(relay, world):
+    """What a refused chunk brings is never run, whatever the reason; nor what follows one without a size."""
+    s = relay.raw()
+    s.reply()
+    s.say("EHLO me")
+    evil = f"MAIL FROM:<{SENDER}>\r\nRCPT TO:<evil@fast.example>\r\nDATA\r\nx\r\n.\r\n"
+    s.send(f"BDAT {len(evil)}\r\n{evil}NOOP\r\n")
+    assert [s.reply()[0] for _ in range(2)] == [503, 250]
+    s.send(f"BDAT {len(evil)}x\r\n{evil}")
+    assert [s.reply()[0] for _ in range(3)] == [501, 421, 0]
+    relay.send("anna@fast.example")
+    assert len(wait_until(lambda: world.messages("fast.example"))) == 1
+
+
+def test_internationalised_addresses(relay, world):
+    relay.weir("hold", "domain:xn--mller-kva.example", "--reason", "look")
+    s = relay.raw()
+    s.reply()
+    s.say("EHLO me")
+    assert s.say("MAIL FROM:<app@müller.example>")[0] == 553, "it was not asked for"
+    for line in ["MAIL FROM:<jörg@shop.example> SMTPUTF8 RET=HDRS ENVID=q1",
+                 "RCPT TO:<anna@MÜLLER.example> NOTIFY=SUCCESS ORCPT=rfc822;anna@x"]:
+        assert s.say(line)[0] == 250
+    assert s.say("DATA")[0] == 354
+    assert s.say("Subject: Grüße\r\n\r\nx\r\n.")[0] == 250
+    row, = relay.weir("messages", "--where", "domain:müller.example")
+    assert row["to"] == "anna@xn--mller-kva.example" and row["from"] == "jörg@shop.example"
+    assert row["state"] == "held" and row["subject"] == "Grüße"
 
 
 @pytest.mark.parametrize("end", [b"\n.\n", b"\r\n.\n", b"\n.\r\n", b"\r.\r"])

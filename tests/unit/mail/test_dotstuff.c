@@ -148,12 +148,50 @@ static void test_round_trip(void **state)
 	}
 }
 
+static void test_raw(void **state)
+{
+	static const struct {
+		const char *in;
+		const char *out;
+		unsigned bare_lf;
+		unsigned bare_cr;
+	} rows[] = {
+		{ "", "", 0, 0 },
+		{ "a\r\n", "a\r\n", 0, 0 },
+		{ "a", "a\r\n", 0, 0 },
+		{ ".\r\n..\r\n.a", ".\r\n..\r\n.a\r\n", 0, 0 },
+		{ "\r\n\r\n.\r\n", "\r\n\r\n.\r\n", 0, 0 },
+		{ "a\n", "a\n\r\n", 1, 0 },
+		{ "\n", "\n\r\n", 1, 0 },
+		{ "a\r", "a\r\r\n", 0, 1 },
+		{ "a\rb\r\r\n", "a\rb\r\r\n", 0, 2 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		size_t n = strlen(rows[i].in);
+		for (size_t cut = 0; cut <= n; cut++) {
+			AUTO_BUF out = BUF_INIT(1000);
+			struct dot_decoder d;
+			const uint8_t *p = (const uint8_t *)rows[i].in;
+			dot_decoder_init(&d, 1000);
+			raw_decode(&d, p, cut, &out);
+			raw_decode(&d, p + cut, n - cut, &out);
+			raw_end(&d, &out);
+			if (!str_eq(buf_str(&out), str_of(rows[i].out)) ||
+			    d.bare_lf != rows[i].bare_lf || d.bare_cr != rows[i].bare_cr)
+				fail_msg("case %zu cut %zu: \"%s\"", i, cut, buf_cstr(&out));
+			assert_int_equal(d.size, out.n);
+		}
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_decode),	   cmocka_unit_test(test_limit),
 		cmocka_unit_test(test_marks),	   cmocka_unit_test(test_encode),
-		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_round_trip), cmocka_unit_test(test_raw),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,7 +20,8 @@
 #define HI "220 relay.example ESMTP\r\n"
 #define EHLO                                                                                       \
 	"250-relay.example greets [192.0.2.1]\r\n250-PIPELINING\r\n250-SIZE 26214400\r\n"          \
-	"250-8BITMIME\r\n250 ENHANCEDSTATUSCODES\r\n"
+	"250-8BITMIME\r\n250-SMTPUTF8\r\n250-DSN\r\n250-CHUNKING\r\n"                              \
+	"250 ENHANCEDSTATUSCODES\r\n"
 #define M "250 2.1.0 OK\r\n"
 #define R "250 2.1.5 OK\r\n"
 #define OK "250 2.0.0 OK\r\n"
@@ -65,11 +66,10 @@ static const struct {
 	/* parameters need EHLO; what is not offered is not known */
 	{ "HELO me\r\nMAIL FROM:<a@b.example> SIZE=3\r\n",
 	  HI "250 relay.example\r\n555 5.5.4 MAIL does not take the parameter SIZE\r\n", "" },
-	{ "EHLO me\r\nMAIL FROM:<a@b.example> SMTPUTF8\r\nSTARTTLS\r\nBDAT 3\r\nAUTH PLAIN\r\nEXPN "
-	  "x\r\n",
-	  HI EHLO "555 5.5.4 MAIL does not take the parameter SMTPUTF8\r\n"
-		  "500 5.5.1 Command not recognised\r\n500 5.5.1 Command not recognised\r\n"
-		  "500 5.5.1 Command not recognised\r\n502 5.5.1 EXPN is not offered\r\n",
+	{ "EHLO me\r\nSTARTTLS\r\nAUTH PLAIN\r\nEXPN x\r\nMAIL FROM:<a@b.example> X=1\r\n",
+	  HI EHLO "500 5.5.1 Command not recognised\r\n500 5.5.1 Command not recognised\r\n"
+		  "502 5.5.1 EXPN is not offered\r\n"
+		  "555 5.5.4 MAIL does not take the parameter X\r\n",
 	  "" },
 	{ "EHLO me\r\nMAIL FROM:<a@b.example> SIZE=26214401\r\n",
 	  HI EHLO "552 5.3.4 A message may have 26214400 bytes\r\n", "" },
@@ -88,6 +88,69 @@ static const struct {
 	{ TO_DATA "a\r\n.\r\r\nRSET\r\n.\r\n", AT_DATA BARE, "" },
 	{ TO_DATA "a\r\n\r.\r\nx\r\n.\r\n", AT_DATA BARE, "" },
 	{ TO_DATA "a\n.\r\n", AT_DATA, "" },
+	/* chunks: in one piece, in several, an empty last one, without a line end at the end */
+	{ "EHLO me\r\n" MAIL RCPT "BDAT 17 LAST\r\nSubject: 1\r\n\r\nx\r\nNOOP\r\n",
+	  HI EHLO M R "250 2.0.0 queued as 0000000001\r\n" OK, "<a@b.example> <c@d.example> 1\n" },
+	{ "EHLO me\r\n" MAIL RCPT "BDAT 11\r\nSubject: 1\r"
+	  "BDAT 5\r\n\n\r\nx\rbdat 1\r\n\n"
+	  "BDAT 0 LAST\r\n" MAIL RCPT "BDAT 3 LAST\r\na\r\nNOOP\r\n",
+	  HI EHLO M R "250 2.0.0 11 bytes received\r\n250 2.0.0 5 bytes received\r\n"
+		      "250 2.0.0 1 bytes received\r\n" Q1 M R Q2 OK,
+	  "<a@b.example> <c@d.example> 1\n<a@b.example> <c@d.example> \n" },
+	{ "EHLO me\r\n" MAIL RCPT "BDAT 3 LAST\r\n.\r\nNOOP\r\n", HI EHLO M R Q1 OK,
+	  "<a@b.example> <c@d.example> \n" },
+	/* the same strictness as in DATA */
+	{ "EHLO me\r\n" MAIL RCPT "BDAT 4 LAST\r\na\nb\nNOOP\r\n", HI EHLO M R BARE OK, "" },
+	{ "EHLO me\r\n" MAIL RCPT "BDAT 2\r\na\rBDAT 1 LAST\r\nbNOOP\r\n",
+	  HI EHLO M R "250 2.0.0 2 bytes received\r\n" BARE OK, "" },
+	{ "EHLO me\r\n" MAIL RCPT "BDAT 2 LAST\r\na\rNOOP\r\n", HI EHLO M R BARE OK, "" },
+	/* what a refused chunk brings is dropped, never run */
+	{ "EHLO me\r\nBDAT 6\r\nNOOP\r\nBDAT 6 LAST\r\nNOOP\r\n" MAIL "BDAT 6\r\nNOOP\r\n" RCPT
+	  "DATA\r\nBDAT 6 LAST\r\nRSET\r\n" MAIL RCPT "BDAT 2 LAST\r\n\r\n",
+	  HI EHLO "503 5.5.1 MAIL first\r\n503 5.5.1 MAIL first\r\n" M
+		  "554 5.5.1 No valid recipients\r\n"
+		  "503 5.5.1 Recipients come before the message\r\n"
+		  "554 5.5.1 No valid recipients\r\n"
+		  "503 5.5.1 A chunk was refused: RSET first\r\n" M R Q1,
+	  "<a@b.example> <c@d.example> \n" },
+	{ "HELO me\r\nBDAT 6\r\nQUIT\r\nNOOP\r\n",
+	  HI "250 relay.example\r\n503 5.5.1 MAIL first\r\n" OK, "" },
+	/* nothing else fits between chunks; RSET and EHLO forget them */
+	{ "EHLO me\r\n" MAIL RCPT "BDAT 2\r\n\r\nDATA\r\n" RCPT MAIL "NOOP\r\nRSET\r\n" MAIL RCPT
+	  "BDAT 9\r\nSubject: EHLO me\r\n" MAIL RCPT "DATA\r\n.\r\n",
+	  HI EHLO M R "250 2.0.0 2 bytes received\r\n"
+		      "503 5.5.1 The message has begun with BDAT\r\n"
+		      "503 5.5.1 Recipients come before the message\r\n"
+		      "503 5.5.1 A transaction is open already\r\n" OK OK M R
+		      "250 2.0.0 9 bytes received\r\n" EHLO M R GO
+		      "250 2.0.0 queued as 0000000003\r\n",
+	  "<a@b.example> <c@d.example> \n" },
+	/* where a chunk ends has to be known */
+	{ "EHLO me\r\n" MAIL RCPT "BDAT x\r\nQUIT\r\n",
+	  HI EHLO M R "501 5.5.4 Syntax: BDAT size [LAST]\r\n"
+		      "421 4.5.2 Where the chunk ends is not known\r\n",
+	  "" },
+	{ "EHLO me\r\nBDAT 5 FIRST\r\nNOOP\r\n",
+	  HI EHLO "501 5.5.4 Syntax: BDAT size [LAST]\r\n"
+		  "421 4.5.2 Where the chunk ends is not known\r\n",
+	  "" },
+	{ "EHLO me\r\nBDAT 6\nQUIT\r\n",
+	  HI EHLO "500 5.5.2 A command ends with CR LF\r\n"
+		  "421 4.5.2 Where the chunk ends is not known\r\n",
+	  "" },
+	{ "EHLO me\r\n" MAIL RCPT "BDAT 99999999999 LAST\r\nx",
+	  HI EHLO M R "552 5.3.4 A message may have 26214400 bytes\r\n"
+		      "421 4.3.4 The chunk is too large to be read\r\n",
+	  "" },
+	/* SMTPUTF8 and DSN */
+	{ "EHLO me\r\nMAIL FROM:<j\xc3\xb6@b.example>\r\nMAIL FROM:<j\xc3\xb6@b.example> SMTPUTF8 "
+	  "RET=HDRS ENVID=q+2B1\r\nRCPT TO:<\xc3\xa4@\xc3\xbc.example> NOTIFY=SUCCESS,DELAY "
+	  "ORCPT=utf-8;\xc3\xa4@x\r\nRCPT TO:<c@d.example> NOTIFY=NEVER,DELAY\r\nDATA\r\n.\r\n",
+	  HI EHLO "553 5.6.7 A non-ASCII address needs the parameter SMTPUTF8\r\n" M R
+		  "501 5.5.4 Wrong value of NOTIFY\r\n" GO Q1,
+	  "<j\xc3\xb6@b.example> <\xc3\xa4@xn--tda.example> \n" },
+	{ "EHLO me\r\n" MAIL "RCPT TO:<\xc3\xa4@d.example>\r\n",
+	  HI EHLO M "553 5.6.7 A non-ASCII address needs the parameter SMTPUTF8 of MAIL\r\n", "" },
 	/* the end of DATA at its very beginning */
 	{ TO_DATA ".\r\nNOOP\r\n", AT_DATA Q1 OK, "<a@b.example> <c@d.example> \n" },
 	{ "HELP\r\n",
@@ -271,6 +334,108 @@ static void limits(void **state)
 	buf_reset(&out);
 	(void)smtp_rig_read(&r, &out);
 	assert_string_equal(buf_cstr(&out), "550 5.6.0 The message has NUL bytes\r\n");
+	assert_int_equal(smtpin_stats(r.in)->memory, 0);
+	smtp_rig_close(&r);
+}
+
+/* What is asked about reports, and whether the next hop has to know SMTPUTF8. */
+static void what_goes_on_with_a_message(void **state)
+{
+	static const struct {
+		const char *mail;
+		const char *rcpt;
+		const char *header;
+		const char *want;
+		const char *with;
+	} cases[] = {
+		{ "a@b.example>", "c@d.example>", "", "ret=0 envid= notify=0 orcpt=-", "ESMTP" },
+		{ "a@b.example> RET=FULL ENVID=q+2B1",
+		  "c@d.example> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;C+2B@d.example", "",
+		  "ret=1 envid=q+2B1 notify=0x6 orcpt=rfc822;C+2B@d.example", "ESMTP" },
+		{ "a@b.example> RET=HDRS", "c@d.example> NOTIFY=NEVER", "",
+		  "ret=2 envid= notify=0x1 orcpt=-", "ESMTP" },
+		/* asked for, but neither an address nor a field needs it */
+		{ "a@b.example> SMTPUTF8", "c@d\xc3\xb6.example>", "Subject: x",
+		  "ret=0 envid= notify=0 orcpt=-", "UTF8SMTP" },
+		{ "a@b.example> SMTPUTF8", "c@d.example>", "Subject: \xc3\xb6",
+		  "smtputf8 ret=0 envid= notify=0 orcpt=-", "UTF8SMTP" },
+		{ "a\xc3\xb6@b.example> SMTPUTF8", "c@d.example>", "",
+		  "smtputf8 ret=0 envid= notify=0 orcpt=-", "UTF8SMTP" },
+		{ "a@b.example> SMTPUTF8", "c\xc3\xb6@d.example>", "",
+		  "smtputf8 ret=0 envid= notify=0 orcpt=-", "UTF8SMTP" },
+		/* not asked for: as it comes */
+		{ "a@b.example>", "c@d.example>", "Subject: \xc3\xb6",
+		  "ret=0 envid= notify=0 orcpt=-", "ESMTP" },
+	};
+	struct smtp_rig r;
+	AUTO_BUF out = BUF_INIT(10000);
+
+	(void)state;
+	smtp_rig_open(&r, (struct smtpin_config){ 0 });
+	(void)smtp_rig_connect(&r, "192.0.2.1");
+	talk(&r, "EHLO me\r\n", &out);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		AUTO_FREE char *text =
+			xasprintf("MAIL FROM:<%s\r\nRCPT TO:<%s\r\nDATA\r\n%s\r\n.\r\n",
+				  cases[i].mail, cases[i].rcpt, cases[i].header);
+		AUTO_FREE char *with = xasprintf("with %s id", cases[i].with);
+		talk(&r, text, &out);
+		if (strcmp(r.dsn, cases[i].want) != 0 || r.n_messages != i + 1)
+			fail_msg("case %zu: %s %s", i, r.dsn, buf_cstr(&out));
+		assert_non_null(strstr(buf_cstr(&r.message), with));
+	}
+	assert_int_equal(smtpin_stats(r.in)->memory, 0);
+	smtp_rig_close(&r);
+}
+
+static void chunks_have_limits(void **state)
+{
+	struct smtp_rig r;
+	AUTO_BUF out = BUF_INIT(10000);
+	AUTO_BUF big = BUF_INIT(100000);
+	AUTO_FREE char *orcpt = xcalloc(1, 480);
+
+	(void)state;
+	for (int i = 0; i < 500; i++)
+		(void)buf_putc(&big, 'x');
+	smtp_rig_open(&r, (struct smtpin_config){ .size_max = 1000, .memory_max = 9000 });
+	(void)smtp_rig_connect(&r, "192.0.2.1");
+	talk(&r, "EHLO me\r\n" MAIL RCPT, &out);
+	/* one too large in itself, then in sum; each is read to its end */
+	talk(&r, "BDAT 1500\r\n", &out);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(out.n, 0);
+		talk(&r, buf_cstr(&big), &out);
+	}
+	assert_string_equal(buf_cstr(&out), "552 5.3.4 A message may have 1000 bytes\r\n");
+	talk(&r, "RSET\r\n" MAIL RCPT "BDAT 500\r\n", &out);
+	talk(&r, buf_cstr(&big), &out);
+	talk(&r, "BDAT 500\r\n", &out);
+	talk(&r, buf_cstr(&big), &out);
+	assert_string_equal(buf_cstr(&out), "250 2.0.0 500 bytes received\r\n");
+	talk(&r, "BDAT 6 LAST\r\nNOOP\r\nNOOP\r\n", &out);
+	assert_string_equal(buf_cstr(&out), "552 5.3.4 A message may have 1000 bytes\r\n" OK);
+	assert_int_equal(smtpin_stats(r.in)->memory, 0);
+	/* what clients let us remember counts as well */
+	memset(orcpt, 'o', 479);
+	talk(&r, MAIL, &out);
+	AUTO_FREE char *rcpt = xasprintf("RCPT TO:<c@d.example> ORCPT=rfc822;%s\r\n", orcpt);
+	for (int i = 0; i < 18; i++) {
+		talk(&r, rcpt, &out);
+		assert_string_equal(buf_cstr(&out), R);
+	}
+	talk(&r, rcpt, &out);
+	assert_string_equal(buf_cstr(&out), "452 4.3.1 Too much mail at once, try again later\r\n");
+	talk(&r, "BDAT 500\r\n", &out);
+	talk(&r, buf_cstr(&big), &out);
+	assert_string_equal(buf_cstr(&out), "452 4.3.1 Too much mail at once, try again later\r\n");
+	talk(&r, "RSET\r\n", &out);
+	assert_int_equal(smtpin_stats(r.in)->memory, 0);
+	/* silence in the middle of one */
+	talk(&r, MAIL RCPT "BDAT 10\r\nx", &out);
+	loop_advance(r.loop, 300000);
+	talk(&r, "", &out);
+	assert_string_equal(buf_cstr(&out), "421 4.4.2 Timeout, closing the connection\r\n");
 	assert_int_equal(smtpin_stats(r.in)->memory, 0);
 	smtp_rig_close(&r);
 }
@@ -608,6 +773,8 @@ int main(void)
 		cmocka_unit_test(a_client_name_cannot_forge_a_header),
 		cmocka_unit_test(relaying_is_for_those_who_may),
 		cmocka_unit_test(limits),
+		cmocka_unit_test(what_goes_on_with_a_message),
+		cmocka_unit_test(chunks_have_limits),
 		cmocka_unit_test(the_memory_for_messages_is_bounded),
 		cmocka_unit_test(the_queue_says_no),
 		cmocka_unit_test(nothing_is_acknowledged_before_the_result),

@@ -21,7 +21,8 @@
 #define HI "220 relay.example ESMTP\r\n"
 #define EHLO_WITH(line)                                                                            \
 	"250-relay.example greets [127.0.0.1]\r\n250-PIPELINING\r\n250-SIZE 26214400\r\n"          \
-	"250-8BITMIME\r\n" line "250 ENHANCEDSTATUSCODES\r\n"
+	"250-8BITMIME\r\n" line                                                                    \
+	"250-SMTPUTF8\r\n250-DSN\r\n250-CHUNKING\r\n250 ENHANCEDSTATUSCODES\r\n"
 #define EHLO EHLO_WITH("250-AUTH PLAIN LOGIN SCRAM-SHA-256\r\n")
 #define EHLO_NO EHLO_WITH("")
 #define M "250 2.1.0 OK\r\n"
