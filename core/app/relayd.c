@@ -181,7 +181,7 @@ static int open_certificate(struct relayd *r, struct err *err)
 	return 0;
 }
 
-static struct smtpin_rules rules_of(const struct conf_listen *l)
+static struct smtpin_rules rules_of(const struct conf_listen *l, struct ipnet *proxies)
 {
 	static const enum smtpin_tls tls[] = {
 		[CONF_TLS_NONE] = SMTPIN_TLS_NONE,
@@ -195,7 +195,12 @@ static struct smtpin_rules rules_of(const struct conf_listen *l)
 		[CONF_AUTH_REQUIRED] = SMTPIN_AUTH_REQUIRED,
 	};
 
+	for (size_t i = 0; i < l->proxy.n; i++)
+		if (ipnet_parse(str_of(l->proxy.v[i]), &proxies[i], NULL) < 0)
+			BUG("a network that was checked");
 	return (struct smtpin_rules){ .tls = tls[l->tls],
+				      .proxies = proxies,
+				      .n_proxies = l->proxy.n,
 				      .auth = auth[l->auth],
 				      .auth_loopback = l->loopback_auth != 0 };
 }
@@ -207,19 +212,30 @@ static int open_listeners(struct relayd *r, struct err *err)
 
 	r->env.smtpin = smtpin_new(
 		r->env.loop,
-		&(struct smtpin_config){ .hostname = c->hostname,
-					 .tls = r->tls,
-					 .creds = r->env.creds,
-					 .sasl = r->sasl,
-					 .guard = r->env.guard,
-					 .size_max = (size_t)c->message_size,
-					 .memory_max = (size_t)c->memory,
-					 .rcpts_max = (unsigned)c->recipients,
-					 .connections_max = (unsigned)c->connections,
-					 .per_client_max = (unsigned)c->connections_per_client },
+		&(struct smtpin_config){
+			.hostname = c->hostname,
+			.tls = r->tls,
+			.creds = r->env.creds,
+			.sasl = r->sasl,
+			.guard = r->env.guard,
+			.size_max = (size_t)c->message_size,
+			.memory_max = (size_t)c->memory,
+			.rcpts_max = (unsigned)c->recipients,
+			.connections_max = (unsigned)c->connections,
+			.per_client_max = (unsigned)c->connections_per_client,
+			.per_credential_max = (unsigned)c->connections_per_credential,
+			.connection_rate = (unsigned)c->connection_rate,
+			.client_rate = { (unsigned)c->message_rate, (unsigned)c->recipient_rate },
+			.credential_rate = { (unsigned)c->credential_message_rate,
+					     (unsigned)c->credential_recipient_rate },
+			.commands_max = (unsigned)c->commands,
+			.errors_max = (unsigned)c->errors,
+			.command_ms = c->command_s * 1000,
+			.data_ms = c->message_s * 1000 },
 		&wire_smtpin_ops, r);
 	for (size_t i = 0; rc == 0 && i < c->listen_n; i++) {
-		const struct smtpin_rules rules = rules_of(&c->listen[i]);
+		struct ipnet proxies[CONF_LIST_MAX];
+		const struct smtpin_rules rules = rules_of(&c->listen[i], proxies);
 		struct netaddr at;
 
 		rc = netaddr_parse(str_of(c->listen[i].address), &at, err);

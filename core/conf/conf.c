@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/fmt.h"
+#include "base/ipnet.h"
 #include "base/mem.h"
 #include "base/obj.h"
 #include "net/netaddr.h"
@@ -27,6 +28,7 @@ enum kind {
 	KIND_LIST,
 	KIND_ADDR,
 	KIND_ADDRS,
+	KIND_NETS,
 	KIND_YES,
 	KIND_TLS,
 	KIND_AUTH
@@ -112,7 +114,7 @@ static int wrong(cfg_t *cfg, const char *fmt, ...)
 
 static bool is_list(const struct option_def *o)
 {
-	return o->kind == KIND_LIST || o->kind == KIND_ADDRS;
+	return o->kind == KIND_LIST || o->kind == KIND_ADDRS || o->kind == KIND_NETS;
 }
 
 static bool is_text(const struct option_def *o)
@@ -191,6 +193,20 @@ static int word_index(const char *const *words, size_t n, const char *word)
 	return -1;
 }
 
+/* Everybody in one is never meant where a network is trusted. */
+static bool network_parse(const char *text, char *why, size_t why_n)
+{
+	struct ipnet net;
+	struct err err = ERR_INIT;
+	if (ipnet_parse(str_of(text), &net, &err) < 0)
+		(void)snprintf(why, why_n, "%.190s", err.msg);
+	else if (ipnet_prefix(&net) == 0)
+		(void)snprintf(why, why_n, "that is everybody; name the networks that are trusted");
+	else
+		return true;
+	return false;
+}
+
 /* The value of a text of this kind; what is wrong with it goes to `why`. */
 static bool value_parse(const struct option_def *o, const char *text, int64_t *ret, char *why,
 			size_t why_n)
@@ -227,6 +243,8 @@ static bool value_parse(const struct option_def *o, const char *text, int64_t *r
 		v = strtol(text, &end, 8);
 		ok = errno == 0 && end != text && *end == '\0';
 		break;
+	case KIND_NETS:
+		return network_parse(text, why, why_n);
 	case KIND_YES:
 		v = word_index(yes_words, ARRAY_LEN(yes_words), text);
 		(void)snprintf(why, why_n, "yes or no is expected");

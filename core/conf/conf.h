@@ -35,6 +35,7 @@ struct conf_listen {
 	int64_t tls;  /* enum conf_tls */
 	int64_t auth; /* enum conf_auth */
 	int64_t loopback_auth;
+	struct conf_list proxy; /* networks */
 };
 
 /* Sections `role NAME`, in the order of their power. */
@@ -76,6 +77,16 @@ struct conf {
 	int64_t memory;
 	int64_t connections;
 	int64_t connections_per_client;
+	int64_t connections_per_credential;
+	int64_t connection_rate;
+	int64_t message_rate;
+	int64_t recipient_rate;
+	int64_t credential_message_rate;
+	int64_t credential_recipient_rate;
+	int64_t commands;
+	int64_t errors;
+	int64_t command_s;
+	int64_t message_s;
 	int64_t auth_failures;
 	int64_t auth_block_s;
 	struct conf_role roles[CONF_ROLE__COUNT];

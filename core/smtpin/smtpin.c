@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -34,6 +35,8 @@ static void set_defaults(struct smtpin_config *c)
 	DEFAULT(command_ms, 300000);
 	DEFAULT(data_ms, 3600000);
 	DEFAULT(handshake_ms, 60000);
+	DEFAULT(commands_max, 1000);
+	DEFAULT(per_credential_max, 500);
 #undef DEFAULT
 	ASSERT(c->connections_max <= SMTPIN_CONNECTIONS_TOP);
 }
@@ -52,6 +55,8 @@ struct smtpin *smtpin_new(struct loop *l, const struct smtpin_config *conf,
 	in->ops = ops;
 	in->arg = arg;
 	TAILQ_INIT(&in->sessions);
+	TAILQ_INIT(&in->arrivals);
+	in->limiter = limiter_new();
 	in->n_free = in->conf.connections_max;
 	in->slots = xcalloc(in->n_free, sizeof(struct smtpin_session *));
 	in->free_slots = xcalloc(in->n_free, sizeof(*in->free_slots));
@@ -65,6 +70,7 @@ static void stop_listening(struct smtpin *in)
 {
 	for (size_t i = 0; i < in->n_doors; i++)
 		listener_free(&in->doors[i].listener);
+	proxy_drop_all(in);
 }
 
 void smtpin_free(struct smtpin **sp)
@@ -79,11 +85,37 @@ void smtpin_free(struct smtpin **sp)
 	while ((s = TAILQ_FIRST(&in->sessions)) != NULL)
 		session_free(&s);
 	loop_timer_free(&in->drain_end);
+	for (size_t i = 0; i < in->n_doors; i++)
+		free(in->doors[i].proxies);
+	limiter_free(&in->limiter);
 	free(in->slots);
 	free(in->free_slots);
 	free(in->hostname);
 	in->magic = 0;
 	free(in);
+}
+
+/* Few connections are left: whoever is slow makes room. */
+static void look_for_stress(struct smtpin *in)
+{
+	bool stressed = in->n_free < in->conf.connections_max / 4;
+	struct smtpin_session *s;
+
+	if (in->stressed == stressed)
+		return;
+	in->stressed = stressed;
+	if (!stressed)
+		return;
+	if (log_limited("smtpin.stress"))
+		log_warn(NULL, "smtpin.stress", F_U64("connections", in->open),
+			 F_STR("effect", "clients have less time until there are fewer"));
+	TAILQ_FOREACH (s, &in->sessions, next)
+		session_hurry(s);
+}
+
+int64_t smtpin_patience(const struct smtpin *in, int64_t usual_ms)
+{
+	return in->stressed && usual_ms > SMTPIN_STRESS_MS ? SMTPIN_STRESS_MS : usual_ms;
 }
 
 bool smtpin_slot_take(struct smtpin *in, struct smtpin_session *s, unsigned *ret)
@@ -92,6 +124,7 @@ bool smtpin_slot_take(struct smtpin *in, struct smtpin_session *s, unsigned *ret
 		return false;
 	*ret = in->free_slots[--in->n_free];
 	in->slots[*ret] = s;
+	look_for_stress(in);
 	return true;
 }
 
@@ -99,6 +132,7 @@ void smtpin_slot_give(struct smtpin *in, unsigned slot)
 {
 	in->slots[slot] = NULL;
 	in->free_slots[in->n_free++] = slot;
+	look_for_stress(in);
 	if (in->draining && in->n_free == in->conf.connections_max)
 		loop_timer_set(in->drain_end, 0);
 }
@@ -119,27 +153,69 @@ static void turn_away(struct smtpin *in, int fd, const struct ipaddr *client, co
 	(void)close(fd);
 }
 
+/* What stands for one client: of IPv6, everybody has a /64. */
+static struct str client_key(const struct ipaddr *client)
+{
+	return str_from((const char *)client->b, ipaddr_is_v4(client) ? sizeof(client->b) : 8);
+}
+
 static unsigned connections_of(const struct smtpin *in, const struct ipaddr *client)
 {
 	const struct smtpin_session *s;
 	unsigned n = 0;
 
 	TAILQ_FOREACH (s, &in->sessions, next)
-		n += ipaddr_eq(&s->client, client);
+		n += str_eq(client_key(&s->client), client_key(client));
 	return n;
+}
+
+unsigned smtpin_sessions_of(const struct smtpin *in, const char *credential)
+{
+	const struct smtpin_session *s;
+	unsigned n = 0;
+
+	TAILQ_FOREACH (s, &in->sessions, next)
+		n += strcmp(s->credential, credential) == 0;
+	return n;
+}
+
+bool smtpin_take(struct smtpin *in, char what, const struct smtpin_session *s)
+{
+	const struct smtpin_config *c = &in->conf;
+	int64_t now_ms = loop_now_ms(in->loop);
+	bool rcpt = what == 'r';
+
+	if (!limiter_take(in->limiter, what, client_key(&s->client), 1,
+			  rcpt ? c->client_rate.rcpts : c->client_rate.messages, now_ms))
+		return false;
+	return s->credential[0] == '\0' ||
+	       limiter_take(in->limiter, what, str_of(s->credential), 1,
+			    rcpt ? c->credential_rate.rcpts : c->credential_rate.messages, now_ms);
+}
+
+void smtpin_admit(struct smtpin *in, int fd, const struct ipaddr *client,
+		  const struct smtpin_rules *rules, bool named)
+{
+	if (in->draining)
+		turn_away(in, fd, client, "4.3.2 Service is shutting down");
+	else if (in->n_free <= in->n_arrivals)
+		turn_away(in, fd, client, "4.3.2 Too many connections, try again later");
+	else if (named && connections_of(in, client) >= in->conf.per_client_max)
+		turn_away(in, fd, client, "4.7.0 Too many connections from your address");
+	else if (named && !limiter_take(in->limiter, 'c', client_key(client), 1,
+					in->conf.connection_rate, loop_now_ms(in->loop)))
+		turn_away(in, fd, client, "4.7.0 Too many connections a minute from your address");
+	else
+		session_start(in, fd, client, rules, named);
 }
 
 void smtpin_serve(struct smtpin *in, int fd, const struct ipaddr *client,
 		  const struct smtpin_rules *rules)
 {
-	if (in->draining)
-		turn_away(in, fd, client, "4.3.2 Service is shutting down");
-	else if (in->n_free == 0)
-		turn_away(in, fd, client, "4.3.2 Too many connections, try again later");
-	else if (connections_of(in, client) >= in->conf.per_client_max)
-		turn_away(in, fd, client, "4.7.0 Too many connections from your address");
+	if (!in->draining && in->n_free > in->n_arrivals && proxy_trusts(rules, client))
+		proxy_arrives(in, fd, client, rules);
 	else
-		session_start(in, fd, client, rules);
+		smtpin_admit(in, fd, client, rules, true);
 }
 
 static bool on_accept(int fd, const struct netaddr *peer, void *arg)
@@ -165,6 +241,11 @@ int smtpin_listen(struct smtpin *in, const struct netaddr *at, const struct smtp
 	rc = listener_new(in->loop, at, on_accept, d, &d->listener, err);
 	if (rc < 0)
 		return rc;
+	if (rules->n_proxies > 0) {
+		d->proxies = xreallocarray(NULL, rules->n_proxies, sizeof(*d->proxies));
+		memcpy(d->proxies, rules->proxies, rules->n_proxies * sizeof(*d->proxies));
+		d->rules.proxies = d->proxies;
+	}
 	if (ret_bound != NULL)
 		*ret_bound = listener_address(d->listener);
 	in->n_doors++;

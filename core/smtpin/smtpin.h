@@ -10,7 +10,9 @@
  *          Message bytes belong to whoever takes them out of struct smtpin_message.
  * Context: loop thread. The ops are called from the loop and must not block.
  * Errors:  smtpin_listen() fails with ERR_CONFIG; what goes wrong in a session ends there.
- * Limits:  all of struct smtpin_config; 0 takes the default named there.
+ * Limits:  all of struct smtpin_config; 0 takes the default named there. When three of four
+ *          connections are taken, clients get SMTPIN_STRESS_MS instead of their usual time. Of IPv6
+ *          clients the /64 counts as one address.
  */
 #ifndef SMTPIN_SMTPIN_H
 #define SMTPIN_SMTPIN_H
@@ -30,6 +32,7 @@
 #include "net/netaddr.h"
 
 #define SMTPIN_HELO_MAX 255
+#define SMTPIN_STRESS_MS 10000
 #define SMTPIN_CONNECTIONS_TOP 60000 /* what connections_max may be at most */
 
 struct creds;
@@ -50,13 +53,21 @@ struct smtpin_config {
 	size_t size_max;    /* of a message: 25 MiB */
 	size_t memory_max;  /* of messages coming in, and handed over but not on disk: 256 MiB */
 	unsigned rcpts_max; /* of a message: 1000 */
-	unsigned connections_max; /* 2000 */
-	unsigned per_client_max;  /* connections of one address: 500 */
-	unsigned hops_max;	  /* Received fields: 100 */
-	unsigned errors_max;	  /* refused commands of a session: 20 */
-	int64_t command_ms;	  /* to send a command, and between two bytes of DATA: 5 min */
-	int64_t data_ms;	  /* to send a message: 1 h */
-	int64_t handshake_ms;	  /* of TLS: 1 min */
+	unsigned connections_max;    /* 2000 */
+	unsigned per_client_max;     /* connections of one address: 500 */
+	unsigned hops_max;	     /* Received fields: 100 */
+	unsigned errors_max;	     /* refused commands of a session: 20 */
+	unsigned commands_max;	     /* of a session, without a message: 1000 */
+	unsigned per_credential_max; /* sessions of one credential: 500 */
+	/* A minute; 0: no limit. */
+	unsigned connection_rate; /* of one address */
+	struct smtpin_rate {
+		unsigned messages;
+		unsigned rcpts;
+	} client_rate, credential_rate;
+	int64_t command_ms;   /* to send a command, and between two bytes of DATA: 5 min */
+	int64_t data_ms;      /* to send a message: 1 h */
+	int64_t handshake_ms; /* of TLS: 1 min */
 };
 
 enum smtpin_auth { SMTPIN_AUTH_NONE, SMTPIN_AUTH_OPTIONAL, SMTPIN_AUTH_REQUIRED };
@@ -71,6 +82,12 @@ struct smtpin_rules {
 	 */
 	enum smtpin_auth auth;
 	bool auth_loopback;
+	/*
+	 * Load balancers: their connections begin with a PROXY header (net/proxy_header.h), which
+	 * says whose they are. One that they do not name may relay for its credential only.
+	 */
+	const struct ipnet *proxies; /* copied by smtpin_listen() */
+	size_t n_proxies;
 };
 
 /* The answer to on_connect(). */

@@ -29,12 +29,12 @@ bool auth_offered(const struct smtpin_session *s)
 {
 	if (s->rules->auth == SMTPIN_AUTH_NONE || s->credential[0] != '\0')
 		return false;
-	return s->secure || (s->rules->auth_loopback && is_loopback(&s->client));
+	return s->secure || (s->rules->auth_loopback && s->named && is_loopback(&s->client));
 }
 
 bool auth_blocked(const struct smtpin_session *s)
 {
-	return s->rules->auth != SMTPIN_AUTH_NONE &&
+	return s->rules->auth != SMTPIN_AUTH_NONE && s->named &&
 	       guard_blocked(s->in->conf.guard, &s->client, loop_wall_ms(s->in->loop)) != 0;
 }
 
@@ -66,6 +66,11 @@ static void succeed(struct smtpin_session *s)
 	in->stats.authenticated++;
 	creds_used(in->conf.creds, str_of(s->credential), str_of(s->secret), &s->client,
 		   loop_wall_ms(in->loop));
+	/* this one is counted as well */
+	if (smtpin_sessions_of(in, s->credential) > in->conf.per_credential_max) {
+		session_end(s, "4.7.0 Too many sessions of this credential");
+		return;
+	}
 	session_say(s, STR("235 2.7.0 Welcome\r\n"));
 	session_ready(s);
 }
@@ -116,7 +121,7 @@ static void challenge(struct smtpin_session *s, struct str text)
 	ASSERT(!line.full);
 	session_say(s, buf_str(&line));
 	s->state = SESSION_AUTH;
-	stream_deadline(s->stream, s->in->conf.command_ms);
+	stream_deadline(s->stream, smtpin_patience(s->in, s->in->conf.command_ms));
 }
 
 static void take_answer(struct smtpin_session *s, const struct sasl_answer *a)

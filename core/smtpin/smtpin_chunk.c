@@ -94,7 +94,7 @@ void chunk_begin(struct smtpin_session *s, uint64_t size, bool last)
 		s->chunked = true;
 	}
 	s->state = SESSION_CHUNK;
-	stream_idle(s->stream, s->in->conf.command_ms);
+	stream_idle(s->stream, smtpin_patience(s->in, s->in->conf.command_ms));
 	stream_deadline(s->stream, s->in->conf.data_ms);
 	if (size == 0)
 		all_there(s);

@@ -99,6 +99,10 @@ static void cmd_mail(struct smtpin_session *s, const struct smtp_cmd *c)
 	}
 	if (!may_send(s, &c->address))
 		return;
+	if (!smtpin_take(in, 'm', s)) {
+		session_refuse(s, 450, "4.7.1", "Too many messages in a minute, try again later");
+		return;
+	}
 	s->from = c->address;
 	s->declared_size = c->size;
 	s->body_type = c->body;
@@ -176,6 +180,8 @@ static void cmd_rcpt(struct smtpin_session *s, const struct smtp_cmd *c)
 			       "Too many recipients, send the rest in another message");
 	} else if (in->stats.memory + c->orcpt.n > in->conf.memory_max) {
 		session_refuse(s, 452, "4.3.1", "Too much mail at once, try again later");
+	} else if (!smtpin_take(in, 'r', s)) {
+		session_refuse(s, 450, "4.7.1", "Too many recipients in a minute, try again later");
 	} else if (!in->ops->on_rcpt(in->arg, &e, &c->address, &a)) {
 		refuse_rcpt(s, c, &a);
 	} else {
@@ -202,7 +208,7 @@ static void cmd_data(struct smtpin_session *s)
 	}
 	body_begin(s->in, &s->body, &e);
 	s->state = SESSION_DATA;
-	stream_idle(s->stream, s->in->conf.command_ms);
+	stream_idle(s->stream, smtpin_patience(s->in, s->in->conf.command_ms));
 	stream_deadline(s->stream, s->in->conf.data_ms);
 	session_say(s, STR("354 End with a dot on a line of its own\r\n"));
 }
@@ -231,6 +237,13 @@ static void cmd_starttls(struct smtpin_session *s, bool last)
 	}
 	session_say(s, STR("220 2.0.0 Go ahead\r\n"));
 	session_secure(s);
+}
+
+/* What does not bring a message nearer must not go on for ever. */
+static bool is_busy_work(enum smtp_verb verb)
+{
+	return verb != SMTP_VERB_MAIL && verb != SMTP_VERB_RCPT && verb != SMTP_VERB_DATA &&
+	       verb != SMTP_VERB_BDAT && verb != SMTP_VERB_QUIT;
 }
 
 static void run_command(struct smtpin_session *s, const struct smtp_cmd *c, bool last)
@@ -309,6 +322,10 @@ void session_command(struct smtpin_session *s, struct str line, bool last)
 	}
 	line.n--;
 	if (smtp_cmd_parse(line, extensions(s), &c, &a)) {
+		if (is_busy_work(c.verb) && ++s->commands > s->in->conf.commands_max) {
+			session_end(s, "4.7.0 Too many commands without a message");
+			return;
+		}
 		run_command(s, &c, last);
 		return;
 	}

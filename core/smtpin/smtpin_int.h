@@ -12,12 +12,14 @@
 #include "net/tls.h"
 #include "policy/creds.h"
 #include "policy/guard.h"
+#include "policy/limiter.h"
 #include "policy/sasl.h"
 #include "smtpin/smtpin.h"
 
 #define SMTPIN_MAGIC 0x5a7b1001u
 #define SMTPIN_SESSION_MAGIC 0x5a7b1002u
 #define SMTPIN_DOOR_MAGIC 0x5a7b1003u
+#define SMTPIN_ARRIVAL_MAGIC 0x5a7b1004u
 #define SMTPIN_LISTENERS_MAX 32
 
 struct listener;
@@ -58,7 +60,9 @@ struct smtpin_session {
 	struct smtpin_client_facts facts;
 	unsigned relaying; /* the generation of `facts` */
 	const struct smtpin_rules *rules;
-	bool secure; /* TLS is in force */
+	bool named;	   /* false: a balancer's connection, and it does not say whose */
+	unsigned commands; /* since the last message */
+	bool secure;	   /* TLS is in force */
 	struct tls_facts tls;
 	struct sasl *sasl; /* the exchange under way, or NULL */
 	bool proved;	   /* all but an empty response is there */
@@ -94,6 +98,8 @@ struct smtpin_session {
 };
 
 TAILQ_HEAD(smtpin_sessions, smtpin_session);
+struct smtpin_arrival;
+TAILQ_HEAD(smtpin_arrivals, smtpin_arrival);
 
 struct smtpin {
 	uint32_t magic;
@@ -107,9 +113,14 @@ struct smtpin {
 		struct smtpin *in;
 		struct listener *listener;
 		struct smtpin_rules rules;
+		struct ipnet *proxies; /* owned; those of the rules */
 	} doors[SMTPIN_LISTENERS_MAX];
 	size_t n_doors; /* sessions borrow the rules: none is ever removed */
 	struct smtpin_sessions sessions;
+	struct smtpin_arrivals arrivals; /* connections that are nobody's yet */
+	unsigned n_arrivals;
+	struct limiter *limiter;
+	bool stressed;		       /* most connections are taken */
 	struct smtpin_session **slots; /* by the low bits of a token */
 	unsigned *free_slots;
 	unsigned n_free;
@@ -125,9 +136,26 @@ struct smtpin {
 bool smtpin_slot_take(struct smtpin *in, struct smtpin_session *s, unsigned *ret);
 void smtpin_slot_give(struct smtpin *in, unsigned slot);
 
+/* Serves a connection whose client is known; `named` unless a balancer did not say. */
+void smtpin_admit(struct smtpin *in, int fd, const struct ipaddr *client,
+		  const struct smtpin_rules *rules, bool named);
+/* The time that a client gets, of what it gets usually. */
+int64_t smtpin_patience(const struct smtpin *in, int64_t usual_ms);
+/* Takes one of what an address or a credential may have in a minute. */
+bool smtpin_take(struct smtpin *in, char what, const struct smtpin_session *s);
+unsigned smtpin_sessions_of(const struct smtpin *in, const char *credential);
+
+/* smtpin_proxy.c */
+bool proxy_trusts(const struct smtpin_rules *rules, const struct ipaddr *client);
+void proxy_arrives(struct smtpin *in, int fd, const struct ipaddr *balancer,
+		   const struct smtpin_rules *rules);
+void proxy_drop_all(struct smtpin *in);
+
 /* smtpin_session.c */
 void session_start(struct smtpin *in, int fd, const struct ipaddr *client,
-		   const struct smtpin_rules *rules);
+		   const struct smtpin_rules *rules, bool named);
+/* Everybody's time has become shorter. */
+void session_hurry(struct smtpin_session *s);
 void session_free(struct smtpin_session **sp);
 void session_result(struct smtpin_session *s, uint64_t token, const struct smtp_answer *refusal);
 void session_drain(struct smtpin_session *s, bool now);

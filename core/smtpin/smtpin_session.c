@@ -141,7 +141,7 @@ static void await_command(struct smtpin_session *s)
 {
 	s->state = SESSION_COMMAND;
 	stream_idle(s->stream, 0);
-	stream_deadline(s->stream, s->in->conf.command_ms);
+	stream_deadline(s->stream, smtpin_patience(s->in, s->in->conf.command_ms));
 }
 
 void session_ready(struct smtpin_session *s)
@@ -166,7 +166,8 @@ void session_ask(struct smtpin_session *s)
 {
 	s->facts = (struct smtpin_client_facts){ .may_relay = false };
 	s->relaying = s->in->relaying;
-	s->in->ops->on_connect(s->in->arg, &s->client, &s->facts);
+	if (s->named)
+		s->in->ops->on_connect(s->in->arg, &s->client, &s->facts);
 }
 
 /* --- lines --- */
@@ -202,7 +203,7 @@ static size_t take_line(struct smtpin_session *s, struct str in)
 		else
 			session_command(s, str_from(in.p, (size_t)lf), (size_t)lf + 1 == in.n);
 		if (s->state == SESSION_COMMAND)
-			stream_deadline(s->stream, s->in->conf.command_ms);
+			stream_deadline(s->stream, smtpin_patience(s->in, s->in->conf.command_ms));
 		return (size_t)lf + 1;
 	}
 	if (part.n < SMTP_CMD_LINE_MAX)
@@ -286,8 +287,10 @@ void session_result(struct smtpin_session *s, uint64_t token, const struct smtp_
 		return;
 	s->token = 0;
 	body_drop(s->in, &s->body);
-	if (refusal == NULL)
+	if (refusal == NULL) {
 		s->in->stats.accepted++;
+		s->commands = 0;
+	}
 	if (s->state == SESSION_GONE) {
 		session_free(&s);
 		return;
@@ -454,12 +457,12 @@ void session_secure(struct smtpin_session *s)
 	s->helo[0] = '\0';
 	s->state = SESSION_SHAKING;
 	stream_idle(s->stream, 0);
-	stream_deadline(s->stream, s->in->conf.handshake_ms);
+	stream_deadline(s->stream, smtpin_patience(s->in, s->in->conf.handshake_ms));
 	stream_tls_accept(s->stream, s->in->conf.tls);
 }
 
 void session_start(struct smtpin *in, int fd, const struct ipaddr *client,
-		   const struct smtpin_rules *rules)
+		   const struct smtpin_rules *rules, bool named)
 {
 	struct smtpin_session *s = xcalloc(1, sizeof(*s));
 
@@ -467,6 +470,7 @@ void session_start(struct smtpin *in, int fd, const struct ipaddr *client,
 	s->in = in;
 	s->client = *client;
 	s->rules = rules;
+	s->named = named;
 	if (!smtpin_slot_take(in, s, &s->slot))
 		BUG("a session without a slot");
 	TAILQ_INSERT_TAIL(&in->sessions, s, next);
@@ -524,6 +528,27 @@ void session_drain(struct smtpin_session *s, bool now)
 		if (now)
 			session_hang_up(s, 0);
 		return;
+	case SESSION_WAITING:
+	case SESSION_GONE:
+	case SESSION_CLOSING:
+		return;
+	}
+}
+
+void session_hurry(struct smtpin_session *s)
+{
+	switch (s->state) {
+	case SESSION_SHAKING:
+	case SESSION_COMMAND:
+	case SESSION_AUTH:
+		stream_deadline(s->stream, SMTPIN_STRESS_MS);
+		return;
+	case SESSION_DATA:
+	case SESSION_CHUNK:
+		stream_idle(s->stream, SMTPIN_STRESS_MS);
+		return;
+	case SESSION_CHECKING:
+	case SESSION_TARPIT:
 	case SESSION_WAITING:
 	case SESSION_GONE:
 	case SESSION_CLOSING:

@@ -18,7 +18,7 @@ static void on_connect(void *arg, const struct ipaddr *client, struct smtpin_cli
 {
 	struct smtp_rig *r = arg;
 
-	(void)client;
+	r->client = *client;
 	r->asked++;
 	ret->may_relay = r->may_relay;
 }

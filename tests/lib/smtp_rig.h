@@ -27,7 +27,8 @@ struct smtp_rig {
 	bool lost;	/* the result of accept() is a refusal */
 	bool drained;
 	uint64_t last_id;
-	unsigned asked; /* on_connect() */
+	unsigned asked;	      /* on_connect() */
+	struct ipaddr client; /* the last of them */
 	unsigned n_messages;
 	struct smtpin_token waiting[RIG_WAITING_MAX];
 	unsigned n_waiting;

@@ -229,6 +229,26 @@ static void handshakes_that_fail(void **state)
 	tear_down();
 }
 
+/* A balancer's header in front of the handshake; not a byte of the latter is taken with it. */
+static void behind_a_balancer(void **state)
+{
+	static const char header[] = "PROXY TCP4 203.0.113.7 198.51.100.9 56324 465\r\n";
+	struct ipnet trusted;
+
+	(void)state;
+	set_up(SMTPIN_TLS_IMPLICIT);
+	assert_true(ipnet_parse(STR("192.0.2.0/24"), &trusted, NULL) >= 0);
+	t.rig.rules.proxies = &trusted;
+	t.rig.rules.n_proxies = 1;
+	connect_client();
+	assert_true(stream_write(t.client, header, sizeof(header) - 1));
+	shake_hands();
+	expect("220 relay.example ESMTP\r\n");
+	say("EHLO me\r\n", "250 ENHANCEDSTATUSCODES\r\n");
+	assert_true(has("greets [203.0.113.7]"));
+	tear_down();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -236,6 +256,7 @@ int main(void)
 		cmocka_unit_test(injection),
 		cmocka_unit_test(implicit),
 		cmocka_unit_test(handshakes_that_fail),
+		cmocka_unit_test(behind_a_balancer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
