@@ -105,6 +105,19 @@ static void put_publish(const struct out *o, struct buf *b, const json_t *lines)
 	}
 }
 
+/* A secret is told this once. */
+static void put_secret(const struct out *o, struct buf *b, const json_t *done)
+{
+	if (!cli_has(done, "secret"))
+		return;
+	(void)buf_puts(b, "Secret: ");
+	out_style(o, b, OUT_HEAD, true);
+	out_clean(o, b, str_of(json_get_str(done, "secret")));
+	out_style(o, b, OUT_HEAD, false);
+	(void)buf_puts(
+		b, "\nIt is shown this once and kept nowhere: write it down where it is needed.\n");
+}
+
 /* "hold domain:gmail.com: done, 3 recipients of 2 messages" */
 static void put_done(const struct out *o, struct buf *b, const struct args *a, const json_t *done)
 {
@@ -142,6 +155,7 @@ static void put_done(const struct out *o, struct buf *b, const struct args *a, c
 		}
 	}
 	put_undone(o, b, json_object_get(done, "undone"));
+	put_secret(o, b, done);
 	put_warnings(o, b, json_object_get(done, "warnings"));
 	put_publish(o, b, json_object_get(done, "publish"));
 	put_undo(o, b, done);

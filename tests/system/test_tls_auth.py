@@ -277,6 +277,14 @@ def test_credentials_survive_a_restart_and_stay_secret(submission, directory):
             assert secret.encode() not in path.read_bytes(), path
 
 
+def test_a_person_gets_to_see_the_secret(submission):
+    out = submission.run("cred", "add", "shop", json_output=False).stdout
+    secret = re.search(r"^Secret: (\S+)$", out, re.M).group(1)
+    with login(submission) as s:
+        assert s.login("shop", secret)[0] == 235
+    assert secret not in submission.run("cred", "show", "shop", json_output=False).stdout
+
+
 def test_messages_carry_their_credential(submission):
     relay = submission
     relay.weir("hold", "domain:fast.example", "--reason", "look")

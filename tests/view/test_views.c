@@ -555,6 +555,30 @@ static void test_palette_commands(void **state)
 	app.readonly = false;
 }
 
+/* A new secret stands in a window until it is sent away, and in no notice or log. */
+static void test_a_secret_is_shown_once(void **state)
+{
+	struct shell_status status = *shell_status(app.shell);
+	struct err err = ERR_INIT;
+
+	(void)state;
+	status.perm = ACTION_ADMIN;
+	shell_status_set(app.shell, &status);
+	fake_rpc_answer("cred.add", "{'action':'a9','recipients':0,'messages':0,'skipped':0,"
+				    "'undo_until_at':null,'name':'shop','secret':'k7mq-2xdp'}");
+	assert_int_equal(act_command(app.acts, STR("cred add shop"), &err), 0);
+	for (int i = 0; i < 20 && fake_rpc_calls("cred.add") == 0; i++) {
+		key(K_TAB);
+		if (i > 3)
+			key(K_ENTER);
+	}
+	assert_int_equal(fake_rpc_calls("cred.add"), 1);
+	assert_true(shows("The secret of shop"));
+	assert_true(shows("k7mq-2xdp"));
+	key(K_ESC);
+	assert_false(shows("k7mq-2xdp"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -580,6 +604,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_save_writes_all_rows, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_why, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_keys, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_secret_is_shown_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_palette_commands, setup, teardown),
 	};
 

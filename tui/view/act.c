@@ -18,6 +18,7 @@
 #include "base/fmt.h"
 #include "base/mem.h"
 #include "base/obj.h"
+#include "base/secret.h"
 #include "shell/shell.h"
 #include "view/cells.h"
 
@@ -47,6 +48,7 @@ struct act {
 
 struct acts {
 	struct app *app;
+	struct secret shown; /* in a window now */
 	LIST_HEAD(, act) all;
 };
 
@@ -102,6 +104,7 @@ void acts_free(struct acts **ap)
 
 		act_free(&first);
 	}
+	secret_done(&a->shown);
 	free(a);
 	*ap = NULL;
 }
@@ -155,6 +158,35 @@ static void report(struct act *a, const json_t *result)
 	relay_refresh(a->acts->app->relay);
 }
 
+static void on_shown(void *arg, bool copy)
+{
+	struct acts *acts = arg;
+
+	if (copy)
+		shell_clipboard(acts->app->shell, str_from(acts->shown.p, acts->shown.n));
+	secret_done(&acts->shown);
+}
+
+/* What the relay tells this once stays on the screen until it is sent away, and nowhere else. */
+static void show_secret(struct acts *acts, const json_t *result)
+{
+	AUTO_BUF title = BUF_INIT(200);
+	AUTO_BUF text = BUF_INIT(1000);
+
+	if (!js_has(result, "secret"))
+		return;
+	secret_set(&acts->shown, str_of(js(result, "secret")));
+	(void)buf_printf(&title, "The secret of %.80s", js(result, "name"));
+	(void)buf_printf(&text, "%.*s\n\nIt is shown this once and kept nowhere.",
+			 STR_ARG(str_from(acts->shown.p, acts->shown.n)));
+	(void)shell_ask(acts->app->shell, &(struct shell_ask){ .title = buf_cstr(&title),
+							       .text = buf_cstr(&text),
+							       .yes = "Copy",
+							       .done = on_shown,
+							       .arg = acts });
+	secret_wipe(text.p, text.n);
+}
+
 static void put_word(struct buf *out, const char *word)
 {
 	if (*word != '\0' && strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -172,6 +204,21 @@ static void put_word(struct buf *out, const char *word)
 	(void)buf_putc(out, '\'');
 }
 
+/* As it stands on a command line; owned. */
+static char *value_text(const json_t *v)
+{
+	AUTO_BUF list = BUF_INIT(8192);
+
+	if (json_is_integer(v))
+		return xasprintf("%lld", (long long)json_integer_value(v));
+	if (json_is_string(v))
+		return xstrdup(json_string_value(v));
+	for (size_t i = 0; i < json_array_size(v); i++)
+		(void)buf_printf(&list, "%s%s", i > 0 ? "," : "",
+				 json_string_value(json_array_get(v, i)));
+	return xstrdup(buf_cstr(&list));
+}
+
 /* The same as a command line, for what is done without a plan that would bring it. */
 static char *command_of(enum method_id method, const json_t *params)
 {
@@ -184,7 +231,7 @@ static char *command_of(enum method_id method, const json_t *params)
 	json_object_foreach((json_t *)(uintptr_t)params, name, v)
 	{
 		const struct param_def *p = method_param(m, name);
-		char *number = NULL;
+		AUTO_FREE char *value = NULL;
 		size_t n = strlen(name);
 
 		if (p == NULL || p->type == T_FILE || strcmp(name, "request") == 0 ||
@@ -200,12 +247,8 @@ static char *command_of(enum method_id method, const json_t *params)
 		if (json_is_true(v))
 			continue;
 		(void)buf_putc(&out, ' ');
-		if (json_is_integer(v))
-			number = xasprintf("%lld", (long long)json_integer_value(v));
-		put_word(&out, number != NULL	   ? number
-			       : json_is_string(v) ? json_string_value(v)
-						   : "");
-		free(number);
+		value = value_text(v);
+		put_word(&out, value);
 	}
 	return buf_take(&out);
 }
@@ -453,6 +496,8 @@ static void on_called(void *arg, const json_t *result, const struct err *err)
 		a->left = true;
 		shell_overlay_done(s, overlay);
 	}
+	if (result != NULL)
+		show_secret(a->acts, result);
 	act_free(&a);
 }
 
@@ -577,6 +622,13 @@ static int put_param(json_t *params, const struct param_def *p, struct str text,
 		if (!str_eq(text, STR("true")) && !str_eq(text, STR("yes")))
 			return 0;
 		v = json_true();
+	} else if (p->type == T_STRINGS) {
+		v = json_array();
+		while (text.n > 0) {
+			struct str one = str_trim(str_cut(&text, ','));
+			if (one.n > 0)
+				(void)json_array_append_new(v, json_stringn(one.p, one.n));
+		}
 	} else if (p->type == T_AGE) {
 		if (!fmt_parse_age(text, &seconds))
 			return err_param(err, ERR_INVALID, p->name,
