@@ -15,8 +15,9 @@
 
 #include "net/netaddr.h"
 
-#define PROXY_HEADER_MAX 552 /* 16, the longest addresses (2 * 108), and 320 for what is skipped   \
-			      */
+#define PROXY_HEADER_MAX                                                                           \
+	552 /* 16, the longest addresses (2 * 108), and 320 for what is skipped                    \
+	     */
 
 struct proxy_header {
 	bool named;	       /* false: the balancer's own connection, or one it does not name */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/base64.h"
+#include "base/fmt.h"
 #include "base/log.h"
 #include "base/obj.h"
 #include "base/secret.h"
@@ -87,6 +88,19 @@ static void log_failure(const struct smtpin_session *s, const struct sasl_answer
 		 F_STR("credential", a->name != NULL ? a->name : "-"), F_STR("why", a->why));
 }
 
+static void log_block(const struct smtpin_session *s)
+{
+	char ip[IPADDR_TEXT_LEN];
+	char until[FMT_TIME_LEN];
+	int64_t until_ms = guard_blocked(s->in->conf.guard, &s->client, loop_wall_ms(s->in->loop));
+
+	if (until_ms == 0 || !log_limited("smtpin.auth_blocked"))
+		return;
+	ipaddr_text(&s->client, ip);
+	fmt_time(until_ms, until);
+	log_info(NULL, "smtpin.auth_blocked", F_STR("client", ip), F_STR("until", until));
+}
+
 static void fail(struct smtpin_session *s, const struct sasl_answer *a)
 {
 	struct smtpin *in = s->in;
@@ -95,6 +109,7 @@ static void fail(struct smtpin_session *s, const struct sasl_answer *a)
 	in->stats.auth_failed++;
 	s->auth_failures++;
 	log_failure(s, a);
+	log_block(s);
 	s->state = SESSION_TARPIT;
 	stream_deadline(s->stream, wait_ms);
 }

@@ -252,10 +252,8 @@ static void behind_a_balancer(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(starttls),
-		cmocka_unit_test(injection),
-		cmocka_unit_test(implicit),
-		cmocka_unit_test(handshakes_that_fail),
+		cmocka_unit_test(starttls),	     cmocka_unit_test(injection),
+		cmocka_unit_test(implicit),	     cmocka_unit_test(handshakes_that_fail),
 		cmocka_unit_test(behind_a_balancer),
 	};
 
