@@ -5,10 +5,12 @@
  */
 #include "net/tls_int.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 
@@ -26,10 +28,16 @@ int tls_error(struct err *err, const char *what)
 
 static int file_error(struct err *err, const char *path, const char *what)
 {
-	(void)tls_error(err, what);
+	/* OpenSSL does not tell a missing file from a wrong one */
+	if (access(path, R_OK) != 0) {
+		(void)err_sys(err, errno, "%s", path);
+		ERR_clear_error();
+	} else {
+		(void)tls_error(err, what);
+		(void)err_prefix(err, "%s", path);
+	}
 	if (err != NULL)
 		err->code = ERR_CONFIG;
-	(void)err_prefix(err, "%s", path);
 	return -ERR_CONFIG;
 }
 

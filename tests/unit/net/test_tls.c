@@ -307,6 +307,7 @@ static void test_files_that_are_wrong(void **state)
 	set_up(3600);
 	(void)snprintf(missing, sizeof(missing), "%s/none.pem", t.dir);
 	assert_int_equal(tls_server_new(missing, t.certs.key, &none, &err), -ERR_CONFIG);
+	assert_non_null(strstr(err.msg, "No such file"));
 	assert_non_null(strstr(err.msg, "none.pem"));
 	assert_int_equal(tls_server_new(t.certs.certificate, t.certs.certificate, &none, &err),
 			 -ERR_CONFIG);
