@@ -19,6 +19,8 @@
 
 #define MIB ((size_t)1024 * 1024)
 #define SLOT_BITS 16
+#define CONNECTIONS 'c' /* of an address; in the tally and in the limiter */
+#define SESSIONS 's'	/* of a credential */
 
 static void on_drain_timer(void *arg);
 
@@ -57,6 +59,7 @@ struct smtpin *smtpin_new(struct loop *l, const struct smtpin_config *conf,
 	TAILQ_INIT(&in->sessions);
 	TAILQ_INIT(&in->arrivals);
 	in->limiter = limiter_new();
+	in->tally = tally_new();
 	in->n_free = in->conf.connections_max;
 	in->slots = xcalloc(in->n_free, sizeof(struct smtpin_session *));
 	in->free_slots = xcalloc(in->n_free, sizeof(*in->free_slots));
@@ -88,6 +91,7 @@ void smtpin_free(struct smtpin **sp)
 	for (size_t i = 0; i < in->n_doors; i++)
 		free(in->doors[i].proxies);
 	limiter_free(&in->limiter);
+	tally_free(&in->tally);
 	free(in->slots);
 	free(in->free_slots);
 	free(in->hostname);
@@ -159,24 +163,27 @@ static struct str client_key(const struct ipaddr *client)
 	return str_from((const char *)client->b, ipaddr_is_v4(client) ? sizeof(client->b) : 8);
 }
 
-static unsigned connections_of(const struct smtpin *in, const struct ipaddr *client)
+void smtpin_comes(struct smtpin *in, const struct smtpin_session *s)
 {
-	const struct smtpin_session *s;
-	unsigned n = 0;
-
-	TAILQ_FOREACH (s, &in->sessions, next)
-		n += str_eq(client_key(&s->client), client_key(client));
-	return n;
+	tally_add(in->tally, CONNECTIONS, client_key(&s->client));
 }
 
-unsigned smtpin_sessions_of(const struct smtpin *in, const char *credential)
+void smtpin_goes(struct smtpin *in, const struct smtpin_session *s)
 {
-	const struct smtpin_session *s;
-	unsigned n = 0;
+	tally_drop(in->tally, CONNECTIONS, client_key(&s->client));
+	if (s->counted)
+		tally_drop(in->tally, SESSIONS, str_of(s->credential));
+}
 
-	TAILQ_FOREACH (s, &in->sessions, next)
-		n += strcmp(s->credential, credential) == 0;
-	return n;
+bool smtpin_authenticates(struct smtpin *in, struct smtpin_session *s)
+{
+	struct str name = str_of(s->credential);
+
+	if (tally_get(in->tally, SESSIONS, name) >= in->conf.per_credential_max)
+		return false;
+	tally_add(in->tally, SESSIONS, name);
+	s->counted = true;
+	return true;
 }
 
 bool smtpin_take(struct smtpin *in, char what, const struct smtpin_session *s)
@@ -200,9 +207,10 @@ void smtpin_admit(struct smtpin *in, int fd, const struct ipaddr *client,
 		turn_away(in, fd, client, "4.3.2 Service is shutting down");
 	else if (in->n_free <= in->n_arrivals)
 		turn_away(in, fd, client, "4.3.2 Too many connections, try again later");
-	else if (named && connections_of(in, client) >= in->conf.per_client_max)
+	else if (named &&
+		 tally_get(in->tally, CONNECTIONS, client_key(client)) >= in->conf.per_client_max)
 		turn_away(in, fd, client, "4.7.0 Too many connections from your address");
-	else if (named && !limiter_take(in->limiter, 'c', client_key(client), 1,
+	else if (named && !limiter_take(in->limiter, CONNECTIONS, client_key(client), 1,
 					in->conf.connection_rate, loop_now_ms(in->loop)))
 		turn_away(in, fd, client, "4.7.0 Too many connections a minute from your address");
 	else

@@ -67,8 +67,7 @@ static void succeed(struct smtpin_session *s)
 	in->stats.authenticated++;
 	creds_used(in->conf.creds, str_of(s->credential), str_of(s->secret), &s->client,
 		   loop_wall_ms(in->loop));
-	/* this one is counted as well */
-	if (smtpin_sessions_of(in, s->credential) > in->conf.per_credential_max) {
+	if (!smtpin_authenticates(in, s)) {
 		session_end(s, "4.7.0 Too many sessions of this credential");
 		return;
 	}

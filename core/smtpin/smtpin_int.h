@@ -14,6 +14,7 @@
 #include "policy/guard.h"
 #include "policy/limiter.h"
 #include "policy/sasl.h"
+#include "policy/tally.h"
 #include "smtpin/smtpin.h"
 
 #define SMTPIN_MAGIC 0x5a7b1001u
@@ -69,6 +70,7 @@ struct smtpin_session {
 	unsigned auth_failures;
 	char credential[CRED_NAME_MAX + 1]; /* empty: not authenticated */
 	char secret[CRED_ID_LEN];
+	bool counted; /* as a session of the credential */
 	bool greeted;
 	bool esmtp;
 	bool in_mail;
@@ -120,6 +122,7 @@ struct smtpin {
 	struct smtpin_arrivals arrivals; /* connections that are nobody's yet */
 	unsigned n_arrivals;
 	struct limiter *limiter;
+	struct tally *tally;
 	bool stressed;		       /* most connections are taken */
 	struct smtpin_session **slots; /* by the low bits of a token */
 	unsigned *free_slots;
@@ -143,7 +146,10 @@ void smtpin_admit(struct smtpin *in, int fd, const struct ipaddr *client,
 int64_t smtpin_patience(const struct smtpin *in, int64_t usual_ms);
 /* Takes one of what an address or a credential may have in a minute. */
 bool smtpin_take(struct smtpin *in, char what, const struct smtpin_session *s);
-unsigned smtpin_sessions_of(const struct smtpin *in, const char *credential);
+/* Counts the session for its client, and for its credential: false when that has too many. */
+void smtpin_comes(struct smtpin *in, const struct smtpin_session *s);
+void smtpin_goes(struct smtpin *in, const struct smtpin_session *s);
+bool smtpin_authenticates(struct smtpin *in, struct smtpin_session *s);
 
 /* smtpin_proxy.c */
 bool proxy_trusts(const struct smtpin_rules *rules, const struct ipaddr *client);

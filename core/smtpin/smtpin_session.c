@@ -474,6 +474,7 @@ void session_start(struct smtpin *in, int fd, const struct ipaddr *client,
 	if (!smtpin_slot_take(in, s, &s->slot))
 		BUG("a session without a slot");
 	TAILQ_INSERT_TAIL(&in->sessions, s, next);
+	smtpin_comes(in, s);
 	in->open++;
 	in->stats.connections++;
 	s->stream = stream_new(in->loop, fd, &session_ops, s);
@@ -498,6 +499,7 @@ void session_free(struct smtpin_session **sp)
 	if (s->state != SESSION_GONE)
 		in->open--;
 	TAILQ_REMOVE(&in->sessions, s, next);
+	smtpin_goes(in, s);
 	smtpin_slot_give(in, s->slot);
 	stream_free(&s->stream);
 	session_reset(s);
