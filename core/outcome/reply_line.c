@@ -159,7 +159,6 @@ static void put_text(struct str s, const struct reply_line *r, bool dashes, stru
 			begin = true;
 			continue;
 		}
-		begin = false;
 		if (s.n == 0)
 			break;
 		begin = s.p[0] == '\n';
