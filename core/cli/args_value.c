@@ -47,7 +47,8 @@ int args_target_value(struct args *a, const struct param_def *p, const char *tex
 static int filter_value(struct args *a, const struct param_def *p, const char *text, json_t **ret,
 			struct err *err)
 {
-	AUTO(filter) struct filter *f = filter_parse(str_of(text), err);
+	enum filter_about about = p->type == T_AUDIT_FILTER ? FILTER_AUDIT : FILTER_MAIL;
+	AUTO(filter) struct filter *f = filter_parse_about(about, str_of(text), err);
 
 	if (f == NULL)
 		return point(a, p, text, err);
@@ -128,6 +129,7 @@ int args_value(struct args *a, const struct param_def *p, const char *text, json
 		*ret = age_value(text);
 		break;
 	case T_FILTER:
+	case T_AUDIT_FILTER:
 		return filter_value(a, p, text, ret, err);
 	case T_TARGET:
 		return args_target_value(a, p, text, false, ret, err);

@@ -28,7 +28,7 @@ static const struct {
 	cli_verb_fn *fn;
 } particular[] = {
 	{ M_STATUS_GET, run_status }, { M_MESSAGE_GET, run_show },   { M_EVENT_LIST, run_events },
-	{ M_DKIM_SHOW, run_records }, { M_CHECK_DOMAIN, run_check },
+	{ M_DKIM_SHOW, run_records }, { M_CHECK_DOMAIN, run_check }, { M_AUDIT_LIST, run_audit },
 };
 
 static cli_verb_fn *function_of(const struct args *a)

@@ -117,12 +117,12 @@ static void offer_targets(struct complete *c)
 		      strcmp(forms[i].word, "all") != 0);
 }
 
-static void offer_filters(struct complete *c)
+static void offer_filters(struct complete *c, enum filter_about about)
 {
 	struct filter_completion f;
 	AUTO_FREE char *before = NULL;
 
-	filter_complete(str_of(c->value), strlen(c->value), &f);
+	filter_complete(about, str_of(c->value), strlen(c->value), &f);
 	before = xasprintf("%s%.*s", c->prefix, (int)f.from, c->value);
 	for (size_t i = 0; i < f.n; i++) {
 		size_t n = strlen(f.items[i].text);
@@ -168,7 +168,10 @@ static void offer_by_type(struct complete *c, enum param_type type, const char *
 		offer_targets(c);
 		break;
 	case T_FILTER:
-		offer_filters(c);
+		offer_filters(c, FILTER_MAIL);
+		break;
+	case T_AUDIT_FILTER:
+		offer_filters(c, FILTER_AUDIT);
 		break;
 	case T_ROUTE:
 		offer_routes(c);

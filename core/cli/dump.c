@@ -131,9 +131,12 @@ static void put_filter(const struct cli_options *o, struct buf *b)
 {
 	(void)o;
 	for (int f = 0; f < FILTER__COUNT; f++) {
-		AUTO_FREE char *text =
-			xasprintf("%s; for instance %s", filter_field_help((enum filter_field)f),
-				  filter_field_example((enum filter_field)f));
+		AUTO_FREE char *text = xasprintf("%s%s; for instance %s",
+						 filter_field_of(FILTER_MAIL, (enum filter_field)f)
+							 ? ""
+							 : "in the audit log: ",
+						 filter_field_help((enum filter_field)f),
+						 filter_field_example((enum filter_field)f));
 
 		put_entry(b, filter_field_name((enum filter_field)f), text);
 	}
@@ -184,11 +187,12 @@ static void put_keys(const struct cli_options *o, struct buf *b)
 /* --- the protocol ----------------------------------------------------------------------------- */
 
 static const char *const type_names[T__COUNT] = {
-	[T_STRING] = "string",	 [T_BOOL] = "boolean",	[T_INT] = "integer",
-	[T_AGE] = "seconds",	 [T_TIME] = "time",	[T_ENUM] = "word",
-	[T_FILTER] = "filter",	 [T_TARGET] = "target", [T_MSGID] = "message id",
-	[T_NETWORK] = "network", [T_ROUTE] = "route",	[T_CURSOR] = "cursor",
-	[T_STRINGS] = "strings", [T_OBJECT] = "object", [T_FILE] = "text",
+	[T_STRING] = "string",	     [T_BOOL] = "boolean",    [T_INT] = "integer",
+	[T_AGE] = "seconds",	     [T_TIME] = "time",	      [T_ENUM] = "word",
+	[T_FILTER] = "filter",	     [T_TARGET] = "target",   [T_MSGID] = "message id",
+	[T_AUDIT_FILTER] = "filter", [T_NETWORK] = "network", [T_ROUTE] = "route",
+	[T_CURSOR] = "cursor",	     [T_STRINGS] = "strings", [T_OBJECT] = "object",
+	[T_FILE] = "text",
 };
 
 static const char *kind_name(enum field_kind k)

@@ -144,6 +144,16 @@ static void put_targets(struct buf *b)
 		   "  --where FILTER            whatever a filter finds; see weir help filter\n");
 }
 
+static void put_fields(struct buf *b, enum filter_about about)
+{
+	for (int f = 0; f < FILTER__COUNT; f++)
+		if (filter_field_of(about, (enum filter_field)f))
+			(void)buf_printf(b, "  %-*s %s\n  %-*s   %s\n", TERM_COLS,
+					 filter_field_name((enum filter_field)f),
+					 filter_field_help((enum filter_field)f), TERM_COLS, "",
+					 filter_field_example((enum filter_field)f));
+}
+
 static void put_filter(struct buf *b)
 {
 	(void)buf_puts(
@@ -153,11 +163,11 @@ static void put_filter(struct buf *b)
 		"= != < <= > >= and a value. * is a wildcard, commas separate several values,\n"
 		"quotes are for spaces; a word alone searches sender, recipient, subject and id.\n"
 		"\n");
-	for (int f = 0; f < FILTER__COUNT; f++)
-		(void)buf_printf(b, "  %-*s %s\n  %-*s   %s\n", TERM_COLS,
-				 filter_field_name((enum filter_field)f),
-				 filter_field_help((enum filter_field)f), TERM_COLS, "",
-				 filter_field_example((enum filter_field)f));
+	put_fields(b, FILTER_MAIL);
+	(void)buf_puts(b,
+		       "\nIn the audit log a word alone searches who, method, target, reason and "
+		       "result:\n\n");
+	put_fields(b, FILTER_AUDIT);
 }
 
 static const struct {

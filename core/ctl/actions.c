@@ -193,6 +193,7 @@ static void on_timer(void *arg)
 	plans_expire(a);
 	ends_run(a);
 	expiry_run(a);
+	refusals_run(a);
 	trim(a);
 	actions_arm(a);
 }

@@ -39,6 +39,11 @@ void actions_start(struct actions *a);
 void actions_close(struct actions **ap);
 /* The answer that was given to this change before (owned), or NULL. */
 json_t *actions_replay(struct ctl_env *env, const struct ctl_caller *who, const char *request);
+/* Records a change that was refused, or done without an action; of the refusals of one account
+ * AUDIT_REFUSALS a minute, the others are counted. (ctl/actions_audit.c) */
+#define AUDIT_REFUSALS 30
+void actions_audit(struct ctl_env *env, const struct ctl_caller *who,
+		   const struct ctl_change *change);
 /*
  * After actions_open(). The scheduler's `failed` when a report is due: stores a report to the
  * sender (none for the null sender), then calls sched_failed_recorded(ticket). Used for failures,

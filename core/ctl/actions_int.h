@@ -17,6 +17,7 @@
 #include "base/buf.h"
 #include "base/json.h"
 #include "ctl/actions.h"
+#include "ctl/actions_audit.h"
 #include "ctl/journal.h"
 #include "ctl/slicer.h"
 #include "loop/loop.h"
@@ -255,6 +256,7 @@ struct actions {
 	struct op_list ops;
 	struct select_list selects;
 	struct reports reports;
+	struct refusals refusals;
 	struct loop_timer *timer;
 	bool started;
 	struct op *marking; /* marks_again() at work */

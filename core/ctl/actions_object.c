@@ -182,18 +182,24 @@ static void cred_after(struct op *op)
 	env->creds_generation++;
 }
 
+/* Keys by which a credential's secret can be guessed at. */
+static const char *const cred_secrets[] = { "salt", "stored_key", "server_key", NULL };
+static const char *const route_secrets[] = { "password", NULL }; /* of a smarthost */
+static const char *const no_secrets[] = { NULL };
+
 static const struct kind {
 	const char *name;
+	const char *const *secrets; /* not in the audit log; NULL: nothing of it is */
 	json_t *(*current)(const struct ctl_env *env, struct str id);
 	int (*apply)(struct op *op, struct str id, const char *json, struct err *err);
 	void (*after)(struct op *op);
 } kinds[] = {
-	{ "hold", hold_current, hold_apply, hold_after },
-	{ "route", route_current, route_apply, route_after },
-	{ "allow", allow_current, allow_apply, allow_after },
-	{ "cred", cred_current, cred_apply, cred_after },
-	{ KEYS_KIND, key_current, key_apply, key_after },
-	{ KEYS_KIND_SECRET, secret_current, secret_apply, key_after },
+	{ "hold", no_secrets, hold_current, hold_apply, hold_after },
+	{ "route", route_secrets, route_current, route_apply, route_after },
+	{ "allow", no_secrets, allow_current, allow_apply, allow_after },
+	{ "cred", cred_secrets, cred_current, cred_apply, cred_after },
+	{ KEYS_KIND, no_secrets, key_current, key_apply, key_after },
+	{ KEYS_KIND_SECRET, NULL, secret_current, secret_apply, key_after },
 };
 
 static const struct kind *kind_of(const char *name)
@@ -202,6 +208,12 @@ static const struct kind *kind_of(const char *name)
 		if (strcmp(kinds[i].name, name) == 0)
 			return &kinds[i];
 	return NULL;
+}
+
+const char *const *object_secrets(const char *kind)
+{
+	const struct kind *k = kind_of(kind);
+	return k != NULL ? k->secrets : NULL;
 }
 
 json_t *object_current(const struct ctl_env *env, const char *kind, const char *id)

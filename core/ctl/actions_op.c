@@ -400,6 +400,7 @@ void op_commit(struct op *op, op_fn *then, op_fn *failed)
 	size_t n;
 	struct queue_object *objects = objects_of(op, &n);
 	char *result = json_dumps(op->result, JSON_COMPACT);
+	char *changes = audit_changes(op->objects);
 	struct queue_action a = {
 		.id = op->id,
 		.at_ms = op->at_ms,
@@ -418,6 +419,8 @@ void op_commit(struct op *op, op_fn *then, op_fn *failed)
 		.rids = op->set_copy,
 		.rids_n = op->set_n,
 		.take_rids = true,
+		.uid = op->who->uid,
+		.changes = changes,
 	};
 	op->set_copy = NULL;
 	op->then = then;
@@ -425,6 +428,7 @@ void op_commit(struct op *op, op_fn *then, op_fn *failed)
 	queue_commit(op->env->queue, &a, objects, n + op->secrets_n, on_committed, op);
 	objects_free(objects, n);
 	free(result);
+	free(changes);
 }
 
 static void on_objects(void *arg, const struct err *err)

@@ -173,6 +173,33 @@ static void finish(struct ctl_call *call, struct str line)
 		run_waiting(conn);
 }
 
+/* Whether a parameter's text may stand in logs. */
+static bool is_shown(enum param_type type)
+{
+	switch (type) {
+	case T_STRING:
+	case T_TIME:
+	case T_ENUM:
+	case T_FILTER:
+	case T_AUDIT_FILTER:
+	case T_TARGET:
+	case T_MSGID:
+	case T_NETWORK:
+	case T_ROUTE:
+		return true;
+	case T_BOOL:
+	case T_INT:
+	case T_AGE:
+	case T_FILE:
+	case T_CURSOR:
+	case T_STRINGS:
+	case T_OBJECT:
+	case T__COUNT:
+		return false;
+	}
+	return false;
+}
+
 /* What was it done to: what the handler said, else the first parameter that must be there. */
 static const char *change_target(const struct ctl_call *call)
 {
@@ -183,9 +210,30 @@ static const char *change_target(const struct ctl_call *call)
 	if (call->target.canonical != NULL)
 		return call->target.canonical;
 	for (size_t i = 0; i < PROTO_PARAMS_MAX && p[i].name != NULL; i++)
-		if (p[i].required && ctl_str(call, p[i].name) != NULL)
+		if (p[i].required && is_shown(p[i].type) && ctl_str(call, p[i].name) != NULL)
 			return ctl_str(call, p[i].name);
 	return "";
+}
+
+static bool is_change(const struct ctl_call *call)
+{
+	return call->method != NULL && (call->method->flags & MF_MUTATES) != 0;
+}
+
+/* Actions are in the audit log with their transaction; here is what is no action. */
+static void audit_change(const struct ctl_call *call, const struct err *err)
+{
+	const struct ctl_services *services = call->ctl->services;
+	const char *reason = ctl_str(call, "reason");
+	const struct ctl_change change = {
+		.method = call->about != NULL ? call->about : call->method,
+		.target = change_target(call),
+		.reason = reason != NULL ? reason : "",
+		.err = err,
+	};
+
+	if (services->audit != NULL)
+		services->audit(call->ctl->env, &call->who, &change);
 }
 
 static void log_change(const struct ctl_call *call, const json_t *result, const struct err *err)
@@ -194,7 +242,7 @@ static void log_change(const struct ctl_call *call, const json_t *result, const 
 	const char *reason = ctl_str(call, "reason");
 	const char *action = json_string_value(json_object_get(result, "action"));
 
-	if ((call->method->flags & MF_MUTATES) == 0)
+	if (!is_change(call))
 		return;
 	log_info(call->who.user, "ctl.change", F_STR("method", m->name),
 		 F_STR("target", change_target(call)),
@@ -202,6 +250,21 @@ static void log_change(const struct ctl_call *call, const json_t *result, const 
 		 F_STR("action", action != NULL ? action : ""),
 		 F_I64("recipients", json_integer_value(json_object_get(result, "recipients"))),
 		 F_STR("error", err != NULL ? err->msg : ""));
+	if (action == NULL)
+		audit_change(call, err);
+}
+
+/* Before a handler had it: anybody can cause these, so not all are logged. */
+static void log_refusal(struct ctl_call *call, const struct err *err)
+{
+	if (call->method == NULL && call->msg.method != NULL)
+		call->method = method_find(call->msg.method);
+	if (!is_change(call))
+		return;
+	if (log_limited("ctl.refused-change"))
+		log_info(call->who.user, "ctl.refused-change", F_STR("method", call->method->name),
+			 F_STR("error", err->msg));
+	audit_change(call, err);
 }
 
 static void answer(struct ctl_call *call, const json_t *result, const struct err *err)
@@ -256,10 +319,11 @@ void ctl_fail(struct ctl_call *call, const struct err *err)
 
 /* ---- checking ---- */
 
-static int parse_filter(struct ctl_call *call, struct str text, struct err *err)
+static int parse_filter(struct ctl_call *call, enum filter_about about, struct str text,
+			struct err *err)
 {
 	filter_free(&call->filter);
-	call->filter = filter_parse(text, err);
+	call->filter = filter_parse_about(about, text, err);
 	return call->filter != NULL ? 0 : -err->code;
 }
 
@@ -298,7 +362,9 @@ static int parse_values(struct ctl_call *call, struct err *err)
 		if (text == NULL)
 			continue;
 		if (p->type == T_FILTER)
-			rc = parse_filter(call, str_of(text), err);
+			rc = parse_filter(call, FILTER_MAIL, str_of(text), err);
+		else if (p->type == T_AUDIT_FILTER)
+			rc = parse_filter(call, FILTER_AUDIT, str_of(text), err);
 		else if (p->type == T_TARGET)
 			rc = parse_target(call, str_of(text), err);
 		else if (p->type == T_MSGID)
@@ -395,6 +461,7 @@ static void dispatch(struct ctl_conn *conn, struct proto_msg *msg)
 	if (rc >= 0)
 		rc = check(conn, call, &err);
 	if (rc < 0) {
+		log_refusal(call, &err);
 		answer(call, NULL, &err);
 		return;
 	}

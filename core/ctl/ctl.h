@@ -78,11 +78,22 @@ struct ctl_config {
 
 typedef void ctl_handler_fn(struct ctl_call *call);
 
+/* A call of a method that changes something, and how it ended. */
+struct ctl_change {
+	const struct method_def *method;
+	const char *target;
+	const char *reason;
+	const struct err *err; /* why it was refused; NULL: done */
+};
+
 /* What the handlers' side gives to the server. `env` is that of ctl_new(). */
 struct ctl_services {
 	ctl_handler_fn *const *handlers; /* M__COUNT of them */
 	/* The answer that was given to this change before (owned), or NULL. */
 	json_t *(*replay)(void *env, const struct ctl_caller *who, const char *request);
+	/* For the audit log: a change that was refused, or was done without an action. May be NULL.
+	 */
+	void (*audit)(void *env, const struct ctl_caller *who, const struct ctl_change *change);
 	/* The status object, and the generation numbers of topic `changes`; owned. */
 	json_t *(*status)(void *env);
 	json_t *(*changes)(void *env);

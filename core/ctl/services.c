@@ -19,6 +19,11 @@ static json_t *replay(void *env, const struct ctl_caller *who, const char *reque
 	return actions_replay(env, who, request);
 }
 
+static void audit(void *env, const struct ctl_caller *who, const struct ctl_change *change)
+{
+	actions_audit(env, who, change);
+}
+
 static json_t *status(void *env)
 {
 	return view_status(env);
@@ -89,6 +94,7 @@ static const char *row_key(enum topic topic, const json_t *row, const char *by)
 const struct ctl_services ctl_services = {
 	.handlers = handlers,
 	.replay = replay,
+	.audit = audit,
 	.status = status,
 	.changes = changes,
 	.rows = rows,

@@ -256,6 +256,15 @@ bool filter_names_state(const struct filter *f, struct str state)
 	return node_names_state(f->root, state, true);
 }
 
+bool filter_field_of(enum filter_about about, enum filter_field field)
+{
+	ASSERT(field < FILTER__COUNT);
+	unsigned flags = filter_fields[field].flags;
+	if ((flags & FF_BOTH) != 0)
+		return true;
+	return ((flags & FF_AUDIT) != 0) == (about == FILTER_AUDIT);
+}
+
 const char *filter_field_name(enum filter_field field)
 {
 	ASSERT(field < FILTER__COUNT);

@@ -42,9 +42,15 @@ enum filter_field {
 	FILTER__COUNT
 };
 
+/* What the rows are: each kind has its fields, and a bare word searches other ones (audit log: who,
+ * method, target, reason and result). */
+enum filter_about { FILTER_MAIL, FILTER_AUDIT };
+bool filter_field_of(enum filter_about about, enum filter_field field);
+
 struct filter;
 
-struct filter *filter_parse(struct str text, struct err *err);
+struct filter *filter_parse(struct str text, struct err *err); /* about mail */
+struct filter *filter_parse_about(enum filter_about about, struct str text, struct err *err);
 void filter_free(struct filter **fp);
 /* Appends the canonical text: filter_parse() of it gives the same filter. False when out is full.
  */

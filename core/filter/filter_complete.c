@@ -65,12 +65,13 @@ static const char *op_help(enum filter_op op)
 	return "";
 }
 
-static void offer_fields(struct filter_completion *c, struct str word)
+static void offer_fields(enum filter_about about, struct filter_completion *c, struct str word)
 {
 	for (int i = 0; i < FILTER__COUNT; i++) {
 		const struct filter_field_def *def = &filter_fields[i];
 		bool match = filter_op_fits(def->kind, OP_HAS);
-		if (str_starts_nocase(str_of(def->name), word))
+		if (filter_field_of(about, (enum filter_field)i) &&
+		    str_starts_nocase(str_of(def->name), word))
 			add(c, def->help, "%s%s", def->name, match ? ":" : ">");
 	}
 	if (word.n > 0 && str_starts_nocase(STR("or"), word))
@@ -116,7 +117,8 @@ static void offer_values(struct filter_completion *c)
 				add(c, filter_states[i].help, "%s", filter_states[i].name);
 }
 
-void filter_complete(struct str text, size_t cursor, struct filter_completion *ret)
+void filter_complete(enum filter_about about, struct str text, size_t cursor,
+		     struct filter_completion *ret)
 {
 	struct str word;
 	struct str value;
@@ -131,12 +133,14 @@ void filter_complete(struct str text, size_t cursor, struct filter_completion *r
 	for (name = 0; name < word.n && op_n == 0; name += op_n == 0)
 		op_n = filter_op_read(str_from(word.p + name, word.n - name), &op);
 	ret->field = filter_field_find(str_from(word.p, name));
+	if (ret->field != FILTER__COUNT && !filter_field_of(about, ret->field))
+		ret->field = FILTER__COUNT;
 	if (op_n == 0) {
 		if (ret->field != FILTER__COUNT)
 			offer_ops(ret, ret->field);
 		ret->field = FILTER__COUNT;
 		if (ret->n == 0)
-			offer_fields(ret, word);
+			offer_fields(about, ret, word);
 		return;
 	}
 	if (ret->field == FILTER__COUNT)

@@ -30,6 +30,7 @@ struct filter_completion {
 };
 
 /* `cursor` is a byte offset in text. */
-void filter_complete(struct str text, size_t cursor, struct filter_completion *ret);
+void filter_complete(enum filter_about about, struct str text, size_t cursor,
+		     struct filter_completion *ret);
 
 #endif

@@ -29,7 +29,11 @@ enum filter_kind {
 	KIND_SIZE
 };
 
-enum { FF_LOWER = 1u << 0 /* values are kept in lower case on both sides */ };
+enum {
+	FF_LOWER = 1u << 0, /* values are kept in lower case on both sides */
+	FF_AUDIT = 1u << 1, /* of the audit log alone */
+	FF_BOTH = 1u << 2,  /* of mail and of the audit log */
+};
 
 struct filter_field_def {
 	const char *name;
@@ -115,9 +119,9 @@ struct filter_value *filter_term_add(struct filter_term *t);
  */
 int filter_value_read(struct filter_term *t, struct str text, struct err *err) MUST_CHECK;
 /* The values of a bare word. */
-void filter_word_read(struct filter_term *t, struct str text);
+void filter_word_read(struct filter_term *t, enum filter_about about, struct str text);
 
 /* Names of fields near `name`, or all of them: "did you mean a or b?". */
-void filter_suggest_fields(struct str name, struct buf *out);
+void filter_suggest_fields(enum filter_about about, struct str name, struct buf *out);
 
 #endif

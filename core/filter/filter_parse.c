@@ -23,6 +23,7 @@
 
 struct parser {
 	struct str s;
+	enum filter_about about;
 	size_t at;
 	unsigned depth;
 	unsigned values;
@@ -137,12 +138,14 @@ static bool count_value(struct parser *p, size_t at)
 
 /* ---- names ---- */
 
-void filter_suggest_fields(struct str name, struct buf *out)
+void filter_suggest_fields(enum filter_about about, struct str name, struct buf *out)
 {
 	unsigned found = 0;
 
 	for (int i = 0; i < FILTER__COUNT; i++) {
 		struct str field = str_of(filter_fields[i].name);
+		if (!filter_field_of(about, (enum filter_field)i))
+			continue;
 		bool close = str_distance(name, field) <= (name.n > 3 ? NEAR_MAX : 1);
 		if (!close && !(name.n > 1 && str_starts_nocase(field, name)))
 			continue;
@@ -155,7 +158,8 @@ void filter_suggest_fields(struct str name, struct buf *out)
 	}
 	(void)buf_puts(out, "the fields are");
 	for (int i = 0; i < FILTER__COUNT; i++)
-		(void)buf_printf(out, " %s", filter_fields[i].name);
+		if (filter_field_of(about, (enum filter_field)i))
+			(void)buf_printf(out, " %s", filter_fields[i].name);
 }
 
 static struct filter_node *unknown_field(struct parser *p, size_t at, struct str name)
@@ -163,7 +167,7 @@ static struct filter_node *unknown_field(struct parser *p, size_t at, struct str
 	AUTO_BUF hint = BUF_INIT(300);
 	int shown = name.n < 40 ? (int)name.n : 40;
 
-	filter_suggest_fields(name, &hint);
+	filter_suggest_fields(p->about, name, &hint);
 	return fail(p, at, ERR_SYNTAX, "there is no field \"%.*s\": %s", shown, name.p,
 		    buf_cstr(&hint));
 }
@@ -224,7 +228,7 @@ static struct filter_node *parse_field_term(struct parser *p, struct str name)
 	size_t n = op_at(p, at + name.n, &op);
 	struct filter_node *node;
 
-	if (field == FILTER__COUNT)
+	if (field == FILTER__COUNT || !filter_field_of(p->about, field))
 		return unknown_field(p, at, name);
 	if (!filter_op_fits(filter_fields[field].kind, op))
 		return misfit_op(p, at + name.n, &filter_fields[field]);
@@ -270,7 +274,7 @@ static struct filter_node *parse_word(struct parser *p)
 		return fail(p, p->at, ERR_SYNTAX, "a space is expected here");
 	node = filter_node_new(NODE_TERM);
 	node->term.field = FILTER_TERM_WORD;
-	filter_word_read(&node->term, buf_str(&text));
+	filter_word_read(&node->term, p->about, buf_str(&text));
 	return node;
 }
 
@@ -362,8 +366,8 @@ static struct filter_node *parse_factor(struct parser *p)
 		n = parse_parens(p);
 	} else if (peek(p) == '\0' || peek(p) == ')' || keyword_at(p, "or") ||
 		   keyword_at(p, "and")) {
-		n = fail(p, p->at, ERR_SYNTAX,
-			 "a term is expected here, as in domain:gmail.com or age>2h");
+		n = fail(p, p->at, ERR_SYNTAX, "a term is expected here, as in %s or age>2h",
+			 p->about == FILTER_MAIL ? "domain:gmail.com" : "who:eva");
 	} else {
 		n = parse_term(p);
 	}
@@ -437,7 +441,12 @@ static void check_printed(struct parser *p, const struct filter *f)
 
 struct filter *filter_parse(struct str text, struct err *err)
 {
-	struct parser p = { .s = text, .err = ERR_INIT };
+	return filter_parse_about(FILTER_MAIL, text, err);
+}
+
+struct filter *filter_parse_about(enum filter_about about, struct str text, struct err *err)
+{
+	struct parser p = { .s = text, .about = about, .err = ERR_INIT };
 	struct filter *f = xcalloc(1, sizeof(*f));
 
 	if (text.n > FILTER_TEXT_MAX)

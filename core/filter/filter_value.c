@@ -343,19 +343,31 @@ int filter_value_read(struct filter_term *t, struct str text, struct err *err)
 	BUG("filter kind %d", (int)def->kind);
 }
 
-void filter_word_read(struct filter_term *t, struct str text)
+static void search(struct filter_term *t, const enum filter_field *fields, size_t n,
+		   struct str text)
 {
-	static const enum filter_field searched[] = { FILTER_FROM, FILTER_TO, FILTER_SUBJECT };
+	for (size_t i = 0; i < n; i++) {
+		struct filter_value *v = filter_term_add(t);
+		v->field = fields[i];
+		read_part(v, text);
+	}
+}
+
+void filter_word_read(struct filter_term *t, enum filter_about about, struct str text)
+{
+	static const enum filter_field mail[] = { FILTER_FROM, FILTER_TO, FILTER_SUBJECT };
+	static const enum filter_field audit[] = { FILTER_WHO, FILTER_METHOD, FILTER_TARGET,
+						   FILTER_REASON, FILTER_RESULT };
 	struct filter_value *v;
 	struct msgid first;
 	struct msgid last;
 	unsigned n = 0;
 
-	for (size_t i = 0; i < ARRAY_LEN(searched); i++) {
-		v = filter_term_add(t);
-		v->field = searched[i];
-		read_part(v, text);
+	if (about == FILTER_AUDIT) {
+		search(t, audit, ARRAY_LEN(audit), text);
+		return;
 	}
+	search(t, mail, ARRAY_LEN(mail), text);
 	if (msgid_parse_rcpt(text, &first, &n))
 		last = first;
 	else if (text.n < WORD_ID_MIN || !msgid_parse_prefix(text, &first, &last))

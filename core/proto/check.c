@@ -247,6 +247,7 @@ static int check_value(const struct param_def *p, const json_t *v, struct err *e
 	switch (p->type) {
 	case T_STRING:
 	case T_FILTER:
+	case T_AUDIT_FILTER:
 	case T_TARGET:
 	case T_MSGID:
 	case T_CURSOR:

@@ -33,6 +33,9 @@ void item_free(struct item *it)
 		free(((struct item_state *)it)->state);
 		free(((struct item_state *)it)->undo);
 		break;
+	case ITEM_AUDIT:
+		free(((struct item_audit *)it)->block);
+		break;
 	case ITEM_NAME:
 	case ITEM_NEXT:
 		break;
@@ -66,6 +69,11 @@ static void post(struct queue *q, struct items *to, struct item *it)
 	if (wake)
 		(void)pthread_cond_signal(&q->work);
 	(void)pthread_mutex_unlock(&q->lock);
+}
+
+void queue_post_commit(struct queue *q, struct item *it)
+{
+	post(q, &q->waiting.commits, it);
 }
 
 /* --- messages --------------------------------------------------------------------------------- */
@@ -173,13 +181,13 @@ void queue_watch(struct queue *q, queue_event_fn *fn, void *arg)
 /* --- actions ---------------------------------------------------------------------------------- */
 
 /* The texts of an action, for copying them in one go. */
-#define ACTION_TEXTS 10
+#define ACTION_TEXTS 11
 static void action_texts(struct queue_action *a, const char **ret[static ACTION_TEXTS])
 {
 	const char **const texts[ACTION_TEXTS] = { &a->who,	&a->from_where, &a->role,
 						   &a->method,	&a->target,	&a->reason,
 						   &a->request, &a->state,	&a->result,
-						   &a->undo };
+						   &a->undo,	&a->changes };
 	memcpy(ret, texts, sizeof(texts));
 }
 
@@ -248,7 +256,7 @@ void queue_commit(struct queue *q, const struct queue_action *a, const struct qu
 		c->action.undo = c->undo;
 	if (a != NULL && a->id > q->last_action)
 		q->last_action = a->id;
-	post(q, &q->waiting.commits, &c->i);
+	queue_post_commit(q, &c->i);
 }
 
 void queue_action_state(struct queue *q, uint64_t id, const char *state, const char *undo,
@@ -351,6 +359,9 @@ static void finish_item(struct queue *q, struct item *it)
 	case ITEM_STATE:
 		q->record_n--;
 		break;
+	case ITEM_AUDIT:
+		audit_recorded(q);
+		break;
 	case ITEM_COMMIT:
 	case ITEM_NAME:
 		break;
@@ -419,6 +430,8 @@ static void on_disk_news(void *arg)
 		LIST_REMOVE(&n->c, link);
 		(void)pthread_mutex_unlock(&q->lock);
 		q->disk_full = n->full;
+		if (n->full)
+			audit_go_on(q);
 		if (q->ops.on_disk != NULL)
 			q->ops.on_disk(q->arg, n->full ? &n->err : NULL);
 	}
@@ -472,6 +485,7 @@ static void init_lock(struct queue *q)
 	STAILQ_INIT(&q->waiting.commits);
 	STAILQ_INIT(&q->waiting.records);
 	LIST_INIT(&q->completions);
+	STAILQ_INIT(&q->audit_waiting);
 }
 
 int queue_open(struct loop *l, const struct queue_config *cfg, const struct queue_ops *ops,
@@ -490,6 +504,8 @@ int queue_open(struct loop *l, const struct queue_config *cfg, const struct queu
 	int got = writer_open(q, &q->writer, err);
 	if (got >= 0)
 		got = load_meta(q, err);
+	if (got >= 0)
+		got = audit_load(&q->writer, err);
 	if (got < 0) {
 		queue_close(&q);
 		return got;
@@ -517,6 +533,7 @@ void queue_close(struct queue **qp)
 		return;
 	struct queue *q = *qp;
 	*qp = NULL;
+	audit_wait_done(q);
 	readers_close(&q->readers);
 	writer_close(&q->writer);
 	drop_completions(q);

@@ -33,6 +33,7 @@
 #include "mail/msgid.h"
 #include "mail/smtp_cmd.h"
 #include "queue/attempt.h"
+#include "queue/audit.h"
 
 #define QUEUE_RCPT_MAX RID_RCPT_MAX
 #define QUEUE_PAGE_MAX 1000
@@ -299,6 +300,9 @@ struct queue_action {
 	 * takes too long to copy in one go. */
 	bool take_rids;
 	bool take_undo;
+	/* Only for the audit log, in which every action is recorded (queue/audit.h). */
+	int64_t uid;
+	const char *changes; /* NULL: none */
 };
 /* Commits the action (when not NULL) and the objects in one transaction, durably. Copied, but for
  * what it takes. */

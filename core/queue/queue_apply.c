@@ -411,9 +411,28 @@ static int put_object(struct writer *w, const struct queue_object *o, uint64_t a
 	return got;
 }
 
+/* What was done, beside it. */
+static int audit_action(struct writer *w, const struct queue_action *a, struct err *err)
+{
+	const struct audit_record r = { .at_ms = a->at_ms,
+					.uid = a->uid,
+					.action = a->id,
+					.who = a->who,
+					.from_where = a->from_where,
+					.role = a->role,
+					.method = a->method,
+					.target = a->target,
+					.reason = a->reason,
+					.result = AUDIT_DONE,
+					.changes = a->changes };
+	return audit_put(w, &r, err);
+}
+
 static int apply_commit(struct writer *w, const struct item_commit *c, struct err *err)
 {
 	int got = c->has_action ? put_action(w, c, err) : 0;
+	if (got >= 0 && c->has_action)
+		got = audit_action(w, &c->action, err);
 	for (size_t k = 0; k < c->objects_n && got >= 0; k++)
 		got = put_object(w, &c->objects[k], c->has_action ? c->action.id : 0, err);
 	return got;
@@ -452,6 +471,8 @@ int apply_item(struct writer *w, struct item *it, struct err *err)
 		return apply_commit(w, (struct item_commit *)it, err);
 	case ITEM_STATE:
 		return apply_state(w, (struct item_state *)it, err);
+	case ITEM_AUDIT:
+		return audit_put(w, &((struct item_audit *)it)->r, err);
 	}
 	BUG("queue item %d", (int)it->kind);
 }

@@ -12,6 +12,8 @@
  *	queue_tidy.c	retention, compaction, checkpoints
  *	queue_readers.c	the pool of readers and its jobs
  *	queue_read.c	messages, rows and actions
+ *	queue_audit.c	the audit log: its chain, written
+ *	queue_audit_read.c	and read: lists, verification
  *	queue_filter.c	filters as SQL over these tables
  *	queue_scan.c	filtered lists: recipients, events, causes
  *
@@ -26,6 +28,7 @@
 #include <pthread.h>
 #include <sys/queue.h>
 
+#include "base/digest.h"
 #include "filter/filter_sql.h"
 #include "mail/reply_text.h"
 #include "queue/queue.h"
@@ -58,7 +61,15 @@
 
 /* --- items: what the loop thread asks of the writer ------------------------------------------- */
 
-enum item_kind { ITEM_ACCEPT, ITEM_NAME, ITEM_RECORD, ITEM_NEXT, ITEM_COMMIT, ITEM_STATE };
+enum item_kind {
+	ITEM_ACCEPT,
+	ITEM_NAME,
+	ITEM_RECORD,
+	ITEM_NEXT,
+	ITEM_COMMIT,
+	ITEM_STATE,
+	ITEM_AUDIT
+};
 
 struct item {
 	STAILQ_ENTRY(item) link;
@@ -137,7 +148,15 @@ struct item_state {
 	char *undo;
 };
 
+struct item_audit {
+	struct item i;
+	struct audit_record r; /* texts in `block` */
+	char *block;
+};
+
 void item_free(struct item *it);
+/* Wakes the writer for it. */
+void queue_post_commit(struct queue *q, struct item *it);
 
 /* A batch's answer on its way to the loop. */
 struct completion {
@@ -190,6 +209,9 @@ struct queue_meta {
 	uint64_t synced_seq; /* contents of messages up to here were synced */
 	uint64_t clean_seq;  /* retention is done up to here */
 	uint64_t ended_n;    /* finished messages kept */
+	/* the audit log's last link, which is stored there and not in the row */
+	uint64_t audit_seq;
+	uint8_t audit_hash[DIGEST_LEN];
 };
 
 struct cause;
@@ -236,6 +258,8 @@ struct writer {
 	bool compacting;
 	uint64_t compact_rid;
 	unsigned compact_moved; /* in this pass */
+	uint64_t head_seq;	/* in the audit log's file */
+	int64_t head_at_ms;	/* monotonic: not written again before */
 	int64_t keep_ms;
 	uint64_t keep_max;
 	/* the sync thread */
@@ -301,6 +325,28 @@ void tidy_checkpoint(struct writer *w, bool idle);
 int tidy_open(struct writer *w, const char *db_path, struct err *err) MUST_CHECK;
 void tidy_start(struct writer *w);
 void tidy_stop(struct writer *w);
+
+/* queue_audit.c */
+void audit_hex(const uint8_t hash[static DIGEST_LEN], char ret[static AUDIT_HASH_LEN]);
+bool audit_unhex(struct str text, uint8_t ret[static DIGEST_LEN]);
+void audit_hash(const struct audit_record *r, uint8_t ret[static DIGEST_LEN]);
+/* The file's link: 1, or 0 when there is none that can be read. */
+int audit_head_read(const char *dir, uint64_t *ret_seq, uint8_t ret_hash[static DIGEST_LEN]);
+int audit_load(struct writer *w, struct err *err) MUST_CHECK;
+/* The next record; seq, prev and hash of *r are not looked at. */
+int audit_put(struct writer *w, const struct audit_record *r, struct err *err) MUST_CHECK;
+/* Writes the file when it is due, or `now`. */
+void audit_head(struct writer *w, bool now);
+/* Loop thread: a record is on disk; lists need not wait any more. */
+void audit_recorded(struct queue *q);
+void audit_go_on(struct queue *q);
+void audit_wait_done(struct queue *q);
+int64_t audit_head_due(const struct writer *w); /* monotonic; INT64_MAX: nothing to write */
+#define AUDIT_SELECT                                                                               \
+	"seq, at_ms, uid, action, who, from_where, role, method, target, reason, result,"          \
+	" changes, prev, hash"
+/* From the columns of AUDIT_SELECT; texts borrow from the row. */
+void audit_read(struct db_stmt *s, struct audit_record *ret);
 
 /* queue_schema.c */
 /* Whether there is nothing in it yet. Before schema_open(). */
@@ -417,6 +463,8 @@ struct queue {
 	struct cache cache;
 	struct msgid last_id;
 	uint64_t last_action;
+	size_t audit_n;			/* records not yet on disk */
+	struct read_jobs audit_waiting; /* to see them */
 	queue_event_fn *watch;
 	void *watch_arg;
 	size_t accept_bytes;

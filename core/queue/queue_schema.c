@@ -7,6 +7,7 @@
  *	done		finished ones, the same columns: what is queued stays dense
  *	events		the feed, and with it each recipient's attempts: last_seq of the recipient,
  *then prev of each event, lead through them
+ *	audit		who changed what (queue/audit.h)
  *	causes		(code, class, enhanced code, normalised text) of last deferrals
  *
  * Migrations are only ever added at the end; user_version counts those that were made.
@@ -64,6 +65,13 @@ static const char *const migrations[] = {
 	"ALTER TABLE rcpt ADD COLUMN orcpt TEXT NOT NULL DEFAULT '';"
 	"ALTER TABLE done ADD COLUMN notify INTEGER NOT NULL DEFAULT 0;"
 	"ALTER TABLE done ADD COLUMN orcpt TEXT NOT NULL DEFAULT '';",
+
+	/* the audit log, see queue/audit.h */
+	"CREATE TABLE audit(seq INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL,"
+	" uid INTEGER NOT NULL, action INTEGER NOT NULL, who TEXT NOT NULL,"
+	" from_where TEXT NOT NULL, role TEXT NOT NULL, method TEXT NOT NULL,"
+	" target TEXT NOT NULL, reason TEXT NOT NULL, result TEXT NOT NULL,"
+	" changes TEXT NOT NULL, prev TEXT NOT NULL, hash TEXT NOT NULL);",
 };
 
 static int version_get(struct db *d, int64_t *ret_version, struct err *err)

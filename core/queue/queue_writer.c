@@ -435,7 +435,7 @@ static int64_t due_ms(const struct queue *q)
 	const struct writer *w = &q->writer;
 	if (q->stopping || !STAILQ_EMPTY(&q->waiting.accepts))
 		return 0;
-	int64_t due = w->tidy_at_ms;
+	int64_t due = min_ms(w->tidy_at_ms, audit_head_due(w));
 	if (!STAILQ_EMPTY(&q->waiting.commits) || q->records_waiting >= QUEUE_BATCH_RECORDS / 2)
 		due = min_ms(due, w->retry_at_ms);
 	else if (q->records_waiting > 0)
@@ -476,6 +476,7 @@ static void *writer_main(void *arg)
 		(void)pthread_mutex_unlock(&q->lock);
 		if (!empty)
 			run_batch(w, &b);
+		audit_head(w, false);
 		look_for_room(w);
 		bool busy = false;
 		if (!stopping && loop_clock_mono_ms() >= w->tidy_at_ms) {
@@ -570,6 +571,7 @@ static void stop_threads(struct writer *w)
 	if (memcmp(&w->meta, &w->stored, sizeof(w->meta)) != 0 &&
 	    writer_tx(w, NULL, NULL, &err) < 0)
 		log_error(NULL, "queue.close", F_STR("error", err.msg));
+	audit_head(w, true);
 }
 
 void writer_close(struct writer *w)

@@ -44,12 +44,13 @@ enum access access_from_name(const char *name); /* ACCESS_NONE when unknown */
 
 enum param_type {
 	T_STRING,
-	T_BOOL,	  /* true/false; a bare --option on the command line */
-	T_INT,	  /* `min` to `max` */
-	T_AGE,	  /* seconds: a number, or "2h" */
-	T_TIME,	  /* RFC 3339 */
-	T_ENUM,	  /* one of `choices`, separated by '|' */
-	T_FILTER, /* DESIGN.md section 5 */
+	T_BOOL,		/* true/false; a bare --option on the command line */
+	T_INT,		/* `min` to `max` */
+	T_AGE,		/* seconds: a number, or "2h" */
+	T_TIME,		/* RFC 3339 */
+	T_ENUM,		/* one of `choices`, separated by '|' */
+	T_FILTER,	/* DESIGN.md section 5 */
+	T_AUDIT_FILTER, /* the same language over records of the audit log */
 	T_TARGET, /* domain:D, provider:P, stream:S, credential:C, sender:A, id:ID, all, or a filter
 		   */
 	T_MSGID,  /* a message id */
@@ -122,8 +123,8 @@ int method_get(const char *name, const struct method_def **ret_m, struct err *er
 /*
  * Checks params (an object, or NULL for none) against the table: unknown names, missing ones,
  * types, ranges, choices, a demanded reason. The message says what would be right and names the
- * parameter. A null value counts as absent. What T_FILTER, T_TARGET, T_MSGID and T_CURSOR say is
- * only checked to be text: their grammars live above this layer.
+ * parameter. A null value counts as absent. What T_FILTER, T_AUDIT_FILTER, T_TARGET, T_MSGID and
+ * T_CURSOR say is only checked to be text: their grammars live above this layer.
  */
 int method_check(const struct method_def *m, const json_t *params, struct err *err) MUST_CHECK;
 /* T_AGE in either of its forms; false when it is neither. */

@@ -127,6 +127,23 @@ static json_t *serve_journal(const json_t *params)
 		       "'2026-11-24T04:36:00.000Z'}]");
 }
 
+static json_t *serve_audit(const json_t *params)
+{
+	(void)params;
+	return no_more(
+		"[{'seq':12,'at':'2026-11-24T04:05:00.000Z','who':'bob','uid':1002,'from_where':'"
+		"ssh',"
+		"'role':'viewer','method':'queue.delete','target':'all','reason':'','result':"
+		"'refused: denied queue.delete needs the role operator; bob is "
+		"viewer','action':null,"
+		"'changes':null,'prev':'5d5b','hash':'9c0d'},{'seq':11,'at':"
+		"'2026-11-24T04:02:00.000Z','who':'eva','uid':1001,'from_where':'local','role':"
+		"'admin','method':'allow.remove','target':'10.0.0.0/8','reason':'the office moved',"
+		"'result':'done','action':'a7','changes':[{'kind':'allow','id':'10.0.0.0/"
+		"8','before':"
+		"{'note':'office'},'after':null}],'prev':'77aa','hash':'5d5b'}]");
+}
+
 static json_t *serve_rows(const json_t *params)
 {
 	(void)params;
@@ -150,6 +167,9 @@ static void fake_relay(void)
 	fake_rpc_answer_fn("message.list", serve_messages);
 	fake_rpc_answer_fn("hold.list", serve_holds);
 	fake_rpc_answer_fn("action.list", serve_journal);
+	fake_rpc_answer_fn("audit.list", serve_audit);
+	fake_rpc_answer("audit.verify", "{'intact':false,'seq':5,'damage':'missing','text':"
+					"'record 5 is missing'}");
 	fake_rpc_answer_fn("plan.rows", serve_rows);
 	fake_rpc_answer_fn("message.content", serve_content);
 	fake_rpc_answer("plan.drop", "{}");
@@ -286,6 +306,7 @@ static void test_screens(void **state)
 		look("holds", "", "holds");
 		look("events", "", "events");
 		look("undo", "", "undo");
+		look("audit", "", "audit");
 		key('0');
 		key('H');
 		screen_golden(shell_grid(app.shell), i == 0 ? "view-plan-80" : "view-plan-200");
@@ -313,6 +334,33 @@ static void test_hold_in_three_keys(void **state)
 			    "{\"plan\":\"p9\",\"reason\":\"rate limited\"}");
 	assert_int_equal(fake_rpc_calls("plan.drop"), 0);
 	assert_true(shows("803 recipients, 1 in delivery or gone"));
+}
+
+/* Filtered by its own fields; a record with what changed; whether the log is whole. */
+static void test_audit(void **state)
+{
+	(void)state;
+	key(':');
+	type("audit");
+	key(K_ENTER);
+	frame();
+	assert_true(shows("refused: denied"));
+	key('/');
+	type("who:bob");
+	key(K_ENTER);
+	frame();
+	assert_non_null(strstr(fake_rpc_params("audit.list"), "\"where\":\"who:bob\""));
+	key('\\');
+	frame();
+	key('j');
+	key('d');
+	frame();
+	assert_true(shows("allow 10.0.0.0/8"));
+	assert_true(shows("{\"note\":\"office\"}"));
+	key('q');
+	key('s');
+	frame();
+	assert_true(shows("record 5 is missing"));
 }
 
 static void test_leaving_a_plan_drops_it(void **state)
@@ -585,6 +633,7 @@ int main(void)
 		cmocka_unit_test(test_screens),
 		cmocka_unit_test(test_overview_in_a_small_window),
 		cmocka_unit_test_setup_teardown(test_hold_in_three_keys, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_audit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_leaving_a_plan_drops_it, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused_plan_says_why, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_enter_goes_to_the_messages, setup, teardown),

@@ -525,6 +525,7 @@ static enum form_kind kind_of(enum param_type type)
 	case T_STRING:
 	case T_TIME:
 	case T_FILTER:
+	case T_AUDIT_FILTER:
 	case T_TARGET:
 	case T_MSGID:
 	case T_NETWORK:

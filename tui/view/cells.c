@@ -298,16 +298,29 @@ void cell_describe(struct text *t, const char *entity, const json_t *row, int64_
 
 /* --- filters --- */
 
-size_t filter_prompt_complete(struct str line, size_t cursor, struct prompt_candidates *to,
-			      void *arg)
+static size_t complete_about(enum filter_about about, struct str line, size_t cursor,
+			     struct prompt_candidates *to)
 {
 	struct filter_completion c;
 
-	(void)arg;
-	filter_complete(line, cursor, &c);
+	filter_complete(about, line, cursor, &c);
 	for (size_t i = 0; i < c.n; i++)
 		prompt_offer(to, str_of(c.items[i].text), c.items[i].help);
 	return c.from;
+}
+
+size_t filter_prompt_complete(struct str line, size_t cursor, struct prompt_candidates *to,
+			      void *arg)
+{
+	(void)arg;
+	return complete_about(FILTER_MAIL, line, cursor, to);
+}
+
+size_t filter_prompt_complete_audit(struct str line, size_t cursor, struct prompt_candidates *to,
+				    void *arg)
+{
+	(void)arg;
+	return complete_about(FILTER_AUDIT, line, cursor, to);
 }
 
 void filter_term(struct buf *out, const char *field, const char *value)

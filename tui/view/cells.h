@@ -43,6 +43,8 @@ void cell_ages(const json_t *ages, bool ascii, struct buf *out);
 /* For prompts: what could stand at the cursor of a filter. A prompt_complete_fn. */
 size_t filter_prompt_complete(struct str line, size_t cursor, struct prompt_candidates *to,
 			      void *arg);
+size_t filter_prompt_complete_audit(struct str line, size_t cursor, struct prompt_candidates *to,
+				    void *arg);
 /* Appends `field:value` of the filter language, quoted where it must be. */
 void filter_term(struct buf *out, const char *field, const char *value);
 /* Both must match; either may be empty. */

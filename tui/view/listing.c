@@ -433,18 +433,19 @@ static void filter_set(struct listing *l, struct str line)
 
 static void on_filter_changed(void *arg, struct str line)
 {
-	struct filter *f = filter_parse(line, NULL);
+	struct listing *l = OBJ(listing, LISTING_MAGIC, arg);
+	struct filter *f = filter_parse_about(l->def->about, line, NULL);
 
 	if (f == NULL)
 		return; /* half-written */
 	filter_free(&f);
-	filter_set(OBJ(listing, LISTING_MAGIC, arg), line);
+	filter_set(l, line);
 }
 
 static int on_filter(void *arg, struct str line, struct err *err)
 {
 	struct listing *l = OBJ(listing, LISTING_MAGIC, arg);
-	struct filter *f = filter_parse(line, err);
+	struct filter *f = filter_parse_about(l->def->about, line, err);
 
 	if (f == NULL)
 		return -err->code;
@@ -465,18 +466,23 @@ static void on_filter_left(void *arg)
 static void ask_filter(struct listing *l)
 {
 	(void)strlcpy(l->before, l->filter, sizeof(l->before));
-	(void)shell_prompt(shell_of(l),
-			   &(struct shell_prompt){ .owner = l->view,
-						   .label = "filter",
-						   .hint = "domain:example.org age>2h -state:held",
-						   .initial = l->filter,
-						   .eager = true,
-						   .history = listing_app(l)->filters,
-						   .complete = filter_prompt_complete,
-						   .enter = on_filter,
-						   .changed = on_filter_changed,
-						   .cancel = on_filter_left,
-						   .arg = l });
+	(void)shell_prompt(
+		shell_of(l),
+		&(struct shell_prompt){ .owner = l->view,
+					.label = "filter",
+					.hint = l->def->about == FILTER_AUDIT
+							? "who:eva age<2d method:queue.*"
+							: "domain:example.org age>2h -state:held",
+					.initial = l->filter,
+					.eager = true,
+					.history = listing_app(l)->filters,
+					.complete = l->def->about == FILTER_AUDIT
+							    ? filter_prompt_complete_audit
+							    : filter_prompt_complete,
+					.enter = on_filter,
+					.changed = on_filter_changed,
+					.cancel = on_filter_left,
+					.arg = l });
 }
 
 static int on_save(void *arg, struct str line, struct err *err)
@@ -529,6 +535,8 @@ static void describe(struct listing *l)
 	if (strcmp(l->key, l->def->key) != 0)
 		text_add_field(t, 14, l->key, ROLE_STRONG, str_of(js(row, l->key)));
 	cell_describe(t, l->def->entity, row, shell_wall_ms(shell_of(l)), shell_ascii(shell_of(l)));
+	if (l->def->describe != NULL)
+		l->def->describe(row, t);
 }
 
 static void open_filtered(struct listing *l, const char *view)

@@ -12,6 +12,7 @@
 #define VIEW_LISTING_H
 
 #include "base/buf.h"
+#include "filter/filter.h"
 #include "model/rows.h"
 #include "proto/proto.h"
 #include "view/app.h"
@@ -30,11 +31,12 @@ struct listing_def {
 	const char *entity; /* in fields.def */
 	const char *key;    /* field that names a row */
 	const char *empty;
-	const char *problems; /* filter that '!' adds; NULL: none */
-	unsigned moved;	      /* enum relay_moved: what makes the rows stale */
-	bool filter;	      /* takes `where` */
-	bool sort;	      /* takes `sort` */
-	bool descending;      /* takes `descending` */
+	const char *problems;	 /* filter that '!' adds; NULL: none */
+	unsigned moved;		 /* enum relay_moved: what makes the rows stale */
+	bool filter;		 /* takes `where` */
+	enum filter_about about; /* of that filter */
+	bool sort;		 /* takes `sort` */
+	bool descending;	 /* takes `descending` */
 	bool from_end;
 	bool whole;
 	/* Filter or target that finds what stands behind a row; false when nothing does. */
@@ -45,6 +47,8 @@ struct listing_def {
 	const struct cell_measure *measures; /* NULL: those of fields.def */
 	/* What is told of the cursor's row below the table; NULL: nothing. */
 	void (*foot)(const struct listing *l, const json_t *row, struct buf *out);
+	/* What is told of a row besides its fields; NULL: nothing. */
+	void (*describe)(const json_t *row, struct text *t);
 	/* Other names for columns, and parameters besides filter and sort. */
 	void (*params)(const struct listing *l, json_t *params);
 };

@@ -192,11 +192,18 @@ static ctl_handler_fn *const rig_handlers[M__COUNT] = {
 	[M_ROUTE_ADD] = ctl_route_add,
 	[M_ROUTE_REMOVE] = ctl_route_remove,
 	[M_ROUTE_MOVE] = ctl_route_move,
+	[M_AUDIT_LIST] = ctl_audit_list,
+	[M_AUDIT_VERIFY] = ctl_audit_verify,
 };
 
 static json_t *rig_replay(void *env, const struct ctl_caller *who, const char *request)
 {
 	return actions_replay(env, who, request);
+}
+
+static void rig_audit(void *env, const struct ctl_caller *who, const struct ctl_change *change)
+{
+	actions_audit(env, who, change);
 }
 
 static json_t *rig_nothing(void *env)
@@ -208,6 +215,7 @@ static json_t *rig_nothing(void *env)
 static const struct ctl_services rig_services = {
 	.handlers = rig_handlers,
 	.replay = rig_replay,
+	.audit = rig_audit,
 	.status = rig_nothing,
 	.changes = rig_nothing,
 };

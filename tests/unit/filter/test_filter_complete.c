@@ -9,6 +9,28 @@
 #include "filter/filter_complete.h"
 
 /* `|` in the text is the cursor. */
+static size_t mail_fields(void)
+{
+	size_t n = 0;
+	for (int f = 0; f < FILTER__COUNT; f++)
+		n += filter_field_of(FILTER_MAIL, (enum filter_field)f);
+	return n;
+}
+
+/* A screen of the audit log offers its own fields and nothing of mail. */
+static void test_audit(void **state)
+{
+	struct filter_completion c;
+	(void)state;
+	filter_complete(FILTER_AUDIT, STR("r"), 1, &c);
+	assert_int_equal(c.n, 3);
+	assert_string_equal(c.items[0].text, "role:");
+	assert_string_equal(c.items[1].text, "reason:");
+	assert_string_equal(c.items[2].text, "result:");
+	filter_complete(FILTER_AUDIT, STR("domain:"), 7, &c);
+	assert_int_equal(c.n, 0);
+}
+
 static void test_candidates(void **state)
 {
 	static const struct {
@@ -46,7 +68,7 @@ static void test_candidates(void **state)
 		AUTO_BUF line = BUF_INIT(4000);
 		(void)buf_put(&line, text.p, cursor);
 		(void)buf_put(&line, text.p + cursor + 1, text.n - cursor - 1);
-		filter_complete(buf_str(&line), cursor, &c);
+		filter_complete(FILTER_MAIL, buf_str(&line), cursor, &c);
 		for (size_t k = 0; k < c.n; k++)
 			(void)buf_printf(&items, "%s%s", k > 0 ? "|" : "", c.items[k].text);
 		if (c.from != cases[i].from || c.field != cases[i].field ||
@@ -54,7 +76,7 @@ static void test_candidates(void **state)
 			fail_msg("%s: from %zu field %d partial %.*s", cases[i].text, c.from,
 				 (int)c.field, STR_ARG(c.partial));
 		if (cases[i].items == NULL)
-			assert_int_equal(c.n, FILTER__COUNT);
+			assert_int_equal(c.n, mail_fields());
 		else if (strcmp(buf_cstr(&items), cases[i].items) != 0)
 			fail_msg("%s: %s", cases[i].text, buf_cstr(&items));
 	}
@@ -64,6 +86,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_candidates),
+		cmocka_unit_test(test_audit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -76,6 +76,13 @@ static struct str random_text(enum filter_field field)
 	case FILTER_NEXT:
 	case FILTER_ATTEMPTS:
 	case FILTER_SIZE:
+	case FILTER_WHO:
+	case FILTER_WHERE:
+	case FILTER_ROLE:
+	case FILTER_METHOD:
+	case FILTER_TARGET:
+	case FILTER_REASON:
+	case FILTER_RESULT:
 	case FILTER__COUNT:
 		break;
 	}
