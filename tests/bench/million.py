@@ -55,7 +55,10 @@ def first_screen(command, pattern):
     pid, fd = pty.fork()
     if pid == 0:
         os.environ.update(ENV, LINES="50", COLUMNS="200")
-        os.execv(str(command[0]), [str(c) for c in command])
+        try:
+            os.execv(str(command[0]), [str(c) for c in command])
+        finally:
+            os._exit(127)
     start, data = time.monotonic(), b""
     while not re.search(pattern, data):
         if not select.select([fd], [], [], 20)[0]:
@@ -169,7 +172,7 @@ def postfix(messages):
         if shutil.which("pfqueue"):
             try:
                 show(f"pfqueue's first screen ({messages})", first_screen(
-                    ["/usr/bin/pfqueue", "-c", etc, "-q", "deferred"], rb"[0-9A-F]{8,}"))
+                    ["/usr/sbin/pfqueue", "-b", "postfix2", "-c", etc, "-q", "1"], rb"[0-9A-F]{8,}"))
             except OSError:
                 print("pfqueue ended before its first screen")
         show(f"postsuper -h of one domain ({messages})", took(
