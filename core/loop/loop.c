@@ -11,6 +11,7 @@
 #include <event2/event.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/queue.h>
@@ -110,6 +111,16 @@ int64_t loop_clock_us(void)
 
 	clock_gettime(CLOCK_REALTIME, &ts);
 	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+/* The wall clock of a loop whose clock is a test's, for threads beside it; 0: there is none. */
+static _Atomic int64_t fake_wall_ms;
+
+int64_t loop_clock_wall_ms(void)
+{
+	int64_t fake = atomic_load(&fake_wall_ms);
+
+	return fake != 0 ? fake : clock_ms(CLOCK_REALTIME);
 }
 
 int64_t loop_clock_mono_ms(void)
@@ -252,6 +263,8 @@ void loop_free(struct loop **lp)
 	if (l == NULL)
 		return;
 	join_workers(l);
+	if (l->fake)
+		atomic_store(&fake_wall_ms, 0);
 	for (struct post *p = next_post(l); p != NULL; p = next_post(l)) {
 		p->fn(p->arg);
 		free(p);
@@ -443,6 +456,7 @@ void loop_fake_clock(struct loop *l, int64_t wall_ms)
 	l->fake = true;
 	l->now_ms = 1000000;
 	l->wall_ms = wall_ms;
+	atomic_store(&fake_wall_ms, wall_ms);
 }
 
 void loop_advance(struct loop *l, int64_t ms)
@@ -462,12 +476,14 @@ void loop_advance(struct loop *l, int64_t ms)
 		if (first->due_ms > l->now_ms) {
 			l->wall_ms += first->due_ms - l->now_ms;
 			l->now_ms = first->due_ms;
+			atomic_store(&fake_wall_ms, l->wall_ms);
 		}
 		TAILQ_REMOVE(&l->fake_timers, first, next);
 		fire(first);
 	}
 	l->wall_ms += until - l->now_ms;
 	l->now_ms = until;
+	atomic_store(&fake_wall_ms, l->wall_ms);
 }
 
 /* --- signals

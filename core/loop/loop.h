@@ -41,6 +41,8 @@ int64_t loop_now_ms(const struct loop *l);
 int64_t loop_wall_ms(const struct loop *l);
 /* Wall clock in microseconds, read now. Any thread. */
 int64_t loop_clock_us(void);
+/* Wall clock in milliseconds, read now; the fake one while there is one. Any thread. */
+int64_t loop_clock_wall_ms(void);
 /* Monotonic milliseconds, read now, for waiting in threads of one's own. Any thread. */
 int64_t loop_clock_mono_ms(void);
 /* Tests only: the loop's clock stands still and moves when told; due timers run in order of their

@@ -384,7 +384,7 @@ static int put_version(struct writer *w, const struct queue_object *o, uint64_t 
 	db_bind_text(s, 1, kind);
 	db_bind_text(s, 2, id);
 	db_bind_int(s, 3, version + 1);
-	db_bind_int(s, 4, loop_clock_us() / 1000);
+	db_bind_int(s, 4, loop_clock_wall_ms());
 	db_bind_int(s, 5, (int64_t)action);
 	if (o->json != NULL)
 		db_bind_text(s, 6, str_of(o->json));

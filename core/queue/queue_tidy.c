@@ -79,7 +79,7 @@ static int pass_row(struct writer *w, const struct feed_row *row, struct err *er
 int tidy_slice(struct writer *w, unsigned limit, bool *ret_more, struct err *err)
 {
 	struct feed_row rows[FEED_SLICE];
-	int64_t now = loop_clock_us() / 1000;
+	int64_t now = loop_clock_wall_ms();
 	int got = 0;
 	size_t max = limit < FEED_SLICE ? limit : FEED_SLICE;
 	size_t n = read_feed(w, rows, max, &got, err);
@@ -104,7 +104,7 @@ static bool retention_due(struct writer *w)
 {
 	struct feed_row row;
 	int rc = 0;
-	return read_feed(w, &row, 1, &rc, NULL) == 1 && too_old(w, &row, loop_clock_us() / 1000);
+	return read_feed(w, &row, 1, &rc, NULL) == 1 && too_old(w, &row, loop_clock_wall_ms());
 }
 
 /* True when there is more of it. */
