@@ -528,6 +528,8 @@ void relayd_free(struct relayd **rp)
 	loop_signal_free(&r->reload);
 	loop_timer_free(&r->shutdown);
 	smtpout_free(&r->env.smtpout);
+	if (r->env.actions != NULL)
+		actions_flush(r->env.actions);
 	/* no reader works on anybody's filter any more, and no answer comes */
 	queue_close(&r->env.queue);
 	views_close(&r->env);

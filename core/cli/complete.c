@@ -27,6 +27,12 @@ static const struct {
 	{ M_ROUTE_MOVE, "before", M_ROUTE_LIST, "id" },
 	{ M_ROUTE_ADD, "before", M_ROUTE_LIST, "id" },
 	{ M_ALLOW_REMOVE, "network", M_ALLOW_LIST, "network" },
+	{ M_CRED_SHOW, "name", M_CRED_LIST, "name" },
+	{ M_CRED_SET, "name", M_CRED_LIST, "name" },
+	{ M_CRED_DISABLE, "name", M_CRED_LIST, "name" },
+	{ M_CRED_ENABLE, "name", M_CRED_LIST, "name" },
+	{ M_CRED_REVOKE, "name", M_CRED_LIST, "name" },
+	{ M_CRED_UNBLOCK, "network", M_CRED_BLOCKED, "network" },
 	{ M_ACTION_UNDO, "action", M_ACTION_LIST, "action" },
 };
 

@@ -351,6 +351,8 @@ int actions_open(struct ctl_env *env, struct err *err)
 	if (rc >= 0 && peppers == 0)
 		store_pepper(env);
 	if (rc >= 0)
+		rc = uses_load(a, err);
+	if (rc >= 0)
 		rc = queue_load_actions(env->queue, loop_wall_ms(env->loop) - keep, load_action, a,
 					err);
 	if (rc < 0) {
@@ -374,6 +376,7 @@ void actions_start(struct actions *a)
 		else if (x->n > 0 && journal_is(x, M_QUEUE_RETRY))
 			end_retry_store(a, x);
 	}
+	uses_start(a);
 	marks_again(a);
 	actions_arm(a);
 }
@@ -397,6 +400,7 @@ void actions_close(struct actions **ap)
 	selects_close(a);
 	reports_close(a);
 	loop_timer_free(&a->timer);
+	loop_timer_free(&a->uses);
 	if (a->env->actions == a)
 		a->env->actions = NULL;
 	a->magic = 0;

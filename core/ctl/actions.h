@@ -34,6 +34,8 @@
 int actions_open(struct ctl_env *env, struct err *err) MUST_CHECK;
 /* Starts the timers (ends of holds, of windows and of graces). When the scheduler has started. */
 void actions_start(struct actions *a);
+/* Before queue_close(): what was counted and is not on disk yet. */
+void actions_flush(struct actions *a);
 /* After queue_close(), which would still answer, and before ctl_free() and the loop's end. What is
  * under way ends; its calls are left to ctl_free(). */
 void actions_close(struct actions **ap);

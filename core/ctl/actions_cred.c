@@ -1,7 +1,7 @@
 /*
- * Changes of credentials. A new secret is derived by a worker, shown in the one answer that is
+ * New credentials and new secrets. A secret is derived by a worker, shown in the one answer that is
  * given when all is on disk, and nowhere else: the journal keeps the answer without it, and so does
- * what a repeated request gets.
+ * what a repeated request gets. One that was given is not shown at all.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,123 +11,125 @@
 #include "base/obj.h"
 #include "base/secret.h"
 #include "ctl/actions_rules.h"
+#include "ctl/cred_bounds.h"
 #include "ctl/handlers.h"
 
 #define FIRST_SECRET "s1"
 
-/* A credential on its way; op->more. */
-struct adding {
+/* A secret on its way; op->more. */
+struct making {
 	struct op *op; /* NULL: given up */
-	struct cred cred;
-	struct cred_secret first;
-	char secret[CRED_SECRET_LEN];
+	char *name;
+	json_t *before; /* of the credential; NULL: it is new */
+	json_t *after;	/* without the secret */
+	struct cred_secret secret;
+	uint8_t salt[CRED_SALT_LEN];
+	char text[CRED_GIVEN_MAX + 1];
+	bool given; /* by the operator, who knows it */
 };
 
-static void adding_free(struct adding *a)
+static void making_free(struct making *m)
 {
-	free(a->cred.name);
-	free(a->cred.note);
-	free(a->cred.by);
-	for (size_t i = 0; i < a->cred.n_senders; i++)
-		free(a->cred.senders[i]);
-	free(a->cred.senders);
-	free(a->cred.networks);
-	secret_wipe(a, sizeof(*a));
-	free(a);
+	free(m->name);
+	json_decref(m->before);
+	json_decref(m->after);
+	secret_wipe(m, sizeof(*m));
+	free(m);
 }
 
 /* The stored answer, and beside it the secret. */
-static void added(struct op *op)
+static void made(struct op *op)
 {
-	const struct adding *a = op->more;
+	const struct making *m = op->more;
 	json_t *answer = json_deep_copy(op->result);
 
 	objects_apply(op);
-	(void)json_object_set_new(answer, "secret", json_string(a->secret));
+	if (!m->given)
+		(void)json_object_set_new(answer, "secret", json_string(m->text));
 	json_decref(op->result);
 	op->result = answer;
 	op_answer(op);
 }
 
-static void adding_done(void *more)
+static void making_done(void *more)
 {
-	adding_free(more);
+	making_free(more);
 }
 
 /* The change is given up while the worker has it. */
-static void adding_left(void *more)
+static void making_left(void *more)
 {
-	((struct adding *)more)->op = NULL;
+	((struct making *)more)->op = NULL;
 }
 
 static void work(void *arg)
 {
-	struct adding *a = arg;
+	struct making *m = arg;
 
-	cred_derive(str_of(a->secret), a->cred.salt, &a->first.keys);
+	cred_derive(str_of(m->text), m->salt, &m->secret.keys);
 }
 
 static void on_worked(void *arg)
 {
-	struct adding *a = arg;
-	struct op *op = a->op;
+	struct making *m = arg;
+	struct op *op = m->op;
 
 	if (op == NULL) {
-		adding_free(a);
+		making_free(m);
 		return;
 	}
-	op->more_free = adding_done;
+	op->more_free = making_done;
 	op_begin(op, true);
-	a->cred.created_ms = op->at_ms;
-	a->first.created_ms = op->at_ms;
-	if (a->first.expires_ms != 0)
-		a->first.expires_ms += op->at_ms;
-	op_object(op, "cred", a->cred.name, NULL, creds_json(&a->cred));
+	m->secret.created_ms = op->at_ms;
+	(void)json_array_append_new(json_object_get(m->after, "secrets"),
+				    cred_secret_json(&m->secret));
+	op_object(op, "cred", m->name, json_incref(m->before), json_incref(m->after));
 	op_result(op, 0, 0);
-	(void)json_object_set_new(op->result, "name", json_string(a->cred.name));
-	(void)json_object_set_new(op->result, "secret_id", json_string(a->first.id));
-	op_commit(op, added, rule_refused);
+	(void)json_object_set_new(op->result, "name", json_string(m->name));
+	(void)json_object_set_new(op->result, "secret_id", json_string(m->secret.id));
+	op_commit(op, made, rule_refused);
 }
 
-/* --- what is asked for ------------------------------------------------------------------------ */
-
-static int read_senders(struct adding *a, const json_t *list, struct err *err)
+/* The first line of what was given, or one of our own. */
+static int take_secret(const struct ctl_call *call, struct making *m, struct err *err)
 {
-	size_t n = json_array_size(list);
-	int rc = 0;
+	const char *given = ctl_str(call, "secret");
+	struct str line = str_from(given, given != NULL ? strcspn(given, "\r\n") : 0);
+	int rc;
 
-	if (n > CRED_BOUNDS_MAX)
-		return err_param(err, ERR_LIMIT, "senders", "a credential has up to %d senders",
-				 CRED_BOUNDS_MAX);
-	a->cred.senders = xcalloc(n + 1, sizeof(char *));
-	for (size_t i = 0; rc >= 0 && i < n; i++) {
-		char sender[CRED_SENDER_LEN];
-		rc = cred_sender_read(str_of(json_string_value(json_array_get(list, i))), sender,
-				      err);
-		if (rc >= 0)
-			a->cred.senders[a->cred.n_senders++] = xstrdup(sender);
+	if (given == NULL) {
+		char made_up[CRED_SECRET_LEN];
+		cred_secret_make(made_up);
+		memcpy(m->text, made_up, sizeof(made_up));
+		secret_wipe(made_up, sizeof(made_up));
+		return 0;
 	}
-	return rc;
-}
-
-static int read_networks(struct adding *a, const json_t *list, struct err *err)
-{
-	size_t n = json_array_size(list);
-
-	if (n > CRED_BOUNDS_MAX)
-		return err_param(err, ERR_LIMIT, "networks", "a credential has up to %d networks",
-				 CRED_BOUNDS_MAX);
-	a->cred.networks = xcalloc(n + 1, sizeof(*a->cred.networks));
-	for (size_t i = 0; i < n; i++) {
-		const char *text = json_string_value(json_array_get(list, i));
-		if (ipnet_parse(str_of(text), &a->cred.networks[a->cred.n_networks++], err) < 0) {
-			if (err != NULL)
-				(void)snprintf(err->param, sizeof(err->param), "networks");
-			return err_prefix(err, "%.60s", text);
-		}
-	}
+	rc = cred_given_check(line, err);
+	if (rc < 0)
+		return rc;
+	m->given = true;
+	memcpy(m->text, line.p, line.n);
 	return 0;
 }
+
+static struct making *making_new(struct op *op, const char *name)
+{
+	struct making *m = xcalloc(1, sizeof(*m));
+
+	m->op = op;
+	m->name = xstrdup(name);
+	op->more = m;
+	op->more_free = making_done;
+	return m;
+}
+
+static void making_start(struct making *m)
+{
+	m->op->more_free = making_left;
+	(void)loop_job_start(m->op->env->loop, "cred.secret", work, on_worked, m);
+}
+
+/* --- a new credential ------------------------------------------------------------------------- */
 
 static int check_new(const struct ctl_env *env, struct str name, struct err *err)
 {
@@ -146,94 +148,42 @@ static int check_new(const struct ctl_env *env, struct str name, struct err *err
 	return 0;
 }
 
+/* Without secrets; owned. */
+static json_t *new_cred(const struct op *op, const struct making *m)
+{
+	AUTO_FREE char *by = xstrdup(op->who->user);
+	struct cred x = { .name = m->name,
+			  .note = (char[]){ "" },
+			  .by = by,
+			  .created_ms = loop_wall_ms(op->env->loop) };
+
+	memcpy(x.salt, m->salt, sizeof(x.salt));
+	return creds_json(&x);
+}
+
 void ctl_cred_add(struct ctl_call *call)
 {
 	struct ctl_env *env = ctl_env(call);
 	const char *name = ctl_str(call, "name");
-	const char *note = ctl_str(call, "note");
-	struct adding *a = xcalloc(1, sizeof(*a));
+	json_t *params = ctl_params(call);
 	struct err err = ERR_INIT;
 	struct op *op = rule_op(call, name);
+	struct making *m = making_new(op, name);
 	int rc = check_new(env, str_of(name), &err);
 
-	op->more = a;
-	op->more_free = adding_done;
-	a->op = op;
+	creds_salt(env->creds, str_of(name), m->salt);
+	m->after = new_cred(op, m);
 	if (rc >= 0)
-		rc = read_senders(a, ctl_json(call, "senders"), &err);
+		rc = cred_bounds_put(m->after, params, loop_wall_ms(env->loop), &err);
+	json_decref(params);
 	if (rc >= 0)
-		rc = read_networks(a, ctl_json(call, "networks"), &err);
+		rc = take_secret(call, m, &err);
 	if (rc >= 0)
 		rc = op_lock(op, "cred", name, &err);
 	if (rc < 0) {
 		op_fail(op, &err);
 		return;
 	}
-	a->cred.name = xstrdup(name);
-	a->cred.note = xstrdup(note != NULL ? note : "");
-	a->cred.by = xstrdup(op->who->user);
-	a->cred.secrets = &a->first;
-	a->cred.n_secrets = 1;
-	a->first.expires_ms = ctl_age(call, "for_s") * 1000; /* from the moment it is stored */
-	(void)snprintf(a->first.id, sizeof(a->first.id), "%s", FIRST_SECRET);
-	cred_secret_make(a->secret);
-	creds_salt(env->creds, str_of(name), a->cred.salt);
-	op->more_free = adding_left;
-	(void)loop_job_start(env->loop, "cred.add", work, on_worked, a);
-}
-
-void ctl_cred_revoke(struct ctl_call *call)
-{
-	struct ctl_env *env = ctl_env(call);
-	const char *name = ctl_str(call, "name");
-	const struct cred *x = creds_find(env->creds, str_of(name));
-	struct err err = ERR_INIT;
-	struct op *op = rule_op(call, x != NULL ? x->name : name);
-	json_t *after;
-	int rc = 0;
-
-	if (x == NULL)
-		rc = err_param(&err, ERR_UNKNOWN, "name",
-			       "there is no credential %.64s; weir cred list has those there are",
-			       name);
-	else if (x->revoked_ms != 0)
-		rc = err_param(&err, ERR_STATE, "name", "%s is revoked already", x->name);
-	if (rc >= 0)
-		rc = op_lock(op, "cred", x->name, &err);
-	if (rc < 0) {
-		op_fail(op, &err);
-		return;
-	}
-	op_begin(op, true);
-	after = creds_json(x);
-	(void)json_object_set_new(after, "revoked_ms", json_integer(op->at_ms));
-	op_object(op, "cred", x->name, creds_json(x), after);
-	op_result(op, 0, 0);
-	op_commit(op, rule_in_force, rule_refused);
-}
-
-/* Only memory is changed; the journal has who did it. */
-void ctl_cred_unblock(struct ctl_call *call)
-{
-	struct ctl_env *env = ctl_env(call);
-	struct err err = ERR_INIT;
-	struct ipnet net;
-	char text[IPNET_TEXT_LEN];
-	struct op *op;
-
-	if (ipnet_parse(str_of(ctl_str(call, "network")), &net, &err) < 0) {
-		ctl_fail(call, &err);
-		return;
-	}
-	ipnet_text(&net, text);
-	op = rule_op(call, text);
-	if (guard_forgive(env->guard, &net) == 0) {
-		(void)err_param(&err, ERR_UNKNOWN, "network",
-				"nothing is counted for %s; weir cred blocked has what is", text);
-		op_fail(op, &err);
-		return;
-	}
-	op_begin(op, false);
-	op_result(op, 0, 0);
-	op_commit(op, rule_in_force, rule_refused);
+	(void)snprintf(m->secret.id, sizeof(m->secret.id), "%s", FIRST_SECRET);
+	making_start(m);
 }

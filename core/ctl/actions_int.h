@@ -208,6 +208,10 @@ void end_retry_stop(struct actions *a, const struct action *x);
 void expiry_run(struct actions *a);
 int64_t expiry_next_ms(struct actions *a);
 
+/* What is counted, from and to the store (uses.c). */
+int uses_load(struct actions *a, struct err *err) MUST_CHECK;
+void uses_start(struct actions *a);
+
 /* A row of entity "hold"; owned. */
 json_t *hold_row(const struct hold *h, uint64_t recipients, uint64_t messages);
 /* What an active hold has now, from the groups' counters; only for holds that do not ask. */
@@ -258,6 +262,8 @@ struct actions {
 	struct reports reports;
 	struct refusals refusals;
 	struct loop_timer *timer;
+	struct loop_timer *uses;
+	size_t uses_at; /* the place in the list of credentials */
 	bool started;
 	struct op *marking; /* marks_again() at work */
 	bool mark_again;

@@ -1,6 +1,7 @@
 /* cred.list, cred.show, cred.blocked: who may authenticate, and who tries in vain. */
 #include <stdlib.h>
 
+#include "base/fmt.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "ctl/handlers.h"
@@ -25,45 +26,57 @@ static json_t *client_json(const struct ipaddr *a, int64_t used_ms)
 	return json_string(text);
 }
 
+static json_t *limit_json(unsigned n)
+{
+	return n != 0 ? json_integer(n) : json_null();
+}
+
 static json_t *secrets_json(const struct cred *x)
 {
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < x->n_secrets; i++) {
 		const struct cred_secret *s = &x->secrets[i];
+		const struct cred_secret_use *u = cred_use_of(x->use, str_of(s->id));
 		(void)json_array_append_new(
 			list,
-			json_pack("{s:s, s:o, s:o, s:o, s:o, s:I}", "id", s->id, "created_at",
-				  json_time(s->created_ms), "expires_at", json_time(s->expires_ms),
-				  "last_used_at", json_time(s->last_used_ms), "last_client",
-				  client_json(&s->last_client, s->last_used_ms), "uses",
-				  (json_int_t)s->uses));
+			json_pack("{s:s, s:o, s:o, s:o, s:o, s:I, s:I, s:I}", "id", s->id,
+				  "created_at", json_time(s->created_ms), "expires_at",
+				  json_time(s->expires_ms), "last_used_at", json_time(u->last_ms),
+				  "last_client", client_json(&u->last_client, u->last_ms), "uses",
+				  (json_int_t)u->uses, "messages", (json_int_t)u->messages,
+				  "refused", (json_int_t)u->refused));
 	}
 	return list;
 }
 
 /* What it all comes to: the secret that was used last, and the uses of all. */
-static void put_use(json_t *row, const struct cred *x)
+static void put_use(json_t *row, const struct cred *x, int64_t now_ms)
 {
-	const struct cred_secret *last = NULL;
+	const struct cred_secret_use *last = NULL;
 	uint64_t uses = 0;
+	json_t *more;
 
-	for (size_t i = 0; i < x->n_secrets; i++) {
-		const struct cred_secret *s = &x->secrets[i];
-		uses += s->uses;
-		if (last == NULL || s->last_used_ms > last->last_used_ms)
-			last = s;
+	for (size_t i = 0; i < x->use->n_secrets; i++) {
+		const struct cred_secret_use *u = &x->use->secrets[i];
+		uses += u->uses;
+		if (u->last_ms != 0 && (last == NULL || u->last_ms > last->last_ms))
+			last = u;
 	}
-	(void)json_object_set_new(row, "uses", json_integer((json_int_t)uses));
-	(void)json_object_set_new(row, "last_used_at",
-				  json_time(last != NULL ? last->last_used_ms : 0));
-	(void)json_object_set_new(row, "last_client",
-				  last != NULL ? client_json(&last->last_client, last->last_used_ms)
-					       : json_null());
+	more = json_pack("{s:I, s:o, s:o, s:I, s:I, s:I, s:I}", "uses", (json_int_t)uses,
+			 "last_used_at", json_time(last != NULL ? last->last_ms : 0), "last_client",
+			 last != NULL ? client_json(&last->last_client, last->last_ms)
+				      : json_null(),
+			 "messages", (json_int_t)x->use->messages, "recipients",
+			 (json_int_t)x->use->recipients, "bytes", (json_int_t)x->use->bytes,
+			 "today", (json_int_t)cred_use_today(x->use, now_ms));
+	(void)json_object_update(row, more);
+	json_decref(more);
 }
 
 static json_t *cred_json(const struct ctl_env *env, const struct cred *x)
 {
+	int64_t now_ms = loop_wall_ms(env->loop);
 	json_t *senders = json_array();
 	json_t *networks = json_array();
 	json_t *row;
@@ -75,15 +88,58 @@ static json_t *cred_json(const struct ctl_env *env, const struct cred *x)
 		ipnet_text(&x->networks[i], text);
 		(void)json_array_append_new(networks, json_string(text));
 	}
-	row = json_pack("{s:s, s:s, s:o, s:o, s:o, s:[], s:o, s:o, s:o, s:o}", "name", x->name,
-			"status", cred_status(x, loop_wall_ms(env->loop)), "note",
+	row = json_pack("{s:s, s:s, s:o, s:o, s:o, s:[], s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
+			"s:o}",
+			"name", x->name, "status", cred_status(x, now_ms), "note",
 			json_text_or_null(str_of(x->note)), "secrets", secrets_json(x), "senders",
-			senders, "streams", "networks", networks, "by", json_text(str_of(x->by)),
-			"created_at", json_time(x->created_ms), "revoked_at",
-			json_time(x->revoked_ms));
-	put_use(row, x);
+			senders, "streams", "networks", networks, "per_minute",
+			limit_json(x->per_minute), "per_day", limit_json(x->per_day),
+			"recipients_max", limit_json(x->recipients_max), "expires_at",
+			json_time(x->expires_ms), "disabled_at", json_time(x->disabled_ms), "by",
+			json_text(str_of(x->by)), "created_at", json_time(x->created_ms),
+			"revoked_at", json_time(x->revoked_ms));
+	put_use(row, x, now_ms);
 	return row;
 }
+
+/* --- who uses it ------------------------------------------------------------------------------ */
+
+static int64_t last_ms(const json_t *user)
+{
+	int64_t ms = 0;
+
+	(void)fmt_parse_time(str_of(json_get_str(user, "last_at")), &ms);
+	return ms;
+}
+
+static void add_user(json_t *list, const char *secret, const struct cred_user *u)
+{
+	size_t at = 0;
+	json_t *row = json_pack(
+		"{s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I}", "secret", secret, "client",
+		client_json(&u->client, 1), "helo", json_text(str_of(u->helo)), "stream",
+		json_text_or_null(str_of(u->stream)), "last_at", json_time(u->last_ms), "first_at",
+		json_time(u->first_ms), "uses", (json_int_t)u->uses, "messages",
+		(json_int_t)u->messages, "refused", (json_int_t)u->refused);
+
+	while (at < json_array_size(list) && last_ms(json_array_get(list, at)) >= u->last_ms)
+		at++;
+	(void)json_array_insert_new(list, at, row);
+}
+
+static json_t *users_json(const struct cred *x)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < x->n_secrets; i++) {
+		const struct cred_secret_use *u = cred_use_of(x->use, str_of(x->secrets[i].id));
+		for (size_t k = 0; k < u->n_users; k++)
+			add_user(list, x->secrets[i].id, &u->users[k]);
+	}
+	return list;
+}
+
+/* ---- */
 
 static void listing_step(struct view_job *j)
 {
@@ -121,7 +177,9 @@ void ctl_cred_show(struct ctl_call *call)
 	struct err err = ERR_INIT;
 
 	if (x != NULL) {
-		ctl_reply(call, cred_json(env, x));
+		json_t *row = cred_json(env, x);
+		(void)json_object_set_new(row, "users", users_json(x));
+		ctl_reply(call, row);
 		return;
 	}
 	(void)err_param(&err, ERR_UNKNOWN, "name",

@@ -8,6 +8,7 @@
 #include <bsd/sys/tree.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 
 #include "base/json.h"
 #include "base/mem.h"
@@ -17,9 +18,12 @@
 
 struct node {
 	RB_ENTRY(node) link;
+	TAILQ_ENTRY(node) news;
+	bool is_news; /* the store has other counts */
 	struct allow_entry e;
 };
 RB_HEAD(node_tree, node);
+TAILQ_HEAD(node_list, node);
 
 struct order {
 	struct node **v;
@@ -28,6 +32,7 @@ struct order {
 
 struct allow {
 	struct node_tree tree;
+	struct node_list news;
 	size_t n;
 	size_t with_bits[BITS_MAX + 1]; /* entries of each prefix length */
 	struct order *order;
@@ -52,6 +57,7 @@ struct allow *allow_new(void)
 	struct allow *a = xcalloc(1, sizeof(*a));
 
 	RB_INIT(&a->tree);
+	TAILQ_INIT(&a->news);
 	a->order = xcalloc(1, sizeof(*a->order));
 	return a;
 }
@@ -99,8 +105,17 @@ const struct allow_entry *allow_find(const struct allow *a, struct str network)
 	return n != NULL ? &n->e : NULL;
 }
 
+static void tell(struct allow *a, struct node *n)
+{
+	if (!n->is_news)
+		TAILQ_INSERT_TAIL(&a->news, n, news);
+	n->is_news = true;
+}
+
 static void take_out(struct allow *a, struct node *n)
 {
+	if (n->is_news)
+		TAILQ_REMOVE(&a->news, n, news);
 	RB_REMOVE(node_tree, &a->tree, n);
 	a->n--;
 	a->with_bits[n->e.net.bits]--;
@@ -140,6 +155,7 @@ int allow_put(struct allow *a, const char *json, struct err *err)
 		take_out(a, old);
 	}
 	RB_INSERT(node_tree, &a->tree, n);
+	tell(a, n); /* the store may have the counts of a former one */
 	a->n++;
 	a->with_bits[net.bits]++;
 	a->order->fresh = false;
@@ -212,7 +228,43 @@ const struct allow_entry *allow_hit(struct allow *a, const struct ipaddr *client
 		return NULL;
 	n->e.hits++;
 	n->e.last_hit_ms = now_ms;
+	tell(a, n);
 	return &n->e;
+}
+
+const struct allow_entry *allow_dirty(struct allow *a)
+{
+	struct node *n = TAILQ_FIRST(&a->news);
+
+	if (n == NULL)
+		return NULL;
+	TAILQ_REMOVE(&a->news, n, news);
+	n->is_news = false;
+	return &n->e;
+}
+
+bool allow_is_dirty(const struct allow *a)
+{
+	return !TAILQ_EMPTY(&a->news);
+}
+
+json_t *allow_use_json(const struct allow_entry *e)
+{
+	return json_pack("{s:I, s:I}", "hits", (json_int_t)e->hits, "last_hit_ms",
+			 (json_int_t)e->last_hit_ms);
+}
+
+bool allow_put_use(struct allow *a, struct str network, const json_t *o)
+{
+	struct ipnet net;
+	struct node *n = ipnet_parse(network, &net, NULL) < 0 ? NULL : find(a, &net);
+	int64_t hits = json_get_int(o, "hits");
+
+	if (n == NULL)
+		return false;
+	n->e.hits = hits > 0 ? (uint64_t)hits : 0;
+	n->e.last_hit_ms = json_get_int(o, "last_hit_ms");
+	return true;
 }
 
 size_t allow_n(const struct allow *a)

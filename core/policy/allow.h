@@ -5,7 +5,8 @@
  *          what is asked for every connection. The most specific network that has an address
  *          decides. An entry past its end counts no more.
  * Stored:  {"network", "note", "by", "created_ms", "expires_ms"}; times in wall clock
- *          milliseconds, 0 or absent: none.
+ *          milliseconds, 0 or absent: none. Beside it, now and then (ctl/uses.c), kind "allow-use"
+ *          of the same id: {"hits", "last_hit_ms"}.
  * Owner:   entries belong to the list; pointers stay valid until the next change of it.
  * Context: loop thread; pure but for the counters.
  * Limits:  ALLOW_MAX entries.
@@ -31,7 +32,7 @@ struct allow_entry {
 	char *by;
 	int64_t created_ms;
 	int64_t expires_ms;  /* 0: never */
-	int64_t last_hit_ms; /* 0: none since the start */
+	int64_t last_hit_ms; /* 0: none */
 	uint64_t hits;
 };
 
@@ -50,6 +51,13 @@ const struct allow_entry *allow_check(const struct allow *a, const struct ipaddr
 				      int64_t now_ms);
 /* The same for a connection: counts it. */
 const struct allow_entry *allow_hit(struct allow *a, const struct ipaddr *client, int64_t now_ms);
+/* The next one whose counts the store has not, and which it has from now on; NULL: there is none.
+ */
+const struct allow_entry *allow_dirty(struct allow *a);
+bool allow_is_dirty(const struct allow *a);
+json_t *allow_use_json(const struct allow_entry *e); /* owned */
+/* What the store had of it. False: there is no such entry any more. */
+bool allow_put_use(struct allow *a, struct str network, const json_t *o);
 /* In the order of the networks. */
 size_t allow_n(const struct allow *a);
 const struct allow_entry *allow_at(const struct allow *a, size_t i);

@@ -48,6 +48,7 @@ static void cred_free(struct cred **xp)
 		free(x->senders[i]);
 	free(x->senders);
 	free(x->networks);
+	cred_use_free(&x->use);
 	free(x);
 }
 
@@ -194,6 +195,17 @@ static bool read_bounds(const json_t *o, struct cred *x)
 	return true;
 }
 
+/* A number of a bound; out of range is damage. */
+static bool read_limit(const json_t *o, const char *name, unsigned *ret)
+{
+	int64_t n = json_get_int(o, name);
+
+	if (n < 0 || n > CRED_LIMIT_TOP)
+		return false;
+	*ret = (unsigned)n;
+	return true;
+}
+
 static struct cred *read_cred(const json_t *o)
 {
 	struct cred *x = xcalloc(1, sizeof(*x));
@@ -203,25 +215,16 @@ static struct cred *read_cred(const json_t *o)
 	x->by = json_dup_str(o, "by");
 	x->created_ms = json_get_int(o, "created_ms");
 	x->revoked_ms = json_get_int(o, "revoked_ms");
+	x->disabled_ms = json_get_int(o, "disabled_ms");
+	x->expires_ms = json_get_int(o, "expires_ms");
 	if (cred_name_check(str_of(x->name), NULL) < 0 ||
 	    json_get_int(o, "iterations") != CRED_ITERATIONS ||
 	    !read_bytes(o, "salt", x->salt, sizeof(x->salt)) || !read_secrets(o, x) ||
-	    !read_bounds(o, x))
+	    !read_bounds(o, x) || !read_limit(o, "per_minute", &x->per_minute) ||
+	    !read_limit(o, "per_day", &x->per_day) ||
+	    !read_limit(o, "recipients_max", &x->recipients_max))
 		cred_free(&x);
 	return x;
-}
-
-static void keep_counters(struct cred *x, const struct cred *old)
-{
-	for (size_t i = 0; i < x->n_secrets; i++) {
-		struct cred_secret *s = &x->secrets[i];
-		const struct cred_secret *was = cred_secret_find(old, str_of(s->id));
-		if (was == NULL)
-			continue;
-		s->last_used_ms = was->last_used_ms;
-		s->last_client = was->last_client;
-		s->uses = was->uses;
-	}
 }
 
 int creds_put(struct creds *c, const char *json, struct err *err)
@@ -240,7 +243,8 @@ int creds_put(struct creds *c, const char *json, struct err *err)
 		return err_set(err, ERR_CORRUPT, "a credential is damaged in the store");
 	i = place_of(c, str_of(x->name), &there);
 	if (there) {
-		keep_counters(x, c->v[i]);
+		x->use = c->v[i]->use;
+		c->v[i]->use = NULL;
 		cred_free(&c->v[i]);
 		c->v[i] = x;
 		return 0;
@@ -253,6 +257,8 @@ int creds_put(struct creds *c, const char *json, struct err *err)
 		c->cap = c->cap != 0 ? 2 * c->cap : 16;
 		c->v = xreallocarray(c->v, c->cap, sizeof(struct cred *));
 	}
+	x->use = xcalloc(1, sizeof(*x->use));
+	x->use->dirty = true; /* the store may have that of a former one of this name */
 	memmove(c->v + i + 1, c->v + i, (c->n - i) * sizeof(struct cred *));
 	c->v[i] = x;
 	c->n++;
@@ -272,19 +278,20 @@ bool creds_drop(struct creds *c, struct str name)
 	return true;
 }
 
+json_t *cred_secret_json(const struct cred_secret *s)
+{
+	return json_pack("{s:s, s:I, s:I, s:o, s:o}", "id", s->id, "created_ms",
+			 (json_int_t)s->created_ms, "expires_ms", (json_int_t)s->expires_ms,
+			 "stored_key", bytes_json(s->keys.stored, DIGEST_LEN), "server_key",
+			 bytes_json(s->keys.server, DIGEST_LEN));
+}
+
 static json_t *secrets_json(const struct cred *x)
 {
 	json_t *list = json_array();
 
-	for (size_t i = 0; i < x->n_secrets; i++) {
-		const struct cred_secret *s = &x->secrets[i];
-		(void)json_array_append_new(
-			list, json_pack("{s:s, s:I, s:I, s:o, s:o}", "id", s->id, "created_ms",
-					(json_int_t)s->created_ms, "expires_ms",
-					(json_int_t)s->expires_ms, "stored_key",
-					bytes_json(s->keys.stored, DIGEST_LEN), "server_key",
-					bytes_json(s->keys.server, DIGEST_LEN)));
-	}
+	for (size_t i = 0; i < x->n_secrets; i++)
+		(void)json_array_append_new(list, cred_secret_json(&x->secrets[i]));
 	return list;
 }
 
@@ -300,12 +307,16 @@ json_t *creds_json(const struct cred *x)
 		ipnet_text(&x->networks[i], text);
 		(void)json_array_append_new(networks, json_string(text));
 	}
-	return json_pack("{s:s, s:o, s:o, s:I, s:I, s:o, s:i, s:o, s:o, s:o}", "name", x->name,
-			 "note", json_text(str_of(x->note)), "by", json_text(str_of(x->by)),
-			 "created_ms", (json_int_t)x->created_ms, "revoked_ms",
-			 (json_int_t)x->revoked_ms, "salt", bytes_json(x->salt, sizeof(x->salt)),
-			 "iterations", CRED_ITERATIONS, "senders", senders, "networks", networks,
-			 "secrets", secrets_json(x));
+	return json_pack(
+		"{s:s, s:o, s:o, s:I, s:I, s:I, s:I, s:o, s:i, s:o, s:o, s:I, s:I, s:I, "
+		"s:o}",
+		"name", x->name, "note", json_text(str_of(x->note)), "by", json_text(str_of(x->by)),
+		"created_ms", (json_int_t)x->created_ms, "revoked_ms", (json_int_t)x->revoked_ms,
+		"disabled_ms", (json_int_t)x->disabled_ms, "expires_ms", (json_int_t)x->expires_ms,
+		"salt", bytes_json(x->salt, sizeof(x->salt)), "iterations", CRED_ITERATIONS,
+		"senders", senders, "networks", networks, "per_minute", (json_int_t)x->per_minute,
+		"per_day", (json_int_t)x->per_day, "recipients_max", (json_int_t)x->recipients_max,
+		"secrets", secrets_json(x));
 }
 
 /* --- what a credential may ------------------------------------------------------------------- */
@@ -351,15 +362,35 @@ int cred_sender_read(struct str sender, char ret[static CRED_SENDER_LEN], struct
 	return 0;
 }
 
+static bool is_past(int64_t expires_ms, int64_t now_ms)
+{
+	return expires_ms != 0 && expires_ms <= now_ms;
+}
+
+const char *cred_objection(const struct cred *x, const struct cred_secret *s, int64_t now_ms)
+{
+	if (x->revoked_ms != 0)
+		return "the credential is revoked";
+	if (x->disabled_ms != 0)
+		return "the credential is disabled";
+	if (is_past(x->expires_ms, now_ms))
+		return "the credential is past its end";
+	if (is_past(s->expires_ms, now_ms))
+		return "the secret is past its end";
+	return NULL;
+}
+
 bool cred_secret_usable(const struct cred *x, const struct cred_secret *s, int64_t now_ms)
 {
-	return x->revoked_ms == 0 && (s->expires_ms == 0 || s->expires_ms > now_ms);
+	return cred_objection(x, s, now_ms) == NULL;
 }
 
 const char *cred_status(const struct cred *x, int64_t now_ms)
 {
 	if (x->revoked_ms != 0)
 		return "revoked";
+	if (x->disabled_ms != 0)
+		return "disabled";
 	for (size_t i = 0; i < x->n_secrets; i++)
 		if (cred_secret_usable(x, &x->secrets[i], now_ms))
 			return "active";
@@ -395,23 +426,74 @@ bool cred_may_send(const struct cred *x, const struct address *from)
 	return x->n_senders == 0;
 }
 
-void creds_used(struct creds *c, struct str name, struct str id, const struct ipaddr *client,
-		int64_t now_ms)
+/* --- what is counted -------------------------------------------------------------------------- */
+
+static struct cred *find(struct creds *c, struct str name)
 {
 	bool there;
 	size_t i = place_of(c, name, &there);
 
-	for (size_t k = 0; there && k < c->v[i]->n_secrets; k++) {
-		struct cred_secret *s = &c->v[i]->secrets[k];
-		if (!str_eq(str_of(s->id), id))
+	return there ? c->v[i] : NULL;
+}
+
+void creds_note(struct creds *c, struct str name, const struct cred_sight *s, int64_t now_ms)
+{
+	struct cred *x = find(c, name);
+
+	if (x != NULL && cred_secret_find(x, s->secret) != NULL)
+		cred_use_note(x->use, s, now_ms);
+}
+
+bool creds_day_take(struct creds *c, struct str name, int64_t now_ms)
+{
+	struct cred *x = find(c, name);
+
+	return x == NULL || cred_use_day_take(x->use, x->per_day, now_ms);
+}
+
+void creds_day_give(struct creds *c, struct str name, int64_t now_ms)
+{
+	struct cred *x = find(c, name);
+
+	if (x != NULL)
+		cred_use_day_give(x->use, now_ms);
+}
+
+bool creds_put_use(struct creds *c, struct str name, const json_t *o)
+{
+	struct cred *x = find(c, name);
+
+	return x != NULL && cred_use_read(x->use, o);
+}
+
+const struct cred *creds_dirty(struct creds *c, size_t *at)
+{
+	while (*at < c->n) {
+		struct cred *x = c->v[(*at)++];
+		if (!x->use->dirty)
 			continue;
-		s->uses++;
-		s->last_used_ms = now_ms;
-		s->last_client = *client;
+		x->use->dirty = false;
+		return x;
 	}
+	return NULL;
 }
 
 /* --- secrets ---------------------------------------------------------------------------------- */
+
+int cred_given_check(struct str secret, struct err *err)
+{
+	bool good = secret.n >= CRED_GIVEN_MIN && secret.n <= CRED_GIVEN_MAX;
+
+	/* others would have to be prepared (RFC 4013) by both sides alike, which few do */
+	for (size_t i = 0; good && i < secret.n; i++)
+		good = secret.p[i] > ' ' && secret.p[i] < 127;
+	if (good)
+		return 0;
+	return err_param(err, ERR_INVALID, "secret",
+			 "a secret has %d to %d characters of ASCII, no spaces; without one, the "
+			 "relay makes a good one",
+			 CRED_GIVEN_MIN, CRED_GIVEN_MAX);
+}
 
 void cred_secret_make(char ret[static CRED_SECRET_LEN])
 {

@@ -8,13 +8,16 @@
  *          name that is not known gets a salt and keys as well, always the same ones, so that
  *          nobody can tell.
  *          Empty bounds are no bounds: senders ("shop.example", "*.shop.example",
- *          "app@shop.example", "<>" for the null sender), networks of clients.
- * Stored:  {"name", "note", "by", "created_ms", "revoked_ms", "salt", "iterations", "senders": […],
- *          "networks": […], "secrets": [{"id", "created_ms", "expires_ms", "stored_key",
- *          "server_key"}]}; bytes in base64; times in wall clock milliseconds, 0: none.
+ *          "app@shop.example", "<>" for the null sender), networks of clients, messages in a
+ *          minute and in a day (UTC), recipients of a message.
+ * Stored:  {"name", "note", "by", "created_ms", "revoked_ms", "disabled_ms", "expires_ms", "salt",
+ *          "iterations", "senders": […], "networks": […], "per_minute", "per_day",
+ *          "recipients_max", "secrets": [{"id", "created_ms", "expires_ms", "stored_key",
+ *          "server_key"}]}; bytes in base64; times in wall clock milliseconds, 0: none. What was
+ *          done with it is stored apart (cred_use.h).
  * Owner:   credentials belong to the list; pointers stay valid until the next change of it.
  * Context: loop thread, but cred_derive(), which takes milliseconds and may run anywhere.
- * Limits:  below. What uses there were is counted since the start.
+ * Limits:  below.
  */
 #ifndef POLICY_CREDS_H
 #define POLICY_CREDS_H
@@ -29,6 +32,7 @@
 #include "base/ipnet.h"
 #include "base/str.h"
 #include "mail/address.h"
+#include "policy/cred_use.h"
 
 #define CREDS_MAX 10000
 #define CRED_NAME_MAX 64
@@ -36,9 +40,11 @@
 #define CRED_BOUNDS_MAX 100 /* of each kind */
 #define CRED_SENDER_LEN 260
 #define CRED_SALT_LEN 16
-#define CRED_ITERATIONS 4096 /* the secrets are random: more would stop nobody */
-#define CRED_ID_LEN 8
-#define CRED_SECRET_LEN 35 /* seven groups of four with hyphens, terminated: 140 bits */
+#define CRED_LIMIT_TOP 1000000000 /* of messages and recipients */
+#define CRED_ITERATIONS 4096	  /* the secrets are random: more would stop nobody */
+#define CRED_SECRET_LEN 35	  /* seven groups of four with hyphens, terminated: 140 bits */
+#define CRED_GIVEN_MIN 12	  /* of secrets that are not of our making */
+#define CRED_GIVEN_MAX 200
 
 struct cred_keys {
 	uint8_t stored[DIGEST_LEN];
@@ -50,9 +56,6 @@ struct cred_secret {
 	int64_t created_ms;
 	int64_t expires_ms; /* 0: never */
 	struct cred_keys keys;
-	int64_t last_used_ms; /* 0: not since the start */
-	struct ipaddr last_client;
-	uint64_t uses;
 };
 
 struct cred {
@@ -60,7 +63,9 @@ struct cred {
 	char *note;
 	char *by;
 	int64_t created_ms;
-	int64_t revoked_ms; /* 0: it is not */
+	int64_t revoked_ms;  /* 0: it is not */
+	int64_t disabled_ms; /* 0: it is not; else until it is enabled again */
+	int64_t expires_ms;  /* 0: never */
 	uint8_t salt[CRED_SALT_LEN];
 	struct cred_secret *secrets;
 	size_t n_secrets;
@@ -68,15 +73,21 @@ struct cred {
 	size_t n_senders;
 	struct ipnet *networks;
 	size_t n_networks;
+	/* 0: no bound of its own */
+	unsigned per_minute; /* messages */
+	unsigned per_day;
+	unsigned recipients_max; /* of a message */
+	struct cred_use *use;	 /* never NULL in the list */
 };
 
 struct creds;
 struct creds *creds_new(void);
 void creds_free(struct creds **cp);
-/* From and to the text that the store keeps. A second one of the same name replaces it and keeps
- * the counters of secrets that stay. ERR_LIMIT, ERR_CORRUPT. */
+/* From and to the text that the store keeps. A second one of the same name replaces it and goes on
+ * with what was counted. ERR_LIMIT, ERR_CORRUPT. */
 int creds_put(struct creds *c, const char *json, struct err *err) MUST_CHECK;
-json_t *creds_json(const struct cred *x); /* owned */
+json_t *creds_json(const struct cred *x);	       /* owned */
+json_t *cred_secret_json(const struct cred_secret *s); /* one of "secrets"; owned */
 bool creds_drop(struct creds *c, struct str name);
 /* Letter case is ignored; NULL when there is none. */
 const struct cred *creds_find(const struct creds *c, struct str name);
@@ -90,14 +101,32 @@ int cred_name_check(struct str name, struct err *err) MUST_CHECK;
 int cred_sender_read(struct str sender, char ret[static CRED_SENDER_LEN],
 		     struct err *err) MUST_CHECK;
 
-const char *cred_status(const struct cred *x, int64_t now_ms); /* active, revoked, expired */
+/* active, revoked, disabled, expired (also when every secret is). */
+const char *cred_status(const struct cred *x, int64_t now_ms);
 bool cred_in_networks(const struct cred *x, const struct ipaddr *client);
 bool cred_may_send(const struct cred *x, const struct address *from);
 const struct cred_secret *cred_secret_find(const struct cred *x, struct str id);
 bool cred_secret_usable(const struct cred *x, const struct cred_secret *s, int64_t now_ms);
-void creds_used(struct creds *c, struct str name, struct str id, const struct ipaddr *client,
-		int64_t now_ms);
+/* Why it may not be used now, in words for the log; NULL when it may. */
+const char *cred_objection(const struct cred *x, const struct cred_secret *s, int64_t now_ms);
 
+/* --- what is counted -------------------------------------------------------------------------- */
+
+/* Nothing when there is no such credential, or it has no such secret. */
+void creds_note(struct creds *c, struct str name, const struct cred_sight *s, int64_t now_ms);
+/* Takes one of the messages of the day; false when there is none left. */
+bool creds_day_take(struct creds *c, struct str name, int64_t now_ms);
+void creds_day_give(struct creds *c, struct str name, int64_t now_ms);
+/* What the store had of it. False: there is no such credential any more. */
+bool creds_put_use(struct creds *c, struct str name, const json_t *o);
+/* The next one from place *at on whose counts the store has not, and which it has from now on;
+ * NULL: no more. */
+const struct cred *creds_dirty(struct creds *c, size_t *at);
+
+/* --- secrets ---------------------------------------------------------------------------------- */
+
+/* Whether a secret that somebody chose can be one: its length, printable ASCII. ERR_INVALID. */
+int cred_given_check(struct str secret, struct err *err) MUST_CHECK;
 /* A new secret: letters and digits that are hard to mistake for one another. */
 void cred_secret_make(char ret[static CRED_SECRET_LEN]);
 void cred_derive(struct str secret, const uint8_t salt[static CRED_SALT_LEN],

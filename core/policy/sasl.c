@@ -94,17 +94,13 @@ static void answer(struct sasl *x, enum sasl_outcome outcome, struct str challen
 static const char *objection(const struct sasl *x, const struct cred *c,
 			     const struct cred_secret *s)
 {
-	int64_t now_ms = loop_wall_ms(x->server->loop);
+	const char *why = cred_objection(c, s, loop_wall_ms(x->server->loop));
 
 	if (x->for_another)
 		return "it asks to act for somebody else";
-	if (c->revoked_ms != 0)
-		return "the credential is revoked";
-	if (!cred_secret_usable(c, s, now_ms))
-		return "the secret is past its end";
-	if (!cred_in_networks(c, &x->client))
-		return "the client is outside of the credential's networks";
-	return NULL;
+	if (why == NULL && !cred_in_networks(c, &x->client))
+		why = "the client is outside of the credential's networks";
+	return why;
 }
 
 static void decide(struct sasl *x, const struct cred_secret *s, struct str challenge)
@@ -112,6 +108,7 @@ static void decide(struct sasl *x, const struct cred_secret *s, struct str chall
 	const struct cred *c = creds_find(x->server->creds, str_of(x->name));
 	const char *why;
 
+	(void)snprintf(x->secret_id, sizeof(x->secret_id), "%s", s != NULL ? s->id : "");
 	if (c == NULL || s == NULL)
 		why = c == NULL ? "no such credential" : "wrong secret";
 	else
@@ -120,7 +117,6 @@ static void decide(struct sasl *x, const struct cred_secret *s, struct str chall
 		answer(x, SASL_REFUSED, STR(""), why);
 		return;
 	}
-	(void)snprintf(x->secret_id, sizeof(x->secret_id), "%s", s->id);
 	answer(x, SASL_DONE, challenge, NULL);
 }
 

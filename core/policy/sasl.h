@@ -48,8 +48,10 @@ struct sasl_answer {
 	struct str challenge;
 	const char
 		*name; /* DONE: the credential's; REFUSED: when it is known, for the log; or NULL */
-	const char *secret; /* DONE: the id of the secret */
-	const char *why;    /* not DONE: in plain words, for the log */
+	/* The id of the secret; REFUSED: of one that is right, but not good (any more), else empty.
+	 */
+	const char *secret;
+	const char *why; /* not DONE: in plain words, for the log */
 };
 /* Everything is borrowed for the time of the call. */
 typedef void sasl_fn(void *arg, const struct sasl_answer *a);

@@ -278,6 +278,7 @@ struct queue_object {
 	const char *id;
 	const char *json; /* NULL: deleted */
 	bool secret;	  /* no earlier version is kept, and what is deleted is overwritten */
+	bool counts;	  /* what was counted, not edited: no earlier version is kept */
 };
 
 struct queue_action {

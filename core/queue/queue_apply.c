@@ -397,8 +397,11 @@ static int put_object(struct writer *w, const struct queue_object *o, uint64_t a
 		      struct err *err)
 {
 	struct db_stmt *s = w->st[o->json != NULL ? W_OBJECT : W_OBJECT_GONE];
-	int got = o->secret ? db_exec(w->db, "PRAGMA secure_delete=ON", err)
-			    : put_version(w, o, action, err);
+	int got = 0;
+	if (o->secret)
+		got = db_exec(w->db, "PRAGMA secure_delete=ON", err);
+	else if (!o->counts)
+		got = put_version(w, o, action, err);
 	if (got < 0)
 		return got;
 	db_bind_text(s, 1, str_of(o->kind));

@@ -186,18 +186,34 @@ bool smtpin_authenticates(struct smtpin *in, struct smtpin_session *s)
 	return true;
 }
 
+static const struct cred *cred_of(const struct smtpin *in, const struct smtpin_session *s)
+{
+	return s->credential[0] != '\0' ? creds_find(in->conf.creds, str_of(s->credential)) : NULL;
+}
+
+unsigned smtpin_rcpts_max(const struct smtpin *in, const struct smtpin_session *s)
+{
+	const struct cred *x = cred_of(in, s);
+	unsigned own = x != NULL ? x->recipients_max : 0;
+
+	return own != 0 && own < in->conf.rcpts_max ? own : in->conf.rcpts_max;
+}
+
 bool smtpin_take(struct smtpin *in, char what, const struct smtpin_session *s)
 {
 	const struct smtpin_config *c = &in->conf;
+	const struct cred *x = cred_of(in, s);
 	int64_t now_ms = loop_now_ms(in->loop);
 	bool rcpt = what == 'r';
+	unsigned messages =
+		x != NULL && x->per_minute != 0 ? x->per_minute : c->credential_rate.messages;
 
 	if (!limiter_take(in->limiter, what, client_key(&s->client), 1,
 			  rcpt ? c->client_rate.rcpts : c->client_rate.messages, now_ms))
 		return false;
 	return s->credential[0] == '\0' ||
 	       limiter_take(in->limiter, what, str_of(s->credential), 1,
-			    rcpt ? c->credential_rate.rcpts : c->credential_rate.messages, now_ms);
+			    rcpt ? c->credential_rate.rcpts : messages, now_ms);
 }
 
 void smtpin_admit(struct smtpin *in, int fd, const struct ipaddr *client,

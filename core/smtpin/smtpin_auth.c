@@ -52,6 +52,20 @@ bool auth_good(const struct smtpin_session *s)
 	       cred_in_networks(c, &s->client);
 }
 
+void auth_sent(const struct smtpin_session *s)
+{
+	const struct cred_sight seen = { .sign = CRED_SENT,
+					 .secret = str_of(s->secret),
+					 .client = &s->client,
+					 .helo = str_of(s->helo),
+					 .recipients = s->n_rcpts,
+					 .bytes = s->handed_size };
+
+	if (s->credential[0] != '\0')
+		creds_note(s->in->conf.creds, str_of(s->credential), &seen,
+			   loop_wall_ms(s->in->loop));
+}
+
 void auth_drop(struct smtpin_session *s)
 {
 	sasl_free(&s->sasl);
@@ -60,13 +74,23 @@ void auth_drop(struct smtpin_session *s)
 
 /* --- results ---------------------------------------------------------------------------------- */
 
+static void note(const struct smtpin_session *s, enum cred_sign sign, const char *credential,
+		 const char *secret)
+{
+	const struct cred_sight seen = { .sign = sign,
+					 .secret = str_of(secret),
+					 .client = &s->client,
+					 .helo = str_of(s->helo) };
+
+	creds_note(s->in->conf.creds, str_of(credential), &seen, loop_wall_ms(s->in->loop));
+}
+
 static void succeed(struct smtpin_session *s)
 {
 	struct smtpin *in = s->in;
 
 	in->stats.authenticated++;
-	creds_used(in->conf.creds, str_of(s->credential), str_of(s->secret), &s->client,
-		   loop_wall_ms(in->loop));
+	note(s, CRED_CAME, s->credential, s->secret);
 	if (!smtpin_authenticates(in, s)) {
 		session_end(s, "4.7.0 Too many sessions of this credential");
 		return;
@@ -107,6 +131,8 @@ static void fail(struct smtpin_session *s, const struct sasl_answer *a)
 
 	in->stats.auth_failed++;
 	s->auth_failures++;
+	if (a->name != NULL && a->secret[0] != '\0')
+		note(s, CRED_LATE, a->name, a->secret);
 	log_failure(s, a);
 	log_block(s);
 	s->state = SESSION_TARPIT;

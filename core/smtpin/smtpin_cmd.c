@@ -69,6 +69,21 @@ static bool may_send(struct smtpin_session *s, const struct address *from)
 	return false;
 }
 
+/* The message is one of its credential's messages of this day, unless nothing comes of it. */
+static bool take_of_day(struct smtpin_session *s)
+{
+	struct creds *creds = s->in->conf.creds;
+
+	if (s->credential[0] == '\0')
+		return true;
+	s->day_taken = creds_day_take(creds, str_of(s->credential), loop_wall_ms(s->in->loop));
+	if (!s->day_taken)
+		session_refuse(s, 450, "4.7.1",
+			       "The credential %s has sent its messages of this day (UTC)",
+			       s->credential);
+	return s->day_taken;
+}
+
 static void cmd_mail(struct smtpin_session *s, const struct smtp_cmd *c)
 {
 	struct smtpin *in = s->in;
@@ -103,6 +118,8 @@ static void cmd_mail(struct smtpin_session *s, const struct smtp_cmd *c)
 		session_refuse(s, 450, "4.7.1", "Too many messages in a minute, try again later");
 		return;
 	}
+	if (!take_of_day(s))
+		return;
 	s->from = c->address;
 	s->declared_size = c->size;
 	s->body_type = c->body;
@@ -175,7 +192,7 @@ static void cmd_rcpt(struct smtpin_session *s, const struct smtp_cmd *c)
 					    "weir allow add %s",
 					    ip, ip);
 		refuse_rcpt(s, c, &a);
-	} else if (s->n_rcpts >= in->conf.rcpts_max) {
+	} else if (s->n_rcpts >= smtpin_rcpts_max(in, s)) {
 		session_refuse(s, 452, "4.5.3",
 			       "Too many recipients, send the rest in another message");
 	} else if (in->stats.memory + c->orcpt.n > in->conf.memory_max) {

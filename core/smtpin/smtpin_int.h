@@ -70,7 +70,9 @@ struct smtpin_session {
 	unsigned auth_failures;
 	char credential[CRED_NAME_MAX + 1]; /* empty: not authenticated */
 	char secret[CRED_ID_LEN];
-	bool counted; /* as a session of the credential */
+	bool counted;	    /* as a session of the credential */
+	bool day_taken;	    /* the transaction is one of the credential's messages of the day */
+	size_t handed_size; /* of the message whose result is awaited */
 	bool greeted;
 	bool esmtp;
 	bool in_mail;
@@ -146,6 +148,8 @@ void smtpin_admit(struct smtpin *in, int fd, const struct ipaddr *client,
 int64_t smtpin_patience(const struct smtpin *in, int64_t usual_ms);
 /* Takes one of what an address or a credential may have in a minute. */
 bool smtpin_take(struct smtpin *in, char what, const struct smtpin_session *s);
+/* Recipients of one message. */
+unsigned smtpin_rcpts_max(const struct smtpin *in, const struct smtpin_session *s);
 /* Counts the session for its client, and for its credential: false when that has too many. */
 void smtpin_comes(struct smtpin *in, const struct smtpin_session *s);
 void smtpin_goes(struct smtpin *in, const struct smtpin_session *s);
@@ -206,6 +210,8 @@ void auth_drop(struct smtpin_session *s); /* the exchange */
 /* Whether what the client authenticated with is still good; also when it did not. */
 bool auth_good(const struct smtpin_session *s);
 bool auth_blocked(const struct smtpin_session *s);
+/* Counts the message that was accepted for its credential. */
+void auth_sent(const struct smtpin_session *s);
 
 /* smtpin_cmd.c. last: nothing else has come behind the line. */
 void session_command(struct smtpin_session *s, struct str line, bool last);

@@ -123,6 +123,9 @@ void session_reset(struct smtpin_session *s)
 	s->in->stats.memory -= s->orcpt_bytes;
 	s->orcpt_bytes = 0;
 	chunk_reset(s);
+	if (s->day_taken)
+		creds_day_give(s->in->conf.creds, str_of(s->credential), loop_wall_ms(s->in->loop));
+	s->day_taken = false;
 	s->in_mail = false;
 	s->n_rcpts = 0;
 	s->declared_size = 0;
@@ -258,6 +261,7 @@ void session_hand_over(struct smtpin_session *s)
 	stream_idle(s->stream, 0);
 	stream_deadline(s->stream, 0);
 	in->stats.accepted_bytes += m.size;
+	s->handed_size = m.size;
 	/* the result may come from inside the call, and free the bytes if they are still here */
 	s->body.bytes = BUF_INIT(0);
 	in->ops->accept(in->arg, &m, (struct smtpin_token){ token });
@@ -290,6 +294,8 @@ void session_result(struct smtpin_session *s, uint64_t token, const struct smtp_
 	if (refusal == NULL) {
 		s->in->stats.accepted++;
 		s->commands = 0;
+		s->day_taken = false;
+		auth_sent(s);
 	}
 	if (s->state == SESSION_GONE) {
 		session_free(&s);

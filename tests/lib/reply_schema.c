@@ -15,6 +15,7 @@ static const struct {
 	{ "status", "attention", "attention" }, { "detail", "recipients", "message" },
 	{ "detail", "attempts", "attempt" },	{ "plan", "sample", "message" },
 	{ "action", "hold", "hold" },		{ "dkim_show", "records", "dkim_record" },
+	{ "cred", "users", "cred_user" },	{ "cred", "secrets", "cred_secret" },
 };
 
 static const char *inner_of(const struct field_def *f)

@@ -653,7 +653,12 @@ static void test_creds(void **state)
 	cred_made(rig.env.creds, "old", "\"revoked_ms\":1795480000000,", "s1=one");
 	cred_made(rig.env.creds, "late", "", "s1=one;1795480000000");
 	assert_true(ipaddr_parse(STR("192.0.2.1"), &ip));
-	creds_used(rig.env.creds, STR("shop"), STR("s2"), &ip, 1795480000000);
+	creds_note(rig.env.creds, STR("shop"),
+		   &(struct cred_sight){ .sign = CRED_CAME,
+					 .secret = STR("s2"),
+					 .client = &ip,
+					 .helo = STR("a.example") },
+		   1795480000000);
 	expect("cred.list", "{}", "name", "late old shop");
 	expect("cred.list", "{}", "status", "expired revoked active");
 	v = ask_well("cred.show", "{'name':'Shop'}");

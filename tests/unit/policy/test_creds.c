@@ -49,7 +49,9 @@ static void kept_as_it_was(void **state)
 	json_t *after;
 	static const char text[] =
 		CRED("shop", "\"note\":\"n\",\"by\":\"olga\",\"created_ms\":7,\"revoked_ms\":0,"
-			     "\"senders\":[\"a.example\",\"<>\"],\"networks\":[\"10.0.0.0/8\"],");
+			     "\"disabled_ms\":8,\"expires_ms\":9,\"per_minute\":10,\"per_day\":11,"
+			     "\"recipients_max\":12,\"senders\":[\"a.example\",\"<>\"],"
+			     "\"networks\":[\"10.0.0.0/8\"],");
 
 	(void)state;
 	put(text);
@@ -94,6 +96,8 @@ static void damaged_ones_are_refused(void **state)
 		"{\"name\":\"shop\",\"salt\":\"AAECAwQFBgcICQoLDA0ODw==\",\"iterations\":1}",
 		CRED("shop", "\"networks\":[\"10.0.0.0/99\"],"),
 		CRED("shop", "\"senders\":[1],"),
+		CRED("shop", "\"per_day\":-1,"),
+		CRED("shop", "\"per_minute\":1000000001,"),
 		"{\"name\":\"shop\",\"salt\":\"AAECAwQFBgcICQoLDA0ODw==\",\"iterations\":4096,"
 		"\"secrets\":[{\"id\":\"s1\",\"stored_key\":\"" KEY "\"}]}",
 	};
@@ -121,27 +125,154 @@ static void time_and_status(void **state)
 	put(CRED("shop", "\"revoked_ms\":1,"));
 	x = creds_find(c, STR("shop"));
 	assert_string_equal(cred_status(x, 5000), "revoked");
+	put(CRED("shop", "\"disabled_ms\":1,"));
+	assert_string_equal(cred_status(creds_find(c, STR("shop")), 5000), "disabled");
+	put(CRED("shop", "\"expires_ms\":5000,"));
+	x = creds_find(c, STR("shop"));
+	assert_string_equal(cred_status(x, 4999), "active");
+	assert_string_equal(cred_status(x, 5000), "expired");
 	assert_false(cred_secret_usable(x, &x->secrets[0], 5000));
+	put(CRED("shop", "\"revoked_ms\":1,"));
+	x = creds_find(c, STR("shop"));
+	assert_false(cred_secret_usable(x, &x->secrets[0], 5000));
+}
+
+static void note(const char *name, enum cred_sign sign, const char *secret, const char *client,
+		 const char *helo, int64_t now_ms)
+{
+	struct ipaddr ip;
+
+	assert_true(ipaddr_parse(str_of(client), &ip));
+	creds_note(c, str_of(name),
+		   &(struct cred_sight){ .sign = sign,
+					 .secret = str_of(secret),
+					 .client = &ip,
+					 .helo = str_of(helo),
+					 .recipients = 3,
+					 .bytes = 100 },
+		   now_ms);
 }
 
 static void uses_are_counted_and_kept(void **state)
 {
-	const struct cred_secret *s;
-	struct ipaddr client;
+	const struct cred_use *use;
+	const struct cred_secret_use *s;
+	size_t at = 0;
 
 	(void)state;
-	assert_true(ipaddr_parse(STR("192.0.2.1"), &client));
 	put(CRED("shop", ""));
-	creds_used(c, STR("shop"), STR("s2"), &client, 77);
-	creds_used(c, STR("shop"), STR("s2"), &client, 78);
-	creds_used(c, STR("shop"), STR("s9"), &client, 79);
-	creds_used(c, STR("nobody"), STR("s1"), &client, 79);
+	note("shop", CRED_CAME, "s2", "192.0.2.1", "a.example", 77);
+	note("shop", CRED_CAME, "s2", "192.0.2.1", "a.example", 78);
+	note("shop", CRED_CAME, "s2", "192.0.2.1", "b.example", 79);
+	note("shop", CRED_SENT, "s2", "192.0.2.1", "b.example", 80);
+	note("shop", CRED_LATE, "s2", "192.0.2.9", "late.example", 81);
+	note("shop", CRED_CAME, "s9", "192.0.2.1", "a.example", 82);
+	note("nobody", CRED_CAME, "s1", "192.0.2.1", "a.example", 83);
 	put(CRED("shop", "\"note\":\"edited\","));
-	s = cred_secret_find(creds_find(c, STR("shop")), STR("s2"));
-	assert_int_equal(s->uses, 2);
-	assert_int_equal(s->last_used_ms, 78);
-	assert_true(ipaddr_eq(&s->last_client, &client));
-	assert_int_equal(cred_secret_find(creds_find(c, STR("shop")), STR("s1"))->uses, 0);
+	use = creds_find(c, STR("shop"))->use;
+	s = cred_use_of(use, STR("s2"));
+	assert_int_equal(use->n_secrets, 1);
+	assert_int_equal(use->messages, 1);
+	assert_int_equal(use->recipients, 3);
+	assert_int_equal(use->bytes, 100);
+	assert_int_equal(s->uses, 3);
+	assert_int_equal(s->refused, 1);
+	assert_int_equal(s->last_ms, 80); /* who came too late did not use it */
+	assert_int_equal(s->n_users, 3);
+	assert_string_equal(s->users[1].helo, "b.example");
+	assert_int_equal(s->users[1].messages, 1);
+	assert_int_equal(cred_use_of(use, STR("s1"))->uses, 0);
+	assert_ptr_equal(creds_dirty(c, &at), creds_find(c, STR("shop")));
+	assert_null(creds_dirty(c, &at));
+	at = 0;
+	assert_null(creds_dirty(c, &at));
+}
+
+static void uses_come_back_from_the_store(void **state)
+{
+	static const char *const bad[] = {
+		"{\"secrets\":[{\"id\":\"much too long\"}]}",
+		"{\"secrets\":[{\"id\":\"s1\",\"last_client\":\"nowhere\"}]}",
+		"{\"secrets\":[{\"id\":\"s1\",\"users\":[{\"client\":\"\"}]}]}",
+	};
+	json_t *o;
+	json_t *again;
+	struct cred_use *use;
+
+	(void)state;
+	put(CRED("shop", ""));
+	note("shop", CRED_CAME, "s2", "192.0.2.1", "a.example", 77);
+	note("shop", CRED_SENT, "s2", "2001:db8::1", "", 78);
+	assert_true(creds_day_take(c, STR("shop"), 79));
+	use = creds_find(c, STR("shop"))->use;
+	o = cred_use_json(use);
+	assert_true(creds_put_use(c, STR("shop"), o));
+	assert_false(creds_put_use(c, STR("gone"), o));
+	again = cred_use_json(use);
+	assert_true(json_equal(o, again));
+	json_decref(o);
+	json_decref(again);
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		o = json_loads(bad[i], 0, NULL);
+		assert_non_null(o);
+		assert_false(creds_put_use(c, STR("shop"), o));
+		assert_int_equal(use->n_secrets, 0);
+		json_decref(o);
+	}
+}
+
+/* Whoever was not seen for the longest time is forgotten, and that is counted. */
+static void users_give_way(void **state)
+{
+	const struct cred_secret_use *s;
+	char helo[32];
+
+	(void)state;
+	put(CRED("shop", ""));
+	for (int i = 0; i < CRED_USERS_MAX + 2; i++) {
+		(void)snprintf(helo, sizeof(helo), "h%d.example", i);
+		note("shop", CRED_CAME, "s1", "192.0.2.1", helo, 1000 + i);
+		note("shop", CRED_CAME, "s1", "192.0.2.1", "h0.example", 1000 + i);
+	}
+	s = cred_use_of(creds_find(c, STR("shop"))->use, STR("s1"));
+	assert_int_equal(s->n_users, CRED_USERS_MAX);
+	assert_int_equal(s->forgotten, 2);
+	assert_string_equal(s->users[0].helo, "h0.example");
+	for (size_t i = 0; i < s->n_users; i++)
+		assert_true(i == 0 || s->users[i].last_ms >= 1003);
+}
+
+static void a_day_has_so_many_messages(void **state)
+{
+	const int64_t day = INT64_C(24) * 3600 * 1000;
+
+	(void)state;
+	put(CRED("shop", "\"per_day\":2,"));
+	assert_true(creds_day_take(c, STR("shop"), 10 * day));
+	assert_true(creds_day_take(c, STR("shop"), 10 * day + 1));
+	assert_false(creds_day_take(c, STR("shop"), 11 * day - 1));
+	creds_day_give(c, STR("shop"), 11 * day - 1);
+	assert_true(creds_day_take(c, STR("shop"), 11 * day - 1));
+	assert_true(creds_day_take(c, STR("shop"), 11 * day));
+	creds_day_give(c, STR("shop"), 12 * day); /* it was of the day before */
+	assert_int_equal(cred_use_today(creds_find(c, STR("shop"))->use, 11 * day), 1);
+	assert_int_equal(cred_use_today(creds_find(c, STR("shop"))->use, 12 * day), 0);
+	put(CRED("shop", ""));
+	for (int i = 0; i < 5; i++)
+		assert_true(creds_day_take(c, STR("shop"), 11 * day));
+}
+
+static void secrets_that_are_given(void **state)
+{
+	static const char *const good[] = { "correct-horse", "123456789012" };
+	static const char *const bad[] = { "", "elevenchars", "with a space in it",
+					   "t\303\244uschen-t\303\244uschen" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(good); i++)
+		assert_true(cred_given_check(str_of(good[i]), NULL) >= 0);
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_true(cred_given_check(str_of(bad[i]), NULL) < 0);
 }
 
 static void bounds(void **state)
@@ -295,6 +426,10 @@ int main(void)
 		TEST(damaged_ones_are_refused),
 		TEST(time_and_status),
 		TEST(uses_are_counted_and_kept),
+		TEST(uses_come_back_from_the_store),
+		TEST(users_give_way),
+		TEST(a_day_has_so_many_messages),
+		TEST(secrets_that_are_given),
 		TEST(bounds),
 		TEST(names_and_senders),
 		TEST(new_secrets),

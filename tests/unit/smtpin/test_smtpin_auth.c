@@ -165,7 +165,7 @@ static void required(void **state)
 	talk(&r, "x\r\n.\r\n", &out);
 	assert_string_equal(r.credential, "shop");
 	assert_non_null(strstr(buf_cstr(&r.message), "with ESMTPA id"));
-	assert_int_equal(creds_find(r.creds, STR("shop"))->secrets[0].uses, 1);
+	assert_int_equal(creds_find(r.creds, STR("shop"))->use->secrets[0].uses, 1);
 	assert_int_equal(smtpin_stats(r.in)->authenticated, 1);
 	smtp_rig_close(&r);
 }

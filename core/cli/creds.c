@@ -1,0 +1,79 @@
+/* creds - one credential: what it may, its secrets, and who uses them. */
+#include "base/json.h"
+#include "cli/cli_int.h"
+#include "cli/columns.h"
+
+#define TITLE_COLS 12
+
+/* "senders     shop.example, *.news.example", or that there is no bound. */
+static void put_texts(const struct out *o, struct buf *b, const char *title, const json_t *list)
+{
+	size_t i;
+	const json_t *one;
+
+	(void)buf_printf(b, "%-*s", TITLE_COLS, title);
+	if (json_array_size(list) == 0)
+		(void)buf_puts(b, "all");
+	json_array_foreach(list, i, one)
+	{
+		(void)buf_puts(b, i > 0 ? ", " : "");
+		out_clean(o, b, str_of(json_string_value(one)));
+	}
+	(void)buf_putc(b, '\n');
+}
+
+static void put_heading(const struct out *o, struct buf *b, const char *title)
+{
+	(void)buf_putc(b, '\n');
+	out_style(o, b, OUT_HEAD, true);
+	(void)buf_puts(b, title);
+	out_style(o, b, OUT_HEAD, false);
+	(void)buf_putc(b, '\n');
+}
+
+static void put_table(const struct out *o, struct buf *b, const char *entity, const json_t *rows)
+{
+	struct columns *columns =
+		columns_new(&(struct columns_options){ .out = o, .entity = entity }, rows);
+	const json_t *row;
+	size_t i;
+
+	columns_put_head(columns, b);
+	json_array_foreach(rows, i, row) columns_put_row(columns, b, row);
+	columns_free(&columns);
+}
+
+static void put_cred(const struct out *o, struct buf *b, const json_t *cred)
+{
+	const json_t *users = json_object_get(cred, "users");
+
+	columns_put_fields(o, b, "cred", NULL, cred);
+	put_texts(o, b, "senders", json_object_get(cred, "senders"));
+	put_texts(o, b, "streams", json_object_get(cred, "streams"));
+	put_texts(o, b, "networks", json_object_get(cred, "networks"));
+	put_heading(o, b, "Secrets");
+	put_table(o, b, "cred_secret", json_object_get(cred, "secrets"));
+	put_heading(o, b, "Used by");
+	if (json_array_size(users) == 0)
+		(void)buf_puts(b, "Nobody has used it yet.\n");
+	else
+		put_table(o, b, "cred_user", users);
+}
+
+int run_cred(struct cli *c, const struct args *a, struct err *err)
+{
+	AUTO_BUF b = BUF_INIT(OUT_MAX);
+	json_t *cred = NULL;
+	int rc = talk_call(c, a->m->name, json_copy(a->params), &cred, err);
+
+	if (rc < 0)
+		return rc;
+	if (c->json) {
+		cli_print_json(c, cred);
+	} else {
+		put_cred(&c->out, &b, cred);
+		cli_print(c, &b);
+	}
+	json_decref(cred);
+	return 0;
+}

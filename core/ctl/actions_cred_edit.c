@@ -1,0 +1,135 @@
+/* Edits of credentials: bounds, disabled and enabled again, revoked; and addresses that are heard
+ * again. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "base/obj.h"
+#include "ctl/actions_rules.h"
+#include "ctl/cred_bounds.h"
+#include "ctl/handlers.h"
+
+/* The credential that the call names, which nobody else changes meanwhile. */
+static int edit_begin(struct op *op, const char *name, const struct cred **ret, struct err *err)
+{
+	const struct cred *x = creds_find(op->env->creds, str_of(name));
+
+	if (x == NULL)
+		return err_param(err, ERR_UNKNOWN, "name",
+				 "there is no credential %.64s; weir cred list has those there are",
+				 name);
+	*ret = x;
+	return op_lock(op, "cred", x->name, err);
+}
+
+static struct op *edit_op(struct ctl_call *call, const struct cred **ret, int *ret_rc,
+			  struct err *err)
+{
+	struct ctl_env *env = ctl_env(call);
+	const char *name = ctl_str(call, "name");
+	const struct cred *x = creds_find(env->creds, str_of(name));
+	struct op *op = rule_op(call, x != NULL ? x->name : name);
+
+	*ret_rc = edit_begin(op, name, ret, err);
+	return op;
+}
+
+/* Takes `after`. */
+static void edit_store(struct op *op, const struct cred *x, json_t *after)
+{
+	op_object(op, "cred", x->name, creds_json(x), after);
+	rule_store(op);
+}
+
+void ctl_cred_set(struct ctl_call *call)
+{
+	const struct ctl_env *env = ctl_env(call);
+	json_t *params = ctl_params(call);
+	json_t *before = NULL, *after = NULL;
+	const struct cred *x = NULL;
+	struct err err = ERR_INIT;
+	int rc;
+	struct op *op = edit_op(call, &x, &rc, &err);
+
+	if (rc >= 0) {
+		before = creds_json(x);
+		after = creds_json(x);
+		rc = cred_bounds_put(after, params, loop_wall_ms(env->loop), &err);
+	}
+	if (rc >= 0 && json_equal(before, after))
+		rc = err_set(&err, ERR_STATE, "that is how %s is already", x->name);
+	json_decref(params);
+	json_decref(before);
+	if (rc < 0) {
+		json_decref(after);
+		op_fail(op, &err);
+		return;
+	}
+	op_begin(op, true);
+	edit_store(op, x, after);
+}
+
+static void set_time(struct ctl_call *call, const char *field, bool on)
+{
+	const struct cred *x = NULL;
+	struct err err = ERR_INIT;
+	json_t *after;
+	int rc;
+	struct op *op = edit_op(call, &x, &rc, &err);
+
+	if (rc >= 0 && x->revoked_ms != 0)
+		rc = err_param(&err, ERR_STATE, "name", "%s is revoked already", x->name);
+	else if (rc >= 0 && on && x->disabled_ms != 0 && op->method == &method_defs[M_CRED_DISABLE])
+		rc = err_param(&err, ERR_STATE, "name", "%s is disabled already", x->name);
+	else if (rc >= 0 && !on && x->disabled_ms == 0)
+		rc = err_param(&err, ERR_STATE, "name", "%s is not disabled", x->name);
+	if (rc < 0) {
+		op_fail(op, &err);
+		return;
+	}
+	op_begin(op, true);
+	after = creds_json(x);
+	(void)json_object_set_new(after, field, json_integer(on ? op->at_ms : 0));
+	edit_store(op, x, after);
+}
+
+void ctl_cred_disable(struct ctl_call *call)
+{
+	set_time(call, "disabled_ms", true);
+}
+
+void ctl_cred_enable(struct ctl_call *call)
+{
+	set_time(call, "disabled_ms", false);
+}
+
+void ctl_cred_revoke(struct ctl_call *call)
+{
+	set_time(call, "revoked_ms", true);
+}
+
+/* Only memory is changed; the journal has who did it. */
+void ctl_cred_unblock(struct ctl_call *call)
+{
+	struct ctl_env *env = ctl_env(call);
+	struct err err = ERR_INIT;
+	struct ipnet net;
+	char text[IPNET_TEXT_LEN];
+	struct op *op;
+
+	if (ipnet_parse(str_of(ctl_str(call, "network")), &net, &err) < 0) {
+		ctl_fail(call, &err);
+		return;
+	}
+	ipnet_text(&net, text);
+	op = rule_op(call, text);
+	if (guard_forgive(env->guard, &net) == 0) {
+		(void)err_param(&err, ERR_UNKNOWN, "network",
+				"nothing is counted for %s; weir cred blocked has what is", text);
+		op_fail(op, &err);
+		return;
+	}
+	op_begin(op, false);
+	op_result(op, 0, 0);
+	op_commit(op, rule_in_force, rule_refused);
+}
