@@ -8,6 +8,7 @@
 #include "app/relayd.h"
 #include "base/buf.h"
 #include "base/log.h"
+#include "loop/loop.h"
 
 #define CONFIG_PATH "/etc/weir/relayd.conf"
 #define TEXT_MAX ((size_t)1024 * 1024)
@@ -119,7 +120,7 @@ static int run(const struct args *a, const struct conf *conf, struct err *err)
 	if (a->syslog)
 		log_to_syslog("weir-relayd");
 	privs_limits();
-	rc = relayd_new(conf, &r, err);
+	rc = relayd_new(conf, loop_new(), &r, err);
 	if (rc >= 0)
 		rc = privs_become(conf->user, conf->state_dir, err);
 	if (rc >= 0)

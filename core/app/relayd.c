@@ -250,14 +250,15 @@ static int open_listeners(struct relayd *r, struct err *err)
 	return rc;
 }
 
-int relayd_new(const struct conf *conf, struct relayd **ret_relayd, struct err *err)
+int relayd_new(const struct conf *conf, struct loop *loop_take, struct relayd **ret_relayd,
+	       struct err *err)
 {
 	struct relayd *r = xcalloc(1, sizeof(*r));
 	int rc;
 
 	r->magic = RELAYD_MAGIC;
 	r->conf = conf;
-	r->env.loop = loop_new();
+	r->env.loop = loop_take;
 	r->env.hostname = conf->hostname;
 	r->env.started_ms = loop_wall_ms(r->env.loop);
 	r->env.undo_window_ms = conf->undo_window_s * 1000;

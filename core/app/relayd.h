@@ -15,11 +15,14 @@
 #include "base/err.h"
 #include "conf/conf.h"
 
+struct loop;
 struct relayd;
 
 /* Whether what the configuration names can be had, as far as that is known without starting. */
 int relayd_test(const struct conf *conf, struct err *err) MUST_CHECK;
-int relayd_new(const struct conf *conf, struct relayd **ret_relayd, struct err *err) MUST_CHECK;
+/* The loop is freed with the relay, also when this fails. */
+int relayd_new(const struct conf *conf, struct loop *loop_take, struct relayd **ret_relayd,
+	       struct err *err) MUST_CHECK;
 int relayd_open(struct relayd *r, struct err *err) MUST_CHECK;
 void relayd_run(struct relayd *r);
 void relayd_free(struct relayd **rp);

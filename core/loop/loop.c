@@ -53,6 +53,7 @@ struct loop {
 	int wake_fd;
 	int64_t now_ms;
 	int64_t wall_ms;
+	uint64_t heard; /* callbacks of descriptors, and posts */
 	bool fake;
 	bool stop;
 	TAILQ_HEAD(, loop_timer) fake_timers;
@@ -208,6 +209,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 	loop_clock_refresh(l);
 	for (struct post *p = next_post(l); p != NULL; p = next_post(l)) {
 		int64_t since = l->now_ms;
+		l->heard++;
 		p->fn(p->arg);
 		free(p);
 		if (++n == LOOP_POSTS_PER_WAKEUP) {
@@ -310,6 +312,7 @@ static void on_fd(evutil_socket_t fd, short what, void *arg)
 		((what & EV_READ) != 0 ? LOOP_READ : 0) | ((what & EV_WRITE) != 0 ? LOOP_WRITE : 0);
 
 	loop_clock_refresh(l);
+	l->heard++;
 	since = l->now_ms;
 	w->fn((int)fd, got, w->arg); /* may free w */
 	note_slow(l, name, since);
@@ -459,18 +462,41 @@ void loop_fake_clock(struct loop *l, int64_t wall_ms)
 	atomic_store(&fake_wall_ms, wall_ms);
 }
 
+static struct loop_timer *first_timer(const struct loop *l)
+{
+	struct loop_timer *first = NULL;
+	struct loop_timer *t;
+
+	TAILQ_FOREACH (t, &l->fake_timers, next)
+		if (first == NULL || t->due_ms < first->due_ms)
+			first = t;
+	return first;
+}
+
+int64_t loop_next_ms(const struct loop *l)
+{
+	const struct loop_timer *first = first_timer(l);
+
+	ASSERT(l->fake);
+	if (first == NULL)
+		return -1;
+	return first->due_ms > l->now_ms ? first->due_ms - l->now_ms : 0;
+}
+
+uint64_t loop_heard(const struct loop *l)
+{
+	return l->heard;
+}
+
 void loop_advance(struct loop *l, int64_t ms)
 {
 	int64_t until = l->now_ms + ms;
 
 	ASSERT(l->fake);
 	for (;;) {
-		struct loop_timer *t;
-		struct loop_timer *first = NULL;
+		struct loop_timer *first;
 		(void)event_base_loop(l->base, EVLOOP_NONBLOCK);
-		TAILQ_FOREACH (t, &l->fake_timers, next)
-			if (first == NULL || t->due_ms < first->due_ms)
-				first = t;
+		first = first_timer(l);
 		if (first == NULL || first->due_ms > until)
 			break;
 		if (first->due_ms > l->now_ms) {
