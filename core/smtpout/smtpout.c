@@ -42,7 +42,7 @@ static void set_defaults(struct smtpout_config *c)
 	DEFAULT(per_connection_max, 100);
 	DEFAULT(connect_ms, 20000);
 	DEFAULT(greeting_ms, 60000);
-	DEFAULT(command_ms, 120000);
+	DEFAULT(command_ms, 300000);
 	DEFAULT(data_ms, 180000);
 	DEFAULT(end_ms, 600000);
 #undef DEFAULT

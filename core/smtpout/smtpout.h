@@ -52,7 +52,7 @@ struct smtpout_config {
 	unsigned per_connection_max;  /* transactions of one connection: 100 */
 	int64_t connect_ms;	      /* to one address: 20 s */
 	int64_t greeting_ms;	      /* and EHLO: 60 s */
-	int64_t command_ms;	      /* MAIL, RCPT, DATA: 120 s (RFC 5321, 4.5.3.2 says 5 min) */
+	int64_t command_ms;	      /* MAIL, RCPT, DATA: 5 min (RFC 5321, 4.5.3.2) */
 	int64_t data_ms;	      /* to send the content, without progress: 180 s */
 	int64_t end_ms;		      /* for the reply to the end of data: 600 s */
 	const struct tls_client *tls; /* borrowed; NULL: there is no TLS */

@@ -398,9 +398,9 @@ static const struct {
 	{ { .greeting = "220-slow\r\n" }, 60, "waited 1m00s for its greeting", true },
 	{ { .ehlo = "" }, 60, "waited 1m00s for its reply to EHLO", true },
 	{ { .ehlo = "502 no\r\n", .helo = "" }, 60, "waited 1m00s for its reply to HELO", true },
-	{ { .mail = "" }, 120, "waited 2m00s for its reply to MAIL", false },
-	{ { .rcpt = "" }, 120, "waited 2m00s for its reply to RCPT", false },
-	{ { .data = "" }, 120, "waited 2m00s for its reply to DATA", false },
+	{ { .mail = "" }, 300, "waited 5m00s for its reply to MAIL", false },
+	{ { .rcpt = "" }, 300, "waited 5m00s for its reply to RCPT", false },
+	{ { .data = "" }, 300, "waited 5m00s for its reply to DATA", false },
 	{ { .end = "" }, 600, "waited 10m00s for its reply to the content; it may have", false },
 };
 
