@@ -53,7 +53,8 @@ struct loop {
 	int wake_fd;
 	int64_t now_ms;
 	int64_t wall_ms;
-	uint64_t heard; /* callbacks of descriptors, and posts */
+	unsigned jobs_n; /* started and not done */
+	uint64_t heard;	 /* callbacks of descriptors, and posts */
 	bool fake;
 	bool stop;
 	TAILQ_HEAD(, loop_timer) fake_timers;
@@ -488,6 +489,11 @@ uint64_t loop_heard(const struct loop *l)
 	return l->heard;
 }
 
+unsigned loop_jobs(const struct loop *l)
+{
+	return l->jobs_n;
+}
+
 void loop_advance(struct loop *l, int64_t ms)
 {
 	int64_t until = l->now_ms + ms;
@@ -558,6 +564,7 @@ static void on_job_done(void *arg)
 {
 	struct loop_job *j = arg;
 
+	j->loop->jobs_n--;
 	j->done(j->arg);
 	free(j);
 }
@@ -615,6 +622,7 @@ struct loop_job *loop_job_start(struct loop *l, const char *name, loop_fn *work,
 
 	if (l->started == 0)
 		start_workers(l);
+	l->jobs_n++;
 	j->loop = l;
 	j->name = name;
 	j->work = work;

@@ -49,11 +49,11 @@ int64_t loop_clock_mono_ms(void);
  * time. */
 void loop_fake_clock(struct loop *l, int64_t wall_ms);
 void loop_advance(struct loop *l, int64_t ms);
-/* Tests only, with a fake clock: how long until the first timer is due, -1 when there is none; and
- * how often something came from outside (a descriptor, another thread), to see whether it is quiet.
- */
+/* The same, to see whether it is quiet: how long until the first timer is due, -1 when there is
+ * none; how often something came from outside (a descriptor, another thread); jobs not done yet. */
 int64_t loop_next_ms(const struct loop *l);
 uint64_t loop_heard(const struct loop *l);
+unsigned loop_jobs(const struct loop *l);
 
 /* Watches fd (borrowed) for `what`; 0 watches nothing until loop_fd_want(). `name` is for the log;
  * static. */

@@ -172,6 +172,11 @@ size_t queue_record_backlog(const struct queue *q)
 	return q->record_n;
 }
 
+size_t queue_commit_backlog(const struct queue *q)
+{
+	return q->commit_n;
+}
+
 void queue_watch(struct queue *q, queue_event_fn *fn, void *arg)
 {
 	q->watch = fn;
@@ -256,6 +261,7 @@ void queue_commit(struct queue *q, const struct queue_action *a, const struct qu
 		c->action.undo = c->undo;
 	if (a != NULL && a->id > q->last_action)
 		q->last_action = a->id;
+	q->commit_n++;
 	queue_post_commit(q, &c->i);
 }
 
@@ -363,6 +369,8 @@ static void finish_item(struct queue *q, struct item *it)
 		audit_recorded(q);
 		break;
 	case ITEM_COMMIT:
+		q->commit_n--;
+		break;
 	case ITEM_NAME:
 		break;
 	}

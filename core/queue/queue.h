@@ -309,6 +309,7 @@ struct queue_action {
  * what it takes. */
 void queue_commit(struct queue *q, const struct queue_action *a, const struct queue_object *objects,
 		  size_t objects_n, queue_done_fn *done, void *arg);
+size_t queue_commit_backlog(const struct queue *q); /* not yet on disk */
 /* Changes the state (and undo text, when not NULL) of an action. drop_rids: the set is no longer
  * needed. */
 void queue_action_state(struct queue *q, uint64_t id, const char *state, const char *undo,

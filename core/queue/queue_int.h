@@ -469,6 +469,7 @@ struct queue {
 	void *watch_arg;
 	size_t accept_bytes;
 	size_t record_n;
+	size_t commit_n;
 	struct damage_tree damage;
 	uint64_t damaged;
 	bool disk_full;

@@ -54,7 +54,7 @@ struct sim_host {
 	uint32_t magic;
 	unsigned n;
 	int fd; /* of the listener; -1: nobody listens */
-	/* what is said; NULL: the usual */
+	/* what is said; NULL: the usual, "": nothing any more */
 	const char *greeting, *ehlo, *mail, *rcpt, *data, *end;
 	unsigned connections; /* open */
 	unsigned accepted;
@@ -73,6 +73,7 @@ struct sim_conn {
 	struct loop_fd *w;
 	int fd;
 	bool data;
+	bool mute;
 	struct dot_decoder dots;
 	struct buf in, content;
 	struct sim_conn *next;
@@ -122,7 +123,10 @@ static void sim_wait(unsigned n)
 
 static bool sim_busy(void)
 {
-	return queue_accept_backlog(sim.relay->env.queue) > 0;
+	const struct queue *q = sim.relay->env.queue;
+
+	return queue_accept_backlog(q) > 0 || queue_commit_backlog(q) > 0 ||
+	       loop_jobs(sim.loop) > 0;
 }
 
 /* Until nothing is under way; the clock stands. */
@@ -175,9 +179,13 @@ static void sim_conn_end(struct sim_conn *c)
 	free(c);
 }
 
-static void sim_say(const struct sim_conn *c, const char *said, const char *usual)
+/* "" is silence from then on. */
+static void sim_say(struct sim_conn *c, const char *said, const char *usual)
 {
 	const char *text = said != NULL ? said : usual;
+	c->mute = c->mute || text[0] == '\0';
+	if (c->mute)
+		return;
 	(void)send(c->fd, text, strlen(text), MSG_NOSIGNAL);
 }
 
