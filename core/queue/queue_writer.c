@@ -291,7 +291,8 @@ static int commit_batch(struct writer *w, struct batch *b, struct items *done, s
 	return 0;
 }
 
-/* Each item by itself; what cannot be written because something is damaged is given up. */
+/* Each item by itself; what cannot be written because something is damaged, or because it breaks a
+ * constraint, is given up. */
 static void commit_singly(struct writer *w, struct batch *b, struct items *done)
 {
 	struct batch one = { .last_id = 0 };

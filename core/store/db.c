@@ -55,6 +55,11 @@ static int fail(const struct db *d, int rc, struct err *err)
 	case SQLITE_INTERRUPT:
 		code = ERR_TIMEOUT;
 		break;
+	case SQLITE_CONSTRAINT:
+	case SQLITE_MISMATCH:
+	case SQLITE_TOOBIG:
+		code = ERR_INTERNAL; /* of what was written: the next try would end the same */
+		break;
 	default:
 		break;
 	}

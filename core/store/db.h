@@ -7,7 +7,8 @@
  * Owner:   db_close() after db_finalize() of its statements. Texts of a row borrow from the
  *          statement until its next step.
  * Context: one thread at a time for each connection; blocks.
- * Errors:  ERR_NOSPC, ERR_CORRUPT (with the file), ERR_TIMEOUT (a deadline), ERR_IO.
+ * Errors:  ERR_NOSPC, ERR_CORRUPT (with the file), ERR_TIMEOUT (a deadline), ERR_INTERNAL (what was
+ *          to be written breaks a constraint: trying again is of no use), ERR_IO.
  */
 #ifndef STORE_DB_H
 #define STORE_DB_H

@@ -285,6 +285,33 @@ static struct queue_action action(uint64_t id)
 				      .undo = "{\"u\":1}" };
 }
 
+/* What breaks a constraint is refused, at once, and nothing waits behind it. */
+static void test_a_commit_that_cannot_be(void **state)
+{
+	(void)state;
+	const struct queue_object o = { .kind = "allow", .id = "x", .json = "{}" };
+	struct rig_done d[4] = { { .called = false } };
+	const uint64_t ids[] = { 6, 5, 7 };
+	struct queue_action a = action(5);
+	commit(&a, NULL, 0);
+	/* one group; the id of the second was given already */
+	for (size_t k = 0; k < ARRAY_LEN(ids); k++) {
+		a.id = ids[k];
+		queue_commit(rig.q, &a, k == 1 ? &o : NULL, k == 1, rig_on_done, &d[k]);
+	}
+	for (size_t k = 0; k < ARRAY_LEN(ids); k++)
+		rig_done_wait(&d[k]);
+	assert_int_equal(d[0].code, 0);
+	assert_int_equal(d[1].code, ERR_INTERNAL);
+	assert_int_equal(d[2].code, 0);
+	assert_non_null(strstr(rig.log, "queue.write"));
+	rig.log[0] = '\0';
+	assert_int_equal(queue_commit_backlog(rig.q), 0);
+	assert_string_equal(load_objects("allow"), ""); /* nothing of it stayed */
+	a.id = 8;
+	commit(&a, NULL, 0);
+}
+
 static void test_actions(void **state)
 {
 	(void)state;
@@ -377,9 +404,16 @@ int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_accept_and_read), T(test_many_at_once), T(test_ids_are_never_reused),
-		T(test_names),		 T(test_results),      T(test_finished),
-		T(test_objects),	 T(test_actions),      T(test_close_with_work_under_way),
+		T(test_accept_and_read),
+		T(test_many_at_once),
+		T(test_ids_are_never_reused),
+		T(test_names),
+		T(test_results),
+		T(test_finished),
+		T(test_objects),
+		T(test_actions),
+		T(test_a_commit_that_cannot_be),
+		T(test_close_with_work_under_way),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
