@@ -150,13 +150,15 @@ void log_write(enum log_level level, const char *ctx, const char *event, ...)
 	emit(level, buf_cstr(&b));
 }
 
-bool log_limited(const char *event)
+bool log_limited_at(enum log_level level, const char *event)
 {
 	struct timespec now;
 	size_t i = 0;
 	unsigned dropped = 0;
 	bool ok;
 
+	if (!log_enabled(level))
+		return false;
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
 	(void)pthread_mutex_lock(&limited_lock);
 	while (i < LOG_LIMITED_EVENTS - 1 && limited[i].event != NULL &&
@@ -175,4 +177,9 @@ bool log_limited(const char *event)
 		log_write(LOG_LEVEL_WARN, NULL, "log.dropped", F_STR("event", event),
 			  F_U64("lines", dropped), F_END);
 	return ok;
+}
+
+bool log_limited(const char *event)
+{
+	return log_limited_at(LOG_LEVEL_WARN, event);
 }

@@ -261,7 +261,7 @@ static void log_refusal(struct ctl_call *call, const struct err *err)
 		call->method = method_find(call->msg.method);
 	if (!is_change(call))
 		return;
-	if (log_limited("ctl.refused-change"))
+	if (log_limited_at(LOG_LEVEL_INFO, "ctl.refused-change"))
 		log_info(call->who.user, "ctl.refused-change", F_STR("method", call->method->name),
 			 F_STR("error", err->msg));
 	audit_change(call, err);

@@ -149,7 +149,7 @@ static void turn_away(struct smtpin *in, int fd, const struct ipaddr *client, co
 	int n = snprintf(line, sizeof(line), "421 %s\r\n", text);
 
 	in->stats.connections_refused++;
-	if (log_limited("smtpin.turned_away")) {
+	if (log_limited_at(LOG_LEVEL_INFO, "smtpin.turned_away")) {
 		ipaddr_text(client, ip);
 		log_info(NULL, "smtpin.turned_away", F_STR("client", ip), F_STR("reason", text));
 	}

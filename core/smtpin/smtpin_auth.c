@@ -103,7 +103,7 @@ static void log_failure(const struct smtpin_session *s, const struct sasl_answer
 {
 	char ip[IPADDR_TEXT_LEN];
 
-	if (!log_limited("smtpin.auth_failed"))
+	if (!log_limited_at(LOG_LEVEL_INFO, "smtpin.auth_failed"))
 		return;
 	ipaddr_text(&s->client, ip);
 	/* of names only those that are known: people type secrets into the wrong field */
@@ -117,7 +117,7 @@ static void log_block(const struct smtpin_session *s)
 	char until[FMT_TIME_LEN];
 	int64_t until_ms = guard_blocked(s->in->conf.guard, &s->client, loop_wall_ms(s->in->loop));
 
-	if (until_ms == 0 || !log_limited("smtpin.auth_blocked"))
+	if (until_ms == 0 || !log_limited_at(LOG_LEVEL_INFO, "smtpin.auth_blocked"))
 		return;
 	ipaddr_text(&s->client, ip);
 	fmt_time(until_ms, until);

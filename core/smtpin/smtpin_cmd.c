@@ -140,7 +140,7 @@ static void refuse_rcpt(struct smtpin_session *s, const struct smtp_cmd *c,
 			const struct smtp_answer *a)
 {
 	s->in->stats.refused_rcpts++;
-	if (log_limited("smtpin.refused")) {
+	if (log_limited_at(LOG_LEVEL_INFO, "smtpin.refused")) {
 		char ip[IPADDR_TEXT_LEN];
 		ipaddr_text(&s->client, ip);
 		log_info(NULL, "smtpin.refused", F_STR("client", ip), F_STR("helo", s->helo),

@@ -75,7 +75,7 @@ void session_answer(struct smtpin_session *s, const struct smtp_answer *a)
 		     a->text);
 	if (a->code < 500 || ++s->errors < s->in->conf.errors_max)
 		return;
-	if (log_limited("smtpin.errors")) {
+	if (log_limited_at(LOG_LEVEL_INFO, "smtpin.errors")) {
 		char ip[IPADDR_TEXT_LEN];
 		ipaddr_text(&s->client, ip);
 		log_info(NULL, "smtpin.errors", F_STR("client", ip), F_STR("helo", s->helo),
@@ -224,7 +224,7 @@ static size_t take_line(struct smtpin_session *s, struct str in)
 static void refuse_message(struct smtpin_session *s, const struct smtp_answer *a)
 {
 	s->in->stats.refused_messages++;
-	if (log_limited("smtpin.refused_message")) {
+	if (log_limited_at(LOG_LEVEL_INFO, "smtpin.refused_message")) {
 		char ip[IPADDR_TEXT_LEN];
 		ipaddr_text(&s->client, ip);
 		log_info(NULL, "smtpin.refused_message", F_STR("client", ip),
@@ -394,7 +394,7 @@ static void handshake_failed(struct smtpin_session *s, const struct err *err)
 	char ip[IPADDR_TEXT_LEN];
 
 	s->in->stats.secure_failed++;
-	if (!log_limited("smtpin.tls"))
+	if (!log_limited_at(LOG_LEVEL_INFO, "smtpin.tls"))
 		return;
 	ipaddr_text(&s->client, ip);
 	log_info(NULL, "smtpin.tls", F_STR("client", ip), F_STR("error", err->msg));

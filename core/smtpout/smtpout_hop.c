@@ -247,7 +247,7 @@ bool out_hop_wants(struct out_hop *h)
 
 static void report(struct out_hop *h, struct attempt *a, bool permanent)
 {
-	if (log_limited("smtpout.unreachable"))
+	if (log_limited_at(LOG_LEVEL_INFO, "smtpout.unreachable"))
 		log_info(NULL, "smtpout.unreachable", F_STR("next_hop", h->key),
 			 F_I64("permanent", permanent), F_I64("code", a->code),
 			 F_STR("reply", a->reply));

@@ -329,7 +329,7 @@ static void slow_down(struct out_site *t, const struct attempt *a)
 	t->creeps = true;
 	t->good = 0;
 	note_why(t, a);
-	if (log_limited("smtpout.slow-down"))
+	if (log_limited_at(LOG_LEVEL_INFO, "smtpout.slow-down"))
 		log_info(NULL, "smtpout.slow-down", F_STR("host", a->host),
 			 F_U64("connections", t->limit), F_I64("ms", t->slow_ms),
 			 F_STR("reply", a->reply));

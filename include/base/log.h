@@ -43,7 +43,10 @@ bool log_enabled(enum log_level level);
 
 /* `event`, then struct log_field values, ended by F_END; called by the macros below. */
 void log_write(enum log_level level, const char *ctx, const char *event, ...);
-/* True while this event may still be written this second; counts what is dropped. */
+/* True while this event may still be written this second; counts what is dropped. What is not
+ * written anyway, for its level is switched off, is neither counted nor told as dropped. */
+bool log_limited_at(enum log_level level, const char *event);
+/* The same for a warning or an error. */
 bool log_limited(const char *event);
 
 #define F_END ((struct log_field){ .kind = LOG_FIELD_NONE })
