@@ -24,7 +24,6 @@
 #define IN_GRACE_MS 3000
 #define OUT_GRACE_MS 5000
 #define END_MS 15000 /* then it ends with whatever is left */
-#define STREAM "default"
 #define CHECK_TIMEOUT_MS 1500
 #define CHECK_TRIES 2
 
@@ -265,6 +264,7 @@ int relayd_new(const struct conf *conf, struct loop *loop_take, struct relayd **
 	r->env.bounce_grace_ms = conf->bounce_grace_s * 1000;
 	r->env.holds = holds_new();
 	r->env.routes = routes_new();
+	r->env.streams = streams_new();
 	r->env.allow = allow_new();
 	r->env.creds = creds_new();
 	r->env.guard =
@@ -303,7 +303,6 @@ static int open_queue(struct relayd *r, struct err *err)
 			    &wire_queue_ops, r, &r->env.queue, err);
 	if (rc < 0)
 		return rc;
-	r->stream = queue_name(r->env.queue, STR(STREAM));
 	queue_watch(r->env.queue, wire_event, r);
 	return 0;
 }
@@ -545,6 +544,7 @@ void relayd_free(struct relayd **rp)
 	dns_free(&r->env.dns);
 	holds_free(&r->env.holds);
 	routes_free(&r->env.routes);
+	streams_free(&r->env.streams);
 	allow_free(&r->env.allow);
 	guard_free(&r->env.guard);
 	keys_free(&r->env.keys);

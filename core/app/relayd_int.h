@@ -30,7 +30,6 @@ struct relayd {
 	struct ipaddr addresses[RELAYD_ADDRESSES_MAX]; /* env.addresses */
 	struct ipaddr own[RELAYD_OWN_MAX];
 	size_t own_n;
-	uint32_t stream; /* name of the one stream there is */
 	bool ending;
 	bool in_drained;
 	bool out_drained;
@@ -60,6 +59,16 @@ void wire_store(struct relayd *r, const struct queue_new *n, struct coming *c);
 void wire_forget(struct coming *c);
 /* Signs the message and calls wire_store(), later; false when there is no key for it. Takes the
  * content and copies the rest when true. (wire_sign.c) */
-bool wire_sign(struct relayd *r, const struct queue_new *n, struct coming *c);
+bool wire_sign(struct relayd *r, const struct queue_new *n, const struct mailstream *stream,
+	       struct coming *c);
+
+/* The stream of a message that is coming in, as far as the envelope and one more recipient decide
+ * it; NULL: they do not. Borrows, as do the others. (wire_stream.c) */
+const struct mailstream *wire_stream_early(const struct relayd *r, const struct smtpin_envelope *e,
+					   const struct address *rcpt);
+const struct mailstream *wire_stream(const struct relayd *r, const struct smtpin_message *m);
+/* It lacks what its stream demands. */
+bool wire_stream_refuses(const struct mailstream *x, const struct smtpin_message *m,
+			 struct smtp_answer *ret_refusal);
 
 #endif

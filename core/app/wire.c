@@ -14,8 +14,6 @@
 #include "loop/loop.h"
 #include "route/site.h"
 
-#define STREAM "default"
-
 /* --- mail in ---------------------------------------------------------------------------------- */
 
 static void on_connect(void *arg, const struct ipaddr *client, struct smtpin_client_facts *ret)
@@ -52,6 +50,7 @@ static bool on_rcpt(void *arg, const struct smtpin_envelope *e, const struct add
 	struct str domain = address_domain(rcpt);
 	const char *provider = resolver_provider(r->env.resolver, domain);
 	const struct route *route = NULL;
+	const struct mailstream *stream;
 	char hop[ROUTE_HOP_MAX], client[IPADDR_TEXT_LEN];
 
 	if (domain.n == 0)
@@ -59,7 +58,9 @@ static bool on_rcpt(void *arg, const struct smtpin_envelope *e, const struct add
 			      "This relay has no mailboxes: give the whole address");
 	ipaddr_text(&e->client, client);
 	filter_row_text(&row, FILTER_DOMAIN, domain);
-	filter_row_text(&row, FILTER_STREAM, STR(STREAM));
+	stream = wire_stream_early(r, e, rcpt);
+	if (stream != NULL)
+		filter_row_text(&row, FILTER_STREAM, str_of(stream->id));
 	filter_row_text(&row, FILTER_FROM, address_str(e->from));
 	filter_row_text(&row, FILTER_SENDER_DOMAIN, address_domain(e->from));
 	filter_row_text(&row, FILTER_TO, address_str(rcpt));
@@ -148,9 +149,17 @@ static void accept_message(void *arg, struct smtpin_message *take, struct smtpin
 	const struct smtpin_envelope *e = &take->envelope;
 	struct queue_new n = { .content_take = take->data };
 	AUTO_FREE struct message_rcpt *rcpts = xcalloc(e->n_rcpts, sizeof(*rcpts));
-	struct coming *c = xcalloc(1, sizeof(*c));
+	const struct mailstream *stream = wire_stream(r, take);
+	int64_t lifetime_s = stream->lifetime_s > 0 ? stream->lifetime_s : r->conf->lifetime_s;
+	struct coming *c;
 	char client[IPADDR_TEXT_LEN];
+	struct smtp_answer no;
 
+	if (wire_stream_refuses(stream, take, &no)) {
+		smtpin_accepted(r->env.smtpin, token, &no);
+		return;
+	}
+	c = xcalloc(1, sizeof(*c));
 	*c = (struct coming){ .relayd = r, .token = token, .id = take->id };
 	for (size_t i = 0; i < e->n_rcpts; i++) {
 		rcpts[i].n = (unsigned)i + 1;
@@ -164,14 +173,14 @@ static void accept_message(void *arg, struct smtpin_message *take, struct smtpin
 	n.m = (struct message){
 		.id = take->id,
 		.received_ms = take->received_ms,
-		.expires_ms = take->received_ms + r->conf->lifetime_s * 1000,
+		.expires_ms = take->received_ms + lifetime_s * 1000,
 		.sender = address_str(e->from),
 		.client = str_of(client),
 		.helo = e->helo,
 		.credential = e->credential,
 		.msgid_header = take->message_id,
 		.subject = str_of(take->subject),
-		.stream = r->stream,
+		.stream = queue_name(r->env.queue, str_of(stream->id)),
 		.eight_bit = take->eight_bit,
 		.smtputf8 = take->smtputf8,
 		.ret = e->ret,
@@ -182,7 +191,7 @@ static void accept_message(void *arg, struct smtpin_message *take, struct smtpin
 		.rcpts_n = (unsigned)e->n_rcpts,
 	};
 	take->data = NULL;
-	if (!wire_sign(r, &n, c))
+	if (!wire_sign(r, &n, stream, c))
 		wire_store(r, &n, c);
 }
 

@@ -118,16 +118,28 @@ static void on_signed(void *arg)
 	signing_free(s);
 }
 
-bool wire_sign(struct relayd *r, const struct queue_new *n, struct coming *c)
+/* Those of the author's domain, and of the stream's when that is another one. */
+static void choose_signers(const struct keys *k, const struct queue_new *n,
+			   const struct mailstream *stream, struct signing *s)
 {
-	char domain[AUTHOR_DOMAIN_MAX + 1];
+	char domain[AUTHOR_DOMAIN_MAX + 1] = "";
+
+	if (author_domain(n->m.content, domain) && !find_signers(k, domain, s))
+		(void)find_signers(k, site_of(domain), s);
+	if (*stream->dkim != '\0' && (s->n == 0 || !str_eq(s->who[0].domain, str_of(stream->dkim))))
+		(void)find_signers(k, stream->dkim, s);
+}
+
+bool wire_sign(struct relayd *r, const struct queue_new *n, const struct mailstream *stream,
+	       struct coming *c)
+{
 	struct signing *s;
 
-	if (keys_n(r->env.keys) == 0 || !author_domain(n->m.content, domain))
+	if (keys_n(r->env.keys) == 0)
 		return false;
 	s = xcalloc(1, sizeof(*s));
-	if (!find_signers(r->env.keys, domain, s) &&
-	    !find_signers(r->env.keys, site_of(domain), s)) {
+	choose_signers(r->env.keys, n, stream, s);
+	if (s->n == 0) {
 		free(s);
 		return false;
 	}

@@ -202,6 +202,13 @@ static int set_param(struct args *a, const struct param_def *p, const char *text
 		(void)json_array_append_new(before, json_string(text));
 		return 0;
 	}
+	if (before != NULL && p->type == T_STRINGS) { /* --header A --header B */
+		rc = args_value(a, p, text, &v, err);
+		if (rc >= 0)
+			(void)json_array_extend(before, v);
+		json_decref(v);
+		return rc;
+	}
 	if (before != NULL && p->type != T_BOOL)
 		return err_param(err, ERR_INVALID, p->name, "%s%s is given twice",
 				 p->positional ? "" : "--",

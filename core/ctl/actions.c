@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "base/obj.h"
 #include "ctl/actions_int.h"
+#include "ctl/stream_env.h"
 
 #define TIMER_MIN_MS 20
 #define TIMER_MAX_MS 60000
@@ -215,6 +216,8 @@ static void load_object(void *arg, const struct queue_object *o)
 		rc = holds_put(l->env->holds, o->json, &err);
 	else if (strcmp(l->kind, "route") == 0)
 		rc = routes_put(l->env->routes, o->json, &err);
+	else if (strcmp(l->kind, STREAMS_KIND) == 0)
+		rc = streams_put(l->env->streams, o->json, &err);
 	else if (strcmp(l->kind, "allow") == 0)
 		rc = allow_put(l->env->allow, o->json, &err);
 	else if (strcmp(l->kind, "cred") == 0)
@@ -327,8 +330,8 @@ static void store_pepper(struct ctl_env *env)
 
 int actions_open(struct ctl_env *env, struct err *err)
 {
-	static const char *const kinds[] = { "hold",	"route", "allow", KEYS_KIND_SECRET,
-					     KEYS_KIND, "cred",	 PEPPER };
+	static const char *const kinds[] = { "hold",	       "route",	  STREAMS_KIND, "allow",
+					     KEYS_KIND_SECRET, KEYS_KIND, "cred",	PEPPER };
 	size_t peppers = 0;
 	struct actions *a = xcalloc(1, sizeof(*a));
 	int64_t keep =
@@ -361,6 +364,7 @@ int actions_open(struct ctl_env *env, struct err *err)
 	}
 	if (holds_n(env->holds) > 0 || routes_n(env->routes) > 0)
 		sched_rejudge(env->sched, true);
+	streams_in_force(env);
 	derive(a);
 	env->actions = a;
 	return 0;

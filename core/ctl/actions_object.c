@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/obj.h"
 #include "ctl/actions_int.h"
+#include "ctl/stream_env.h"
 
 static json_t *hold_current(const struct ctl_env *env, struct str id)
 {
@@ -84,6 +85,25 @@ static int route_apply(struct op *op, struct str id, const char *json, struct er
 	else if (r != NULL)
 		(void)routes_drop(env->routes, r->number);
 	return rc;
+}
+
+static json_t *stream_current(const struct ctl_env *env, struct str id)
+{
+	const struct mailstream *x = streams_find(env->streams, id);
+	return x != NULL && x->stored ? streams_json(x) : NULL;
+}
+
+static int stream_apply(struct op *op, struct str id, const char *json, struct err *err)
+{
+	if (json != NULL)
+		return streams_put(op->env->streams, json, err);
+	(void)streams_drop(op->env->streams, id);
+	return 0;
+}
+
+static void stream_after(struct op *op)
+{
+	streams_in_force(op->env);
 }
 
 static int allow_apply(struct op *op, struct str id, const char *json, struct err *err)
@@ -196,6 +216,7 @@ static const struct kind {
 } kinds[] = {
 	{ "hold", no_secrets, hold_current, hold_apply, hold_after },
 	{ "route", route_secrets, route_current, route_apply, route_after },
+	{ STREAMS_KIND, no_secrets, stream_current, stream_apply, stream_after },
 	{ "allow", no_secrets, allow_current, allow_apply, allow_after },
 	{ "cred", cred_secrets, cred_current, cred_apply, cred_after },
 	{ KEYS_KIND, no_secrets, key_current, key_apply, key_after },

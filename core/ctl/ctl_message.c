@@ -91,6 +91,7 @@ static json_t *detail_json(const struct detail *d, json_t *attempts_take)
 	set(o, "id", json_string(id));
 	set(o, "from", json_text(m->sender));
 	set(o, "received_at", json_time(m->received_ms));
+	set(o, "expires_at", json_time(m->expires_ms));
 	set(o, "size", json_integer((json_int_t)m->size));
 	set(o, "stream", json_text(queue_name_text(d->job.env->queue, m->stream)));
 	set(o, "credential", json_text_or_null(m->credential));

@@ -18,6 +18,7 @@
 #include "queue/queue.h"
 #include "route/resolve.h"
 #include "route/routes.h"
+#include "route/streams.h"
 #include "sched/sched.h"
 #include "sign/keys.h"
 #include "smtpin/smtpin.h"
@@ -33,6 +34,7 @@ struct ctl_env {
 	struct sched *sched;
 	struct holds *holds;
 	struct routes *routes;
+	struct streams *streams;
 	struct allow *allow;
 	struct creds *creds;
 	struct guard *guard;
@@ -57,6 +59,7 @@ struct ctl_env {
 	/* Generation numbers for topic `changes`; whoever changes these objects counts up. */
 	uint64_t holds_generation;
 	uint64_t routes_generation;
+	uint64_t streams_generation;
 	uint64_t allow_generation;
 	uint64_t creds_generation;
 	uint64_t keys_generation;

@@ -50,7 +50,7 @@ static void test_words(void **state)
 		const char *asked;
 	} cases[] = {
 		{ "weir ", "|status|queue", "|complete", "" },
-		{ "weir st", "|status|stdio", "|queue", "" },
+		{ "weir st", "|status|stream|stdio", "|queue", "" },
 		{ "weir al", "|allow", "|allow list", "" },
 		{ "weir allow ", "|list|add|remove|test", "|status", "" },
 		{ "weir allow r", "|remove", "|add", "" },

@@ -285,6 +285,7 @@ RIG_UNUSED void rig_open(void)
 	*e = (struct ctl_env){ .loop = rig.loop,
 			       .holds = holds_new(),
 			       .routes = routes_new(),
+			       .streams = streams_new(),
 			       .allow = allow_new(),
 			       .creds = creds_new(),
 			       .guard = guard_new(&(struct guard_config){ .failures_max = 3 }),
@@ -316,6 +317,7 @@ RIG_UNUSED void rig_close(void)
 	sched_free(&e->sched);
 	holds_free(&e->holds);
 	routes_free(&e->routes);
+	streams_free(&e->streams);
 	allow_free(&e->allow);
 	keys_free(&e->keys);
 	loop_free(&rig.loop);

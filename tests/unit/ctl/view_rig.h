@@ -148,6 +148,10 @@ NOT_HERE(cred_unblock)
 NOT_HERE(route_add)
 NOT_HERE(route_remove)
 NOT_HERE(route_move)
+NOT_HERE(stream_add)
+NOT_HERE(stream_set)
+NOT_HERE(stream_remove)
+NOT_HERE(stream_move)
 
 /* ---- the wiring ---- */
 
@@ -587,6 +591,7 @@ static int rig_setup(void **state)
 	loop_fake_clock(rig.env.loop, NOW);
 	rig.env.holds = holds_new();
 	rig.env.routes = routes_new();
+	rig.env.streams = streams_new();
 	rig.env.allow = allow_new();
 	rig.env.creds = creds_new();
 	rig.env.guard = guard_new(&(struct guard_config){ .failures_max = 3 });
@@ -637,6 +642,7 @@ static int rig_teardown(void **state)
 	sched_free(&rig.env.sched);
 	holds_free(&rig.env.holds);
 	routes_free(&rig.env.routes);
+	streams_free(&rig.env.streams);
 	allow_free(&rig.env.allow);
 	creds_free(&rig.env.creds);
 	guard_free(&rig.env.guard);

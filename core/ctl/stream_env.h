@@ -1,0 +1,23 @@
+/*
+ * stream_env - streams as the relay's other parts see them: their names, their mail, and what the
+ * scheduler has to know of them.
+ *
+ * Context: loop thread.
+ */
+#ifndef CTL_STREAM_ENV_H
+#define CTL_STREAM_ENV_H
+
+#include "ctl/env.h"
+#include "route/streams.h"
+
+/* The settings of a stream: parameters, and members of the stored object. */
+#define STREAM_SETTINGS                                                                            \
+	"match", "headers", "require", "priority", "retry", "lifetime_s", "delay_s", "rate",       \
+		"concurrency", "tls", "pool", "dkim", "note"
+
+/* Queued recipients of a stream, without the trash. */
+uint64_t stream_recipients(const struct ctl_env *env, const char *id);
+/* The streams have changed. */
+void streams_in_force(struct ctl_env *env);
+
+#endif
