@@ -153,6 +153,12 @@ check-system: all
 	@WEIR_BUILD=$(CURDIR)/$(BUILD) PYTHONDONTWRITEBYTECODE=1 ASAN_OPTIONS=quarantine_size_mb=4 \
 		timeout $(SYSTEM_SECONDS) /usr/bin/python3 -m pytest -q -p no:cacheprovider $(SYSTEM_TESTS)
 
+# Of these, those with other people's relays: Postfix, which it installs, Exim and OpenSMTPD, which tests/fetch-peers
+# puts under build/peers.
+.PHONY: check-peers
+check-peers: deps-full
+	@$(MAKE) --no-print-directory -j2 check-system SYSTEM_TESTS='tests/system/test_mta.py tests/system/test_peers.py'
+
 # kill -9 under load, again and again: prints how many acknowledged messages were lost (none may) or doubled.
 KILLS = 60
 .PHONY: soak-kill

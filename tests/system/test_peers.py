@@ -2,8 +2,6 @@
 installed (make deps-full installs them)."""
 
 import os
-import pathlib
-import re
 import shutil
 import subprocess
 
@@ -11,70 +9,11 @@ import pytest
 
 import harness
 from harness import SENDER, wait_until
-
-MAIN_CF = """\
-compatibility_level = 3.6
-queue_directory = {dir}/queue
-data_directory = {dir}/data
-command_directory = /usr/sbin
-daemon_directory = /usr/lib/postfix/sbin
-mail_owner = postfix
-setgid_group = postdrop
-maillog_file = {dir}/log/maillog
-maillog_file_prefixes = {dir}
-myhostname = postfix.test.example
-mydestination =
-alias_maps =
-alias_database =
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
-mynetworks = 127.0.0.0/8
-smtpd_peername_lookup = no
-smtpd_recipient_restrictions = check_recipient_access inline:{{ {{ nobody@postfix.example = 550 5.1.1 no such user }} }}, permit_mynetworks, reject
-multi_instance_enable = yes
-{extra}
-"""
-
-
-class Postfix:
-    """An instance of its own, in a directory of its own, on a free port."""
-
-    def __init__(self, directory, extra):
-        self.directory = directory / "postfix"
-        self.port = harness.free_port()
-        directory.chmod(0o755)
-        for name in (".", "etc", "queue", "data", "log"):
-            (self.directory / name).mkdir(exist_ok=True)
-        shutil.chown(self.directory / "data", "postfix")
-        etc = self.directory / "etc"
-        (etc / "main.cf").write_text(MAIN_CF.format(dir=self.directory, extra=extra))
-        services = pathlib.Path("/usr/share/postfix/master.cf.dist").read_text()
-        services = re.sub(r"(?m)^smtp      inet.*$", f"127.0.0.1:{self.port} inet n - n - - smtpd", services)
-        (etc / "master.cf").write_text(services.replace("#postlog", "postlog"))
-        subprocess.run(["postfix", "-c", etc, "start"], check=True, capture_output=True)
-        self.pid = int((self.directory / "queue/pid/master.pid").read_text())
-        wait_until(self._answers, 20, "postfix to listen")
-
-    def _answers(self):
-        try:
-            harness.Raw("127.0.0.1", self.port).close()
-            return True
-        except OSError:
-            return False
-
-    def log(self):
-        path = self.directory / "log/maillog"
-        return path.read_text() if path.exists() else ""
-
-    def stop(self):
-        subprocess.run(["postfix", "-c", self.directory / "etc", "stop"], check=True, capture_output=True)
-        wait_until(lambda: not pathlib.Path(f"/proc/{self.pid}").exists(), 10, "postfix to end")
-
+from mta import Postfix
 
 @pytest.fixture
 def postfix(directory):
-    if os.geteuid() != 0 or not shutil.which("postfix"):
-        pytest.skip("needs root and postfix")
+    Postfix.need()
     running = []
 
     def start(extra):
@@ -104,13 +43,11 @@ def test_postfix_as_next_hop(relay, world, postfix):
 def test_postfix_down_and_up_again(relay, postfix):
     peer = postfix("relay_transport = discard:\nrelay_domains = postfix.example")
     relay.weir("route", "add", "--to", f"smarthost:127.0.0.1:{peer.port}", "--match", "domain:postfix.example")
-    subprocess.run(["postfix", "-c", peer.directory / "etc", "stop"], check=True, capture_output=True)
+    peer.halt()
     relay.send("anna@postfix.example")
     row = relay.wait_state("anna@postfix.example", "deferred")
     assert "refused" in row["last_reply"]
-    subprocess.run(["postfix", "-c", peer.directory / "etc", "start"], check=True, capture_output=True)
-    peer.pid = int((peer.directory / "queue/pid/master.pid").read_text())
-    wait_until(peer._answers, 20, "postfix to listen")
+    peer.start()
     relay.weir("retry", "domain:postfix.example")
     relay.wait_event("anna@postfix.example", "delivered")
 
