@@ -412,14 +412,36 @@ void actions_close(struct actions **ap)
 	*ap = NULL;
 }
 
-json_t *actions_replay(struct ctl_env *env, const struct ctl_caller *who, const char *request)
+/* A plan's method and target are its action's; its commit only names the plan. */
+static bool is_that_change(const struct action *x, const struct ctl_call *call)
+{
+	const struct method_def *m = ctl_method(call);
+	const struct target *target = ctl_target(call);
+	if (m == &method_defs[M_PLAN_COMMIT])
+		return true;
+	return m == x->method && (target == NULL || strcmp(target->canonical, x->target) == 0);
+}
+
+int actions_replay(struct ctl_env *env, const struct ctl_call *call, json_t **ret, struct err *err)
 {
 	struct action *x;
 	int64_t since = loop_wall_ms(env->loop) - ACTIONS_KEEP_MS;
+	const char *request = ctl_str(call, "request");
+	char name[200];
 	if (env->actions == NULL)
-		return NULL;
+		return 0;
 	TAILQ_FOREACH_REVERSE(x, &env->actions->recent, action_list, link)
-	if (x->at_ms >= since && strcmp(x->request, request) == 0 && strcmp(x->who, who->user) == 0)
-		return json_incref(x->result);
-	return NULL;
+	if (x->at_ms >= since && strcmp(x->request, request) == 0 &&
+	    strcmp(x->who, ctl_who(call)->user) == 0)
+		break;
+	if (x == NULL)
+		return 0;
+	if (!is_that_change(x, call)) {
+		journal_name(x, name, sizeof(name));
+		return err_param(err, ERR_CONFLICT, "request",
+				 "this request id was used for %s; each change needs its own",
+				 name);
+	}
+	*ret = json_incref(x->result);
+	return 1;
 }

@@ -39,8 +39,9 @@ void actions_flush(struct actions *a);
 /* After queue_close(), which would still answer, and before ctl_free() and the loop's end. What is
  * under way ends; its calls are left to ctl_free(). */
 void actions_close(struct actions **ap);
-/* The answer that was given to this change before (owned), or NULL. */
-json_t *actions_replay(struct ctl_env *env, const struct ctl_caller *who, const char *request);
+/* 1: this change was made before under its request id, *ret is the answer (owned). 0: it was not.
+ * -ERR_CONFLICT: another change was. */
+int actions_replay(struct ctl_env *env, const struct ctl_call *call, json_t **ret, struct err *err);
 /* Records a change that was refused, or done without an action; of the refusals of one account
  * AUDIT_REFUSALS a minute, the others are counted. (ctl/actions_audit.c) */
 #define AUDIT_REFUSALS 30

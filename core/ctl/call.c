@@ -425,20 +425,33 @@ static struct ctl_call *same_request(const struct ctl_call *call)
 static bool answered_before(struct ctl_call *call)
 {
 	json_t *result = NULL;
+	struct err err = ERR_INIT;
+	struct ctl_call *same;
+	int rc = 0;
 
 	if ((call->method->flags & MF_MUTATES) == 0)
 		return false;
 	call->request = ctl_str(call, "request");
 	if (call->request == NULL)
 		return false;
-	call->leader = same_request(call);
-	if (call->leader != NULL)
+	same = same_request(call);
+	if (same != NULL && same->method == call->method &&
+	    json_equal(same->msg.params, call->msg.params)) {
+		call->leader = same;
 		return true;
-	if (call->ctl->services->replay != NULL)
-		result = call->ctl->services->replay(call->ctl->env, &call->who, call->request);
-	if (result == NULL)
+	}
+	if (same != NULL)
+		rc = err_param(&err, ERR_CONFLICT, "request",
+			       "this request id is that of another change that is under way (%s); "
+			       "each change needs its own",
+			       same->method->name);
+	else if (call->ctl->services->replay != NULL)
+		rc = call->ctl->services->replay(call->ctl->env, call, &result, &err);
+	if (rc == 0)
 		return false;
-	answer(call, result, NULL);
+	if (rc < 0)
+		log_refusal(call, &err);
+	answer(call, result, rc < 0 ? &err : NULL);
 	json_decref(result);
 	return true;
 }

@@ -89,8 +89,9 @@ struct ctl_change {
 /* What the handlers' side gives to the server. `env` is that of ctl_new(). */
 struct ctl_services {
 	ctl_handler_fn *const *handlers; /* M__COUNT of them */
-	/* The answer that was given to this change before (owned), or NULL. */
-	json_t *(*replay)(void *env, const struct ctl_caller *who, const char *request);
+	/* 1: this change was made before under its request id, *ret is the answer (owned). 0: it
+	 * was not. -ERR_CONFLICT: another change was. */
+	int (*replay)(void *env, const struct ctl_call *call, json_t **ret, struct err *err);
 	/* For the audit log: a change that was refused, or was done without an action. May be NULL.
 	 */
 	void (*audit)(void *env, const struct ctl_caller *who, const struct ctl_change *change);

@@ -14,9 +14,9 @@ static ctl_handler_fn *const handlers[M__COUNT] = {
 #undef METHOD
 };
 
-static json_t *replay(void *env, const struct ctl_caller *who, const char *request)
+static int replay(void *env, const struct ctl_call *call, json_t **ret, struct err *err)
 {
-	return actions_replay(env, who, request);
+	return actions_replay(env, call, ret, err);
 }
 
 static void audit(void *env, const struct ctl_caller *who, const struct ctl_change *change)

@@ -196,9 +196,9 @@ static ctl_handler_fn *const rig_handlers[M__COUNT] = {
 	[M_AUDIT_VERIFY] = ctl_audit_verify,
 };
 
-static json_t *rig_replay(void *env, const struct ctl_caller *who, const char *request)
+static int rig_replay(void *env, const struct ctl_call *call, json_t **ret, struct err *err)
 {
-	return actions_replay(env, who, request);
+	return actions_replay(env, call, ret, err);
 }
 
 static void rig_audit(void *env, const struct ctl_caller *who, const struct ctl_change *change)

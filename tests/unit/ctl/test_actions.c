@@ -624,6 +624,10 @@ static void test_replay(void **state)
 	assert_true(json_equal(first, second));
 	json_decref(first);
 	json_decref(second);
+	rig_refuse("queue.bounce", params, ERR_CONFLICT, "queue.delete domain:fast.example");
+	rig_refuse("queue.delete",
+		   "{\"target\":\"domain:slow.example\",\"reason\":\"r\",\"request\":\"q1\"}",
+		   ERR_CONFLICT, "each change needs its own");
 	rig_login("hugo", 4300, ACCESS_OPERATOR); /* another account's ids are its own */
 	expect_action(rig_do("queue.delete", params), 0, 0, 0);
 }

@@ -84,13 +84,15 @@ static ctl_handler_fn *const handlers[M__COUNT] = {
 	[M_EVENT_LIST] = h_list,
 };
 
-static json_t *replay(void *env, const struct ctl_caller *who, const char *request)
+static int replay(void *env, const struct ctl_call *call, json_t **ret, struct err *err)
 {
 	struct world *w = env;
 
-	(void)who;
-	return w->remembers && strcmp(request, "old") == 0 ? json_pack("{s:s}", "action", "7")
-							   : NULL;
+	(void)err;
+	if (!w->remembers || strcmp(ctl_str(call, "request"), "old") != 0)
+		return 0;
+	*ret = json_pack("{s:s}", "action", "7");
+	return 1;
 }
 
 static json_t *status(void *env)
@@ -348,6 +350,10 @@ static void test_repeated_request(void **state)
 	gone(&first);
 	second = login(&w, &operator_);
 	call(&second, 5, "queue.hold", HOLD("r1"));
+	assert_int_equal(w.holds, 1);
+	call(&second, 8, "queue.hold",
+	     "{\"target\":\"domain:x.example\",\"reason\":\"x\",\"request\":\"r1\"}");
+	expect(&second, 8, "error", "another change");
 	assert_int_equal(w.holds, 1);
 	ctl_reply(w.kept, json_pack("{s:s}", "action", "1"));
 	expect(&second, 5, "result", "\"action\":\"1\"");

@@ -94,12 +94,13 @@ unsigned smtpout_connections(const struct smtpout *o)
 	return 7;
 }
 
-json_t *actions_replay(struct ctl_env *env, const struct ctl_caller *who, const char *request)
+int actions_replay(struct ctl_env *env, const struct ctl_call *call, json_t **ret, struct err *err)
 {
 	(void)env;
-	(void)who;
-	(void)request;
-	return NULL;
+	(void)call;
+	(void)ret;
+	(void)err;
+	return 0;
 }
 
 void actions_audit(struct ctl_env *env, const struct ctl_caller *who,

@@ -157,7 +157,8 @@ RIG_UNUSED int rig_setup(void **state)
 	(void)snprintf(rig.dir, sizeof(rig.dir), "/tmp/weir-queue-XXXXXX");
 	if (mkdtemp(rig.dir) == NULL)
 		return -1;
-	rig.cfg = (struct queue_config){ .keep_finished_ms = 86400000,
+	rig.cfg = (struct queue_config){ .keep_finished_ms = INT64_C(
+						 315360000000), /* ten years: by the clock */
 					 .keep_finished_max = 1000,
 					 .relay = "mx.example.net" };
 	rig_open();
