@@ -29,6 +29,8 @@ static const struct {
 	{ M_ALLOW_REMOVE, "network", M_ALLOW_LIST, "network" },
 	{ M_CRED_SHOW, "name", M_CRED_LIST, "name" },
 	{ M_CRED_SET, "name", M_CRED_LIST, "name" },
+	{ M_CRED_ROTATE, "name", M_CRED_LIST, "name" },
+	{ M_CRED_RETIRE, "name", M_CRED_LIST, "name" },
 	{ M_CRED_DISABLE, "name", M_CRED_LIST, "name" },
 	{ M_CRED_ENABLE, "name", M_CRED_LIST, "name" },
 	{ M_CRED_REVOKE, "name", M_CRED_LIST, "name" },

@@ -15,6 +15,7 @@
 #include "ctl/handlers.h"
 
 #define FIRST_SECRET "s1"
+#define OVERLAP_S (INT64_C(7) * 24 * 3600) /* methods.def tells it, too */
 
 /* A secret on its way; op->more. */
 struct making {
@@ -25,7 +26,10 @@ struct making {
 	struct cred_secret secret;
 	uint8_t salt[CRED_SALT_LEN];
 	char text[CRED_GIVEN_MAX + 1];
-	bool given; /* by the operator, who knows it */
+	bool given;	   /* by the operator, who knows it */
+	bool replaces;	   /* the others end: */
+	int64_t overlap_s; /* after this time, */
+	int64_t silent_s;  /* and when they are silent so long; 0: not for that */
 };
 
 static void making_free(struct making *m)
@@ -69,6 +73,35 @@ static void work(void *arg)
 	cred_derive(str_of(m->text), m->salt, &m->secret.keys);
 }
 
+static bool is_past(const json_t *secret, int64_t now_ms)
+{
+	int64_t end = json_get_int(secret, "expires_ms");
+
+	return end != 0 && end <= now_ms;
+}
+
+/* Those that are past their end go; an end that was set before stays when it is earlier. */
+static void replace_others(struct making *m)
+{
+	json_t *secrets = json_object_get(m->after, "secrets");
+	int64_t now = m->op->at_ms;
+	int64_t until = now + m->overlap_s * 1000;
+
+	for (size_t i = json_array_size(secrets); i-- > 0;) {
+		json_t *s = json_array_get(secrets, i);
+		int64_t end = json_get_int(s, "expires_ms");
+		if (is_past(s, now)) {
+			(void)json_array_remove(secrets, i);
+			continue;
+		}
+		if (end == 0 || end > until)
+			(void)json_object_set_new(s, "expires_ms", json_integer(until));
+		if (json_get_int(s, "replaced_ms") == 0)
+			(void)json_object_set_new(s, "replaced_ms", json_integer(now));
+		(void)json_object_set_new(s, "silent_ms", json_integer(m->silent_s * 1000));
+	}
+}
+
 static void on_worked(void *arg)
 {
 	struct making *m = arg;
@@ -81,6 +114,8 @@ static void on_worked(void *arg)
 	op->more_free = making_done;
 	op_begin(op, true);
 	m->secret.created_ms = op->at_ms;
+	if (m->replaces)
+		replace_others(m);
 	(void)json_array_append_new(json_object_get(m->after, "secrets"),
 				    cred_secret_json(&m->secret));
 	op_object(op, "cred", m->name, json_incref(m->before), json_incref(m->after));
@@ -185,5 +220,55 @@ void ctl_cred_add(struct ctl_call *call)
 		return;
 	}
 	(void)snprintf(m->secret.id, sizeof(m->secret.id), "%s", FIRST_SECRET);
+	making_start(m);
+}
+
+/* --- a new secret beside the others ----------------------------------------------------------- */
+
+static int check_rotation(const struct cred *x, int64_t now_ms, struct err *err)
+{
+	size_t good = 0;
+
+	if (x->revoked_ms != 0)
+		return err_param(err, ERR_STATE, "name",
+				 "%s is revoked; weir undo, or another name, is needed", x->name);
+	for (size_t i = 0; i < x->n_secrets; i++)
+		good += x->secrets[i].expires_ms == 0 || x->secrets[i].expires_ms > now_ms;
+	if (good >= CRED_SECRETS_MAX)
+		return err_param(err, ERR_LIMIT, "name",
+				 "%s has %d secrets that are good; weir cred retire ends one",
+				 x->name, CRED_SECRETS_MAX);
+	return 0;
+}
+
+void ctl_cred_rotate(struct ctl_call *call)
+{
+	struct ctl_env *env = ctl_env(call);
+	const char *name = ctl_str(call, "name");
+	const struct cred *x = creds_find(env->creds, str_of(name));
+	struct err err = ERR_INIT;
+	struct op *op = rule_op(call, x != NULL ? x->name : name);
+	struct making *m = making_new(op, x != NULL ? x->name : name);
+	int rc = x != NULL ? check_rotation(x, loop_wall_ms(env->loop), &err)
+			   : err_param(&err, ERR_UNKNOWN, "name",
+				       "there is no credential %.64s; weir cred list has those "
+				       "there are",
+				       name);
+
+	if (rc >= 0)
+		rc = take_secret(call, m, &err);
+	if (rc >= 0)
+		rc = op_lock(op, "cred", m->name, &err);
+	if (rc < 0 || x == NULL) {
+		op_fail(op, &err);
+		return;
+	}
+	m->before = creds_json(x);
+	m->after = creds_json(x);
+	m->replaces = true;
+	m->overlap_s = ctl_json(call, "overlap_s") != NULL ? ctl_age(call, "overlap_s") : OVERLAP_S;
+	m->silent_s = ctl_age(call, "silent_s");
+	memcpy(m->salt, x->salt, sizeof(m->salt));
+	cred_next_id(x, m->secret.id);
 	making_start(m);
 }

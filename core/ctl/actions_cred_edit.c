@@ -1,7 +1,8 @@
-/* Edits of credentials: bounds, disabled and enabled again, revoked; and addresses that are heard
- * again. */
+/* Edits of credentials: bounds, disabled and enabled again, revoked, a secret that ends; and
+ * addresses that are heard again. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "base/obj.h"
@@ -106,6 +107,61 @@ void ctl_cred_enable(struct ctl_call *call)
 void ctl_cred_revoke(struct ctl_call *call)
 {
 	set_time(call, "revoked_ms", true);
+}
+
+/* Another one stays good: a credential without any is revoked or disabled, which says so. */
+static int check_retire(const struct cred *x, const char *id, int64_t now_ms, struct err *err)
+{
+	const struct cred_secret *s = cred_secret_find(x, str_of(id));
+	bool others = false;
+
+	if (s == NULL)
+		return err_param(err, ERR_UNKNOWN, "secret",
+				 "%s has no secret %.20s; weir cred show %s has those there are",
+				 x->name, id, x->name);
+	if (s->expires_ms != 0 && s->expires_ms <= now_ms)
+		return err_param(err, ERR_STATE, "secret", "%s has ended already", s->id);
+	for (size_t i = 0; i < x->n_secrets; i++)
+		others = others ||
+			 (&x->secrets[i] != s && cred_secret_usable(x, &x->secrets[i], now_ms));
+	if (!others)
+		return err_param(err, ERR_STATE, "secret",
+				 "%s is the only secret of %s that is good; weir cred rotate puts "
+				 "another beside it, weir cred disable and revoke end them all",
+				 s->id, x->name);
+	return 0;
+}
+
+json_t *cred_retired(const struct cred *x, const char *id, int64_t now_ms)
+{
+	json_t *after = creds_json(x);
+	size_t i;
+	json_t *s;
+
+	json_array_foreach(json_object_get(after, "secrets"), i, s)
+	{
+		if (strcmp(json_get_str(s, "id"), id) == 0)
+			(void)json_object_set_new(s, "expires_ms", json_integer(now_ms));
+	}
+	return after;
+}
+
+void ctl_cred_retire(struct ctl_call *call)
+{
+	const char *id = ctl_str(call, "secret");
+	const struct cred *x = NULL;
+	struct err err = ERR_INIT;
+	int rc;
+	struct op *op = edit_op(call, &x, &rc, &err);
+
+	if (rc >= 0)
+		rc = check_retire(x, id, loop_wall_ms(op->env->loop), &err);
+	if (rc < 0) {
+		op_fail(op, &err);
+		return;
+	}
+	op_begin(op, true);
+	edit_store(op, x, cred_retired(x, id, op->at_ms));
 }
 
 /* Only memory is changed; the journal has who did it. */

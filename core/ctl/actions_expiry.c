@@ -1,5 +1,6 @@
 /*
- * What ends by itself: holds and allowlist entries past their time, private keys without a use. An
+ * What ends by itself: holds and allowlist entries past their time, old secrets of credentials that
+ * nobody uses any more, private keys without a use. An
  * ended hold stays as long as a message can have been held by it, because it made lifetimes longer;
  * then it goes, too.
  */
@@ -26,6 +27,22 @@ static int64_t secret_end_ms(const struct actions *a)
 	return orphan != 0 ? orphan + a->env->undo_window_ms + SECRET_GRACE_MS : 0;
 }
 
+/* The first old secret that nobody uses; a use after this makes it later. */
+static int64_t silent_next_ms(const struct actions *a)
+{
+	int64_t now = loop_wall_ms(a->env->loop);
+	int64_t first = 0;
+	for (size_t i = 0; i < creds_n(a->env->creds); i++) {
+		const struct cred *x = creds_at(a->env->creds, i);
+		for (size_t k = 0; k < x->n_secrets; k++) {
+			int64_t end = cred_silent_end_ms(x, &x->secrets[k], now);
+			if (end != 0 && (first == 0 || end < first))
+				first = end;
+		}
+	}
+	return first;
+}
+
 int64_t expiry_next_ms(struct actions *a)
 {
 	int64_t first = holds_next_end(a->env->holds);
@@ -34,6 +51,9 @@ int64_t expiry_next_ms(struct actions *a)
 		if (e->expires_ms != 0 && (first == 0 || e->expires_ms < first))
 			first = e->expires_ms;
 	}
+	int64_t silent = silent_next_ms(a);
+	if (silent != 0 && (first == 0 || silent < first))
+		first = silent;
 	int64_t secret = secret_end_ms(a);
 	return secret != 0 && (first == 0 || secret < first) ? secret : first;
 }
@@ -84,6 +104,22 @@ static void end_allowed(struct op *op, int64_t now)
 	}
 }
 
+static void end_silent(struct op *op, int64_t now)
+{
+	for (size_t i = 0; i < creds_n(op->env->creds) && room(op); i++) {
+		const struct cred *x = creds_at(op->env->creds, i);
+		size_t k = 0;
+		while (k < x->n_secrets &&
+		       !is_past(cred_silent_end_ms(x, &x->secrets[k], now), now))
+			k++; /* one at a time: the next comes with the next round */
+		if (k == x->n_secrets || op_lock(op, "cred", x->name, NULL) < 0)
+			continue;
+		log_info(x->name, "cred.retired", F_STR("secret", x->secrets[k].id),
+			 F_STR("why", "nobody used it any more"));
+		op_object(op, "cred", x->name, NULL, cred_retired(x, x->secrets[k].id, now));
+	}
+}
+
 static void forget_secret(struct op *op, int64_t now)
 {
 	const char *id =
@@ -114,6 +150,7 @@ void expiry_run(struct actions *a)
 	end_holds(op, now);
 	forget_holds(op, now);
 	end_allowed(op, now);
+	end_silent(op, now);
 	forget_secret(op, now);
 	if (json_array_size(op->objects) == 0)
 		op_free(&op);

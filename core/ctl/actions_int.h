@@ -177,6 +177,8 @@ json_t *object_current(const struct ctl_env *env, const char *kind, const char *
  * marks to be moved, is noted in op for op_judge() and op_marks(). */
 void objects_apply(struct op *op);
 json_t *hold_ended(const json_t *hold, int64_t now_ms); /* owned */
+/* The credential with one secret that is good no more; owned. */
+json_t *cred_retired(const struct cred *x, const char *id, int64_t now_ms);
 
 /* --- the parts of a change -------------------------------------------------------------------- */
 

@@ -265,6 +265,7 @@ void objects_apply(struct op *op)
 	}
 	if (last != NULL)
 		last->after(op);
+	actions_arm(op->a); /* some of it may end sooner than all else */
 }
 
 json_t *hold_ended(const json_t *hold, int64_t now_ms)

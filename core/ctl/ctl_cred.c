@@ -31,7 +31,14 @@ static json_t *limit_json(unsigned n)
 	return n != 0 ? json_integer(n) : json_null();
 }
 
-static json_t *secrets_json(const struct cred *x)
+static const char *secret_state(const struct cred *x, const struct cred_secret *s, int64_t now_ms)
+{
+	if (s->expires_ms != 0 && s->expires_ms <= now_ms)
+		return "ended";
+	return s == &x->secrets[x->n_secrets - 1] ? "new" : "old";
+}
+
+static json_t *secrets_json(const struct cred *x, int64_t now_ms)
 {
 	json_t *list = json_array();
 
@@ -40,7 +47,10 @@ static json_t *secrets_json(const struct cred *x)
 		const struct cred_secret_use *u = cred_use_of(x->use, str_of(s->id));
 		(void)json_array_append_new(
 			list,
-			json_pack("{s:s, s:o, s:o, s:o, s:o, s:I, s:I, s:I}", "id", s->id,
+			json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I}", "id", s->id,
+				  "state", secret_state(x, s, now_ms), "silent_s",
+				  s->silent_ms != 0 ? json_integer(s->silent_ms / 1000)
+						    : json_null(),
 				  "created_at", json_time(s->created_ms), "expires_at",
 				  json_time(s->expires_ms), "last_used_at", json_time(u->last_ms),
 				  "last_client", client_json(&u->last_client, u->last_ms), "uses",
@@ -63,13 +73,14 @@ static void put_use(json_t *row, const struct cred *x, int64_t now_ms)
 		if (u->last_ms != 0 && (last == NULL || u->last_ms > last->last_ms))
 			last = u;
 	}
-	more = json_pack("{s:I, s:o, s:o, s:I, s:I, s:I, s:I}", "uses", (json_int_t)uses,
+	more = json_pack("{s:I, s:o, s:o, s:I, s:I, s:I, s:I, s:I}", "uses", (json_int_t)uses,
 			 "last_used_at", json_time(last != NULL ? last->last_ms : 0), "last_client",
 			 last != NULL ? client_json(&last->last_client, last->last_ms)
 				      : json_null(),
 			 "messages", (json_int_t)x->use->messages, "recipients",
 			 (json_int_t)x->use->recipients, "bytes", (json_int_t)x->use->bytes,
-			 "today", (json_int_t)cred_use_today(x->use, now_ms));
+			 "today", (json_int_t)cred_use_today(x->use, now_ms), "stragglers",
+			 (json_int_t)cred_stragglers(x, now_ms));
 	(void)json_object_update(row, more);
 	json_decref(more);
 }
@@ -91,8 +102,8 @@ static json_t *cred_json(const struct ctl_env *env, const struct cred *x)
 	row = json_pack("{s:s, s:s, s:o, s:o, s:o, s:[], s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
 			"s:o}",
 			"name", x->name, "status", cred_status(x, now_ms), "note",
-			json_text_or_null(str_of(x->note)), "secrets", secrets_json(x), "senders",
-			senders, "streams", "networks", networks, "per_minute",
+			json_text_or_null(str_of(x->note)), "secrets", secrets_json(x, now_ms),
+			"senders", senders, "streams", "networks", networks, "per_minute",
 			limit_json(x->per_minute), "per_day", limit_json(x->per_day),
 			"recipients_max", limit_json(x->recipients_max), "expires_at",
 			json_time(x->expires_ms), "disabled_at", json_time(x->disabled_ms), "by",
@@ -112,14 +123,14 @@ static int64_t last_ms(const json_t *user)
 	return ms;
 }
 
-static void add_user(json_t *list, const char *secret, const struct cred_user *u)
+static void add_user(json_t *list, const char *secret, const struct cred_user *u, bool straggler)
 {
 	size_t at = 0;
 	json_t *row = json_pack(
-		"{s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I}", "secret", secret, "client",
-		client_json(&u->client, 1), "helo", json_text(str_of(u->helo)), "stream",
-		json_text_or_null(str_of(u->stream)), "last_at", json_time(u->last_ms), "first_at",
-		json_time(u->first_ms), "uses", (json_int_t)u->uses, "messages",
+		"{s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I}", "secret", secret, "straggler",
+		straggler, "client", client_json(&u->client, 1), "helo", json_text(str_of(u->helo)),
+		"stream", json_text_or_null(str_of(u->stream)), "last_at", json_time(u->last_ms),
+		"first_at", json_time(u->first_ms), "uses", (json_int_t)u->uses, "messages",
 		(json_int_t)u->messages, "refused", (json_int_t)u->refused);
 
 	while (at < json_array_size(list) && last_ms(json_array_get(list, at)) >= u->last_ms)
@@ -127,14 +138,17 @@ static void add_user(json_t *list, const char *secret, const struct cred_user *u
 	(void)json_array_insert_new(list, at, row);
 }
 
-static json_t *users_json(const struct cred *x)
+static json_t *users_json(const struct cred *x, int64_t now_ms)
 {
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < x->n_secrets; i++) {
-		const struct cred_secret_use *u = cred_use_of(x->use, str_of(x->secrets[i].id));
+		const struct cred_secret *s = &x->secrets[i];
+		const struct cred_secret_use *u = cred_use_of(x->use, str_of(s->id));
 		for (size_t k = 0; k < u->n_users; k++)
-			add_user(list, x->secrets[i].id, &u->users[k]);
+			add_user(list, s->id, &u->users[k],
+				 cred_secret_usable(x, s, now_ms) &&
+					 cred_is_straggler(x, s, &u->users[k]));
 	}
 	return list;
 }
@@ -178,7 +192,7 @@ void ctl_cred_show(struct ctl_call *call)
 
 	if (x != NULL) {
 		json_t *row = cred_json(env, x);
-		(void)json_object_set_new(row, "users", users_json(x));
+		(void)json_object_set_new(row, "users", users_json(x, loop_wall_ms(env->loop)));
 		ctl_reply(call, row);
 		return;
 	}

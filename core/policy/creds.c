@@ -165,6 +165,8 @@ static bool read_secrets(const json_t *o, struct cred *x)
 		memcpy(s->id, id.p, id.n);
 		s->created_ms = json_get_int(e, "created_ms");
 		s->expires_ms = json_get_int(e, "expires_ms");
+		s->replaced_ms = json_get_int(e, "replaced_ms");
+		s->silent_ms = json_get_int(e, "silent_ms");
 	}
 	return true;
 }
@@ -280,9 +282,11 @@ bool creds_drop(struct creds *c, struct str name)
 
 json_t *cred_secret_json(const struct cred_secret *s)
 {
-	return json_pack("{s:s, s:I, s:I, s:o, s:o}", "id", s->id, "created_ms",
+	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:o, s:o}", "id", s->id, "created_ms",
 			 (json_int_t)s->created_ms, "expires_ms", (json_int_t)s->expires_ms,
-			 "stored_key", bytes_json(s->keys.stored, DIGEST_LEN), "server_key",
+			 "replaced_ms", (json_int_t)s->replaced_ms, "silent_ms",
+			 (json_int_t)s->silent_ms, "stored_key",
+			 bytes_json(s->keys.stored, DIGEST_LEN), "server_key",
 			 bytes_json(s->keys.server, DIGEST_LEN));
 }
 
@@ -394,7 +398,64 @@ const char *cred_status(const struct cred *x, int64_t now_ms)
 	for (size_t i = 0; i < x->n_secrets; i++)
 		if (cred_secret_usable(x, &x->secrets[i], now_ms))
 			return "active";
-	return "expired";
+	return x->n_secrets == 0 && !is_past(x->expires_ms, now_ms) ? "empty" : "expired";
+}
+
+/* --- old and new secrets ---------------------------------------------------------------------- */
+
+int64_t cred_silent_end_ms(const struct cred *x, const struct cred_secret *s, int64_t now_ms)
+{
+	int64_t since = cred_use_of(x->use, str_of(s->id))->last_ms;
+
+	if (s->silent_ms == 0 || s->replaced_ms == 0 || is_past(s->expires_ms, now_ms))
+		return 0;
+	return (since > s->replaced_ms ? since : s->replaced_ms) + s->silent_ms;
+}
+
+bool cred_is_straggler(const struct cred *x, const struct cred_secret *s, const struct cred_user *u)
+{
+	const struct cred_secret *newest = &x->secrets[x->n_secrets - 1];
+	const struct cred_secret_use *use = cred_use_of(x->use, str_of(newest->id));
+
+	if (s == newest)
+		return false;
+	for (size_t i = 0; i < use->n_users; i++)
+		if (ipaddr_eq(&use->users[i].client, &u->client) &&
+		    strcmp(use->users[i].helo, u->helo) == 0 && use->users[i].last_ms > u->last_ms)
+			return false;
+	return true;
+}
+
+size_t cred_stragglers(const struct cred *x, int64_t now_ms)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i + 1 < x->n_secrets; i++) {
+		const struct cred_secret *s = &x->secrets[i];
+		const struct cred_secret_use *use = cred_use_of(x->use, str_of(s->id));
+		for (size_t k = 0; cred_secret_usable(x, s, now_ms) && k < use->n_users; k++)
+			n += cred_is_straggler(x, s, &use->users[k]);
+	}
+	return n;
+}
+
+static uint64_t id_number(const char *id)
+{
+	uint64_t n = 0;
+
+	return *id == 's' && str_u64(str_of(id + 1), INT32_MAX, &n) ? n : 0;
+}
+
+void cred_next_id(const struct cred *x, char ret[static CRED_ID_LEN])
+{
+	uint64_t last = 0;
+
+	for (size_t i = 0; i < x->n_secrets; i++)
+		last = id_number(x->secrets[i].id) > last ? id_number(x->secrets[i].id) : last;
+	for (size_t i = 0; i < x->use->n_secrets; i++)
+		last = id_number(x->use->secrets[i].id) > last ? id_number(x->use->secrets[i].id)
+							       : last;
+	(void)snprintf(ret, CRED_ID_LEN, "s%u", (unsigned)(last + 1) % 1000000);
 }
 
 bool cred_in_networks(const struct cred *x, const struct ipaddr *client)

@@ -7,17 +7,18 @@
  *          share one salt, so that any of them can be offered while one takes the other's place. A
  *          name that is not known gets a salt and keys as well, always the same ones, so that
  *          nobody can tell.
+ *          When a secret is replaced, the old one stays good until its end: a date, and earlier
+ *          when it was not used for silent_ms. The newest one is the last.
  *          Empty bounds are no bounds: senders ("shop.example", "*.shop.example",
  *          "app@shop.example", "<>" for the null sender), networks of clients, messages in a
  *          minute and in a day (UTC), recipients of a message.
  * Stored:  {"name", "note", "by", "created_ms", "revoked_ms", "disabled_ms", "expires_ms", "salt",
  *          "iterations", "senders": […], "networks": […], "per_minute", "per_day",
- *          "recipients_max", "secrets": [{"id", "created_ms", "expires_ms", "stored_key",
- *          "server_key"}]}; bytes in base64; times in wall clock milliseconds, 0: none. What was
- *          done with it is stored apart (cred_use.h).
- * Owner:   credentials belong to the list; pointers stay valid until the next change of it.
- * Context: loop thread, but cred_derive(), which takes milliseconds and may run anywhere.
- * Limits:  below.
+ *          "recipients_max", "secrets": [{"id", "created_ms", "expires_ms", "replaced_ms",
+ *          "silent_ms", "stored_key", "server_key"}]}; bytes in base64; times in wall clock
+ * milliseconds, 0: none. What was done with it is stored apart (cred_use.h). Owner:   credentials
+ * belong to the list; pointers stay valid until the next change of it. Context: loop thread, but
+ * cred_derive(), which takes milliseconds and may run anywhere. Limits:  below.
  */
 #ifndef POLICY_CREDS_H
 #define POLICY_CREDS_H
@@ -54,7 +55,9 @@ struct cred_keys {
 struct cred_secret {
 	char id[CRED_ID_LEN]; /* unique in its credential */
 	int64_t created_ms;
-	int64_t expires_ms; /* 0: never */
+	int64_t expires_ms;  /* 0: never */
+	int64_t replaced_ms; /* when a newer one came; 0: it is the newest */
+	int64_t silent_ms;   /* ends when it was not used for so long; 0: not for that */
 	struct cred_keys keys;
 };
 
@@ -101,7 +104,7 @@ int cred_name_check(struct str name, struct err *err) MUST_CHECK;
 int cred_sender_read(struct str sender, char ret[static CRED_SENDER_LEN],
 		     struct err *err) MUST_CHECK;
 
-/* active, revoked, disabled, expired (also when every secret is). */
+/* active, revoked, disabled, expired (also when every secret is), empty (it has none). */
 const char *cred_status(const struct cred *x, int64_t now_ms);
 bool cred_in_networks(const struct cred *x, const struct ipaddr *client);
 bool cred_may_send(const struct cred *x, const struct address *from);
@@ -109,6 +112,16 @@ const struct cred_secret *cred_secret_find(const struct cred *x, struct str id);
 bool cred_secret_usable(const struct cred *x, const struct cred_secret *s, int64_t now_ms);
 /* Why it may not be used now, in words for the log; NULL when it may. */
 const char *cred_objection(const struct cred *x, const struct cred_secret *s, int64_t now_ms);
+
+/* When it ends because nobody uses it, as far as is known now; 0: not for that, or it has ended. */
+int64_t cred_silent_end_ms(const struct cred *x, const struct cred_secret *s, int64_t now_ms);
+/* Whether this client of an old secret has not been seen with the newest one since. */
+bool cred_is_straggler(const struct cred *x, const struct cred_secret *s,
+		       const struct cred_user *u);
+/* Of all old secrets that are still good. */
+size_t cred_stragglers(const struct cred *x, int64_t now_ms);
+/* An id that no secret of it has or had. */
+void cred_next_id(const struct cred *x, char ret[static CRED_ID_LEN]);
 
 /* --- what is counted -------------------------------------------------------------------------- */
 

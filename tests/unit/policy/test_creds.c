@@ -13,11 +13,17 @@
 #include "base/mem.h"
 
 #define KEY "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+#define CRED_KEYS "\"stored_key\":\"" KEY "\",\"server_key\":\"" KEY "\"}"
 #define CRED(name, more)                                                                           \
 	"{\"name\":\"" name "\",\"salt\":\"AAECAwQFBgcICQoLDA0ODw==\",\"iterations\":4096," more   \
-	"\"secrets\":[{\"id\":\"s1\",\"created_ms\":5,\"expires_ms\":0,\"stored_key\":\"" KEY      \
-	"\",\"server_key\":\"" KEY "\"},{\"id\":\"s2\",\"created_ms\":6,\"expires_ms\":1000,"      \
-	"\"stored_key\":\"" KEY "\",\"server_key\":\"" KEY "\"}]}"
+	"\"secrets\":[{\"id\":\"s1\",\"created_ms\":5,\"expires_ms\":0,\"replaced_ms\":0,"         \
+	"\"silent_ms\":0," CRED_KEYS ",{\"id\":\"s2\",\"created_ms\":6,\"expires_ms\":1000,"       \
+	"\"replaced_ms\":0,\"silent_ms\":0," CRED_KEYS "]}"
+/* The first of two was replaced at 100, and ends when it is silent for 50, or at 1000. */
+#define ROTATED(name)                                                                              \
+	"{\"name\":\"" name "\",\"salt\":\"AAECAwQFBgcICQoLDA0ODw==\",\"iterations\":4096,"        \
+	"\"secrets\":[{\"id\":\"s1\",\"created_ms\":5,\"expires_ms\":1000,\"replaced_ms\":100,"    \
+	"\"silent_ms\":50," CRED_KEYS ",{\"id\":\"s2\",\"created_ms\":100," CRED_KEYS "]}"
 
 static struct creds *c;
 
@@ -262,6 +268,38 @@ static void a_day_has_so_many_messages(void **state)
 		assert_true(creds_day_take(c, STR("shop"), 11 * day));
 }
 
+static void old_secrets(void **state)
+{
+	const struct cred *x;
+	char id[CRED_ID_LEN];
+
+	(void)state;
+	put(ROTATED("shop"));
+	x = creds_find(c, STR("shop"));
+	assert_int_equal(cred_silent_end_ms(x, &x->secrets[0], 120), 150);
+	assert_int_equal(cred_silent_end_ms(x, &x->secrets[1], 120), 0);
+	assert_int_equal(cred_stragglers(x, 120), 0);
+	note("shop", CRED_CAME, "s1", "192.0.2.1", "a.example", 90);
+	note("shop", CRED_CAME, "s1", "192.0.2.1", "b.example", 130);
+	note("shop", CRED_CAME, "s1", "192.0.2.2", "b.example", 140);
+	assert_int_equal(cred_silent_end_ms(x, &x->secrets[0], 145), 190);
+	assert_int_equal(cred_stragglers(x, 145), 3);
+	note("shop", CRED_CAME, "s2", "192.0.2.1", "b.example", 150);
+	assert_int_equal(cred_stragglers(x, 155), 2);
+	/* back with the old one */
+	note("shop", CRED_SENT, "s1", "192.0.2.1", "b.example", 160);
+	assert_int_equal(cred_stragglers(x, 165), 3);
+	assert_int_equal(cred_silent_end_ms(x, &x->secrets[0], 165), 210);
+	assert_int_equal(cred_stragglers(x, 1000), 0); /* it has ended */
+	assert_int_equal(cred_silent_end_ms(x, &x->secrets[0], 1000), 0);
+	cred_next_id(x, id);
+	assert_string_equal(id, "s3");
+	note("shop", CRED_CAME, "s2", "192.0.2.1", "b.example", 150);
+	put(CRED("app", ""));
+	cred_next_id(creds_find(c, STR("app")), id);
+	assert_string_equal(id, "s3");
+}
+
 static void secrets_that_are_given(void **state)
 {
 	static const char *const good[] = { "correct-horse", "123456789012" };
@@ -429,6 +467,7 @@ int main(void)
 		TEST(uses_come_back_from_the_store),
 		TEST(users_give_way),
 		TEST(a_day_has_so_many_messages),
+		TEST(old_secrets),
 		TEST(secrets_that_are_given),
 		TEST(bounds),
 		TEST(names_and_senders),
