@@ -180,6 +180,14 @@ static int open_certificate(struct relayd *r, struct err *err)
 	return 0;
 }
 
+/* Networks of the configuration, which were checked when it was read. */
+static void read_networks(const struct conf_list *list, struct ipnet *ret)
+{
+	for (size_t i = 0; i < list->n; i++)
+		if (ipnet_parse(str_of(list->v[i]), &ret[i], NULL) < 0)
+			BUG("a network that was checked");
+}
+
 static struct smtpin_rules rules_of(const struct conf_listen *l, struct ipnet *proxies)
 {
 	static const enum smtpin_tls tls[] = {
@@ -194,9 +202,7 @@ static struct smtpin_rules rules_of(const struct conf_listen *l, struct ipnet *p
 		[CONF_AUTH_REQUIRED] = SMTPIN_AUTH_REQUIRED,
 	};
 
-	for (size_t i = 0; i < l->proxy.n; i++)
-		if (ipnet_parse(str_of(l->proxy.v[i]), &proxies[i], NULL) < 0)
-			BUG("a network that was checked");
+	read_networks(&l->proxy, proxies);
 	return (struct smtpin_rules){ .tls = tls[l->tls],
 				      .proxies = proxies,
 				      .n_proxies = l->proxy.n,
@@ -324,6 +330,9 @@ static int open_dns(struct relayd *r, struct err *err)
 
 static int open_resolver(struct relayd *r, struct err *err)
 {
+	struct ipnet avoid[CONF_LIST_MAX];
+
+	read_networks(&r->conf->delivery_avoid, avoid);
 	return resolver_new(r->env.loop,
 			    &(struct resolver_config){
 				    .hostname = r->conf->hostname,
@@ -332,6 +341,8 @@ static int open_resolver(struct relayd *r, struct err *err)
 				    .mx_port = (uint16_t)r->conf->delivery_port,
 				    .own = r->own,
 				    .own_n = r->own_n,
+				    .avoid = avoid,
+				    .avoid_n = r->conf->delivery_avoid.n,
 			    },
 			    wire_provider, r, &r->env.resolver, err);
 }

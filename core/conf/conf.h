@@ -59,6 +59,7 @@ struct conf {
 	char *tls_authorities;
 	struct conf_list dns_servers; /* empty: the system's */
 	int64_t delivery_port;
+	struct conf_list delivery_avoid; /* networks */
 	int64_t delivery_connections;
 	int64_t delivery_per_hop;
 	int64_t delivery_per_connection;

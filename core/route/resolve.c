@@ -58,6 +58,8 @@ struct resolver {
 	uint16_t mx_port;
 	struct ipaddr *own;
 	size_t own_n;
+	struct ipnet *avoid;
+	size_t avoid_n;
 	resolver_provider_fn *fn;
 	void *arg;
 	uint64_t last_id;
@@ -73,6 +75,7 @@ struct work {
 	struct resolve_host hosts[RESOLVE_HOSTS_MAX];
 	struct ipaddr addresses[RESOLVE_HOSTS_MAX][RESOLVE_ADDRESSES_MAX];
 	char literal[IPADDR_TEXT_LEN];
+	char avoided[IPADDR_TEXT_LEN]; /* the last address passed over for cfg->avoid, or empty */
 };
 
 static int ask_cmp(const struct ask *a, const struct ask *b)
@@ -241,6 +244,29 @@ static size_t put_addresses(const struct names_facts *f, struct ipaddr *to)
 	return n;
 }
 
+/* An address where a domain may not lead us: its first, or n when there is none. */
+static size_t find_avoided(const struct resolver *r, const struct ipaddr *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < r->avoid_n; k++)
+			if (ipnet_has(&r->avoid[k], &list[i]))
+				return i;
+	return n;
+}
+
+/* The same for a host of a domain; notes in the work what was passed over. */
+static size_t put_public(const struct resolver *r, const struct names_facts *f, struct ipaddr *to,
+			 struct work *w)
+{
+	size_t n = put_addresses(f, to);
+
+	for (size_t i = find_avoided(r, to, n); i < n; i = find_avoided(r, to, n)) {
+		ipaddr_text(&to[i], w->avoided);
+		memmove(&to[i], &to[i + 1], (--n - i) * sizeof(*to));
+	}
+	return n;
+}
+
 static void put_host(struct work *w, const char *name, uint16_t preference, size_t addresses_n)
 {
 	size_t i = w->answer.hosts_n++;
@@ -290,6 +316,10 @@ static void fail_domain(const struct ask *a, const struct names_facts *domain, c
 		fail(w, true, "5.4.6",
 		     "mail for %.100s would come back here: its mail server is %.100s", a->hop.name,
 		     own);
+	else if (w->avoided[0] != '\0')
+		fail(w, true, "5.1.2",
+		     "%.150s leads to %s, where this relay sends nothing for a domain's asking",
+		     a->hop.name, w->avoided);
 	else if (is_implicit(domain))
 		fail(w, true, "5.1.2",
 		     "%.180s takes no mail: it has neither MX nor address records", a->hop.name);
@@ -332,7 +362,7 @@ static void answer_hosts(const struct ask *a, const struct names_facts *domain, 
 		size_t n;
 		if (h.preference >= cut)
 			break;
-		n = put_addresses(f, w->addresses[w->answer.hosts_n]);
+		n = put_public(a->resolver, f, w->addresses[w->answer.hosts_n], w);
 		if (n > 0)
 			put_host(w, h.name, h.preference, n);
 		else if (f->trouble[0] != '\0' && trouble == NULL)
@@ -404,6 +434,9 @@ static void answer_address(const struct ask *a, struct work *w)
 	else if (a->hop.port == r->mx_port && is_own(r, &a->hop.ip, 1))
 		fail(w, !smarthost, smarthost ? "4.3.5" : "5.4.6",
 		     "mail for %s would come back here: it is this relay's address", w->literal);
+	else if (!smarthost && find_avoided(r, &a->hop.ip, 1) == 0)
+		fail(w, true, "5.1.2", "this relay sends nothing to %s for a recipient's asking",
+		     w->literal);
 	else
 		put_host(w, w->literal, 0, 1);
 }
@@ -412,6 +445,7 @@ static void make_answer(const struct ask *a, struct work *w)
 {
 	w->answer =
 		(struct resolve_answer){ .hosts = w->hosts, .port = a->hop.port, .provider = "" };
+	w->avoided[0] = '\0';
 	switch (a->hop.kind) {
 	case HOP_DOMAIN:
 		answer_domain(a, w);
@@ -546,6 +580,10 @@ int resolver_new(struct loop *l, const struct resolver_config *cfg, resolver_pro
 	r->own = xcalloc(cfg->own_n + 1, sizeof(*r->own));
 	if (cfg->own_n > 0)
 		memcpy(r->own, cfg->own, cfg->own_n * sizeof(*r->own));
+	r->avoid_n = cfg->avoid_n;
+	r->avoid = xcalloc(cfg->avoid_n + 1, sizeof(*r->avoid));
+	if (cfg->avoid_n > 0)
+		memcpy(r->avoid, cfg->avoid, cfg->avoid_n * sizeof(*r->avoid));
 	r->fn = fn;
 	r->arg = arg;
 	RB_INIT(&r->asks);
@@ -571,6 +609,7 @@ void resolver_free(struct resolver **rp)
 	providers_free(&r->providers);
 	loop_timer_free(&r->turn);
 	free(r->own);
+	free(r->avoid);
 	free(r->hostname);
 	r->magic = 0;
 	free(r);

@@ -71,6 +71,10 @@ struct resolver_config {
 	uint16_t mx_port;	  /* 25 */
 	const struct ipaddr *own; /* our addresses, with mx_port: a loop. May be NULL. */
 	size_t own_n;
+	/* Where no MX, no address record of a domain and no address literal may lead; a smarthost
+	 * may. May be NULL. */
+	const struct ipnet *avoid;
+	size_t avoid_n;
 	int64_t dns_timeout_ms; /* of the first try; 0: DNS_TIMEOUT_MS */
 	unsigned dns_tries;	/* 0: DNS_TRIES */
 	size_t cache_max;	/* 0: RESOLVE_CACHE_MAX */

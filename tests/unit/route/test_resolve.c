@@ -351,6 +351,64 @@ static void test_failures(void **state)
 	close_rig(&r);
 }
 
+/* DNS that leads into networks of our own: passed over; if nothing else is left it is said. */
+static void test_private_addresses(void **state)
+{
+	static const struct fake_dns_row in[] = {
+		FAKE_DNS_RR("evil.test", "MX", "10 mx.evil.test"),
+		FAKE_DNS_RR("mx.evil.test", "A", "127.0.0.1"),
+		FAKE_DNS_RR("mx.evil.test", "AAAA", "::1"),
+		FAKE_DNS_RR("half.test", "MX", "10 mx.half.test"),
+		FAKE_DNS_RR("half.test", "MX", "20 mx2.half.test"),
+		FAKE_DNS_RR("mx.half.test", "A", "10.1.2.3"),
+		FAKE_DNS_RR("mx.half.test", "A", "192.0.2.1"),
+		FAKE_DNS_RR("mx2.half.test", "A", "10.255.0.1"),
+		FAKE_DNS_RR("implicit.test", "A", "10.0.0.1"),
+		FAKE_DNS_RR("alias.test", "CNAME", "mx.evil.test"),
+		FAKE_DNS_RR("mapped.test", "AAAA", "::ffff:10.0.0.1"),
+	};
+	static const char *const networks[] = { "127.0.0.0/8", "10.0.0.0/8", "::1/128" };
+	static const struct {
+		const char *hop;
+		const char *said;
+	} cases[] = {
+		{ "mx:evil.test", "5.1.2 evil.test leads to " },
+		{ "mx:half.test", "10 mx.half.test 192.0.2.1" },
+		{ "mx:implicit.test", "5.1.2 implicit.test leads to 10.0.0.1, where" },
+		{ "mx:alias.test", "5.1.2 alias.test leads to " },
+		{ "mx:mapped.test", "5.1.2 mapped.test " },
+		{ "mx:[127.0.0.1]", "5.1.2 this relay sends nothing to 127.0.0.1" },
+		{ "mx:[192.0.2.5]", "0 192.0.2.5 192.0.2.5" },
+		{ "smarthost:mx.evil.test:25", "0 mx.evil.test " },
+		{ "smarthost:10.0.0.1:25", "0 10.0.0.1 10.0.0.1" },
+	};
+	struct ipnet avoid[ARRAY_LEN(networks)];
+	struct resolver_config cfg = { .hostname = "relay.test",
+				       .mx_port = 25,
+				       .avoid = avoid,
+				       .avoid_n = ARRAY_LEN(avoid),
+				       .servers_n = 1 };
+	struct err err = ERR_INIT;
+	const char *server;
+	struct rig r;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(avoid); i++)
+		assert_true(ipnet_parse(str_of(networks[i]), &avoid[i], NULL) >= 0);
+	open_rig(&r);
+	resolver_free(&r.resolver);
+	fake_dns_rows(r.server, in, ARRAY_LEN(in));
+	server = fake_dns_address(r.server);
+	cfg.servers = &server;
+	assert_true(resolver_new(r.loop, &cfg, on_provider, &r, &r.resolver, &err) >= 0);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const char *said = resolve(&r, cases[i].hop);
+		if (strncmp(said, cases[i].said, strlen(cases[i].said)) != 0)
+			fail_msg("%s: '%s'", cases[i].hop, said);
+	}
+	close_rig(&r);
+}
+
 /* Long names in both places: the text is cut, not overrun. */
 static void test_long_names(void **state)
 {
@@ -685,6 +743,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_hosts),
 		cmocka_unit_test(test_failures),
+		cmocka_unit_test(test_private_addresses),
 		cmocka_unit_test(test_long_names),
 		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_shuffle),
