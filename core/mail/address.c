@@ -338,6 +338,14 @@ static size_t path_length(struct str s)
 	return 0;
 }
 
+static size_t path_max(struct str path)
+{
+	for (size_t i = 0; i < path.n; i++)
+		if ((path.p[i] & 0x80) != 0)
+			return (size_t)2 * ADDRESS_PATH_MAX;
+	return ADDRESS_PATH_MAX;
+}
+
 int address_parse_path(struct str s, unsigned flags, struct address *ret, size_t *ret_used,
 		       struct err *err)
 {
@@ -349,6 +357,8 @@ int address_parse_path(struct str s, unsigned flags, struct address *ret, size_t
 	if (used == 0)
 		fail(&c, s.n > 0 && s.p[0] == '<' ? "the address has no closing >"
 						  : "an address in <> is expected");
+	else if (used > path_max(c.s))
+		fail(&c, "the path is longer than 256 bytes");
 	else
 		check_bytes(&c);
 	(void)take(&c, '<');

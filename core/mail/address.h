@@ -20,6 +20,7 @@
 #define ADDRESS_LOCAL_MAX 64
 #define ADDRESS_DOMAIN_MAX 255
 #define ADDRESS_MAX 254
+#define ADDRESS_PATH_MAX 256 /* with brackets and source route; twice of non-ASCII ones */
 
 enum {
 	ADDRESS_UTF8 = 1u << 0,	      /* SMTPUTF8: non-ASCII local parts and domains (RFC 6531) */

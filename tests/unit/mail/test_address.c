@@ -182,6 +182,29 @@ static void test_paths(void **state)
 	}
 }
 
+/* RFC 5321, 4.5.3.1.3 */
+static void test_long_paths(void **state)
+{
+	char path[400];
+	struct address a;
+	size_t used;
+
+	(void)state;
+	for (int n = 200; n < 280; n++) {
+		(void)snprintf(
+			path, sizeof(path), "<@%.*s:a@b.example>", n - 15,
+			"a.bb.cc.dd.ee.ff.gg.hh.ii.jj.kk.ll.mm.nn.oo.pp.qq.rr.ss.tt.uu.vv.ww."
+			"a.bb.cc.dd.ee.ff.gg.hh.ii.jj.kk.ll.mm.nn.oo.pp.qq.rr.ss.tt.uu.vv.ww."
+			"a.bb.cc.dd.ee.ff.gg.hh.ii.jj.kk.ll.mm.nn.oo.pp.qq.rr.ss.tt.uu.vv.ww."
+			"a.bb.cc.dd.ee.ff.gg.hh.ii.jj.kk.ll.mm.nn.oo.pp.qq.rr.ss.tt.uu.vv.ww.");
+		if (path[n - 14] == '.')
+			continue;
+		assert_int_equal(strlen(path), n);
+		if ((address_parse_path(str_of(path), 0, &a, &used, NULL) == 0) != (n <= 256))
+			fail_msg("%d: %s", n, path);
+	}
+}
+
 static void test_domains(void **state)
 {
 	(void)state;
@@ -195,9 +218,9 @@ static void test_domains(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_mailboxes), cmocka_unit_test(test_nul_is_refused),
-		cmocka_unit_test(test_lengths),	  cmocka_unit_test(test_paths),
-		cmocka_unit_test(test_domains),
+		cmocka_unit_test(test_mailboxes),  cmocka_unit_test(test_nul_is_refused),
+		cmocka_unit_test(test_lengths),	   cmocka_unit_test(test_paths),
+		cmocka_unit_test(test_long_paths), cmocka_unit_test(test_domains),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -123,6 +123,33 @@ static void test_encode(void **state)
 	}
 }
 
+/* Whatever is stored: on the wire only CR LF ends lines, and only the end looks like one, also to a
+ * receiver that is not strict (smuggling outwards). All texts of up to eight such bytes. */
+static void test_nothing_is_smuggled_out(void **state)
+{
+	static const char bytes[] = { '\r', '\n', '.', 'a' };
+
+	(void)state;
+	for (unsigned n = 0, all = 1; n <= 8; n++, all *= 4)
+		for (unsigned code = 0; code < all; code++) {
+			AUTO_BUF wire = BUF_INIT(100);
+			struct dot_encoder e = DOT_ENCODER_INIT;
+			uint8_t in[8];
+			const char *end;
+			for (unsigned i = 0, c = code; i < n; i++, c /= 4)
+				in[i] = (uint8_t)bytes[c % 4];
+			assert_true(buf_puts(&wire, "\r\n"));
+			assert_true(dot_encode(&e, in, n, &wire));
+			assert_true(dot_encode_end(&e, &wire));
+			for (size_t i = 0; i < wire.n; i++)
+				if ((wire.p[i] == '\r') != (wire.p[i + 1] == '\n'))
+					fail_msg("a bare line end of text %u", code);
+			end = strstr(buf_cstr(&wire), "\r\n.\r\n");
+			assert_non_null(end);
+			assert_int_equal(end - wire.p, wire.n - 5);
+		}
+}
+
 /* What is encoded decodes to itself, for random texts of proper lines. */
 static void test_round_trip(void **state)
 {
@@ -189,9 +216,13 @@ static void test_raw(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_decode),	   cmocka_unit_test(test_limit),
-		cmocka_unit_test(test_marks),	   cmocka_unit_test(test_encode),
-		cmocka_unit_test(test_round_trip), cmocka_unit_test(test_raw),
+		cmocka_unit_test(test_decode),
+		cmocka_unit_test(test_limit),
+		cmocka_unit_test(test_marks),
+		cmocka_unit_test(test_encode),
+		cmocka_unit_test(test_nothing_is_smuggled_out),
+		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_raw),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
