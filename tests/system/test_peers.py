@@ -1,8 +1,12 @@
-"""Real programs at both ends: Postfix as next hop and as client, smtp-source, swaks. Each is left out where it is not
+"""Real programs at both ends: Postfix as next hop and as client, smtp-source, swaks, curl, Python's
+smtplib. Each is left out where it is not
 installed (make deps-full installs them)."""
 
+import email.message
+import email.policy
 import os
 import shutil
+import smtplib
 import subprocess
 
 import pytest
@@ -10,6 +14,7 @@ import pytest
 import harness
 from harness import SENDER, wait_until
 from mta import Postfix
+from sink import Sink
 
 @pytest.fixture
 def postfix(directory):
@@ -81,3 +86,41 @@ def test_swaks(relay, world):
                           capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout
     wait_until(lambda: world.messages("fast.example") and world.messages("gmail.com"))
+
+
+def curl(relay, *args, letter=b"Subject: by curl\r\n\r\n.dot\r\n"):
+    path = relay.directory / "letter"
+    path.write_bytes(letter)
+    to = [word for rcpt in args for word in ("--mail-rcpt", rcpt)]
+    return subprocess.run(["curl", "-sS", "-v", "--mail-from", SENDER, *to, "-T", path,
+                           f"smtp://127.0.0.1:{relay.port}/client.test.example"], capture_output=True, timeout=30)
+
+
+def test_curl(relay, world):
+    done = curl(relay, "anna@fast.example", "bela@gmail.com")
+    assert done.returncode == 0, done.stderr
+    wait_until(lambda: world.messages("fast.example") and world.messages("gmail.com"))
+    assert world.last("fast.example").endswith("\r\n\r\n.dot\r\n")
+    refused = curl(relay, "anna@fast.example", "not@an@address")
+    assert refused.returncode == 55 and b"< 501" in refused.stderr or b"< 553" in refused.stderr, refused.stderr
+    bare = curl(relay, "anna@fast.example", letter=b"Subject: bare\r\n\r\nline\nline\r\n")
+    assert bare.returncode != 0 and b"< 550" in bare.stderr or b"< 554" in bare.stderr, bare.stderr
+    assert len(world.messages("fast.example")) == 1
+
+
+def test_smtplib(relay):
+    """A message object with international addresses, as a program would send it."""
+    sink = Sink()
+    relay.weir("route", "add", "--to", f"smarthost:127.0.0.1:{sink.port}")
+    message = email.message.EmailMessage(policy=email.policy.SMTPUTF8)
+    message["From"], message["To"], message["Subject"] = SENDER, "grüße@fast.example", "Über"
+    message.set_content("Grüße\n" * 3)
+    with relay.smtp() as s:
+        assert s.send_message(message) == {}
+        assert s.verify("anna@fast.example")[0] == 252 and s.noop()[0] == 250 and s.rset()[0] == 250
+        with pytest.raises(smtplib.SMTPRecipientsRefused):
+            s.sendmail(SENDER, ["a@b@c"], "x")
+        assert s.sendmail(SENDER, ["anna@fast.example"], "Subject: second\r\n\r\nx\r\n") == {}
+    wait_until(lambda: len(sink.messages) == 2)
+    assert "Subject: Über\r\n".encode() in sink.find("Grüße".encode())
+    sink.stop()
