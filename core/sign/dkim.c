@@ -325,23 +325,22 @@ static int signed_index(struct str name)
 	return -1;
 }
 
+/* The last fields of each name, for a verifier takes them from the bottom (RFC 6376, 5.4.2). */
 struct to_sign {
-	struct header_field v[DKIM_FIELDS_MAX];
-	uint8_t which[DKIM_FIELDS_MAX]; /* of signed_fields */
-	size_t n;
+	struct str v[SIGNED_N]
+		    [DKIM_SAME_MAX]; /* values; the i-th of a name is at i % DKIM_SAME_MAX */
+	size_t n[SIGNED_N];
 };
 
 static void collect(struct str block, struct to_sign *f)
 {
 	struct header_field field;
 
-	while (f->n < DKIM_FIELDS_MAX && header_next(&block, &field)) {
+	while (header_next(&block, &field)) {
 		int k = signed_index(str_trim(field.name));
 
-		if (k < 0)
-			continue;
-		f->which[f->n] = (uint8_t)k;
-		f->v[f->n++] = field;
+		if (k >= 0)
+			f->v[k][f->n[k]++ % DKIM_SAME_MAX] = field.value;
 	}
 }
 
@@ -354,15 +353,15 @@ static void put_name(struct buf *names, const char *name)
 static void put_fields(const struct to_sign *f, struct buf *names, struct buf *canonical)
 {
 	for (size_t k = 0; k < SIGNED_N; k++) {
-		for (size_t i = f->n; i-- > 0;) {
-			if (f->which[i] != k)
-				continue;
+		bool all = f->n[k] <= DKIM_SAME_MAX;
+
+		for (size_t i = f->n[k]; i > (all ? 0 : f->n[k] - DKIM_SAME_MAX); i--) {
 			put_name(names, signed_fields[k].name);
 			(void)buf_printf(canonical, "%s:", signed_fields[k].name);
-			put_relaxed(canonical, f->v[i].value);
+			put_relaxed(canonical, f->v[k][(i - 1) % DKIM_SAME_MAX]);
 			(void)buf_puts(canonical, "\r\n");
 		}
-		if (signed_fields[k].over)
+		if (signed_fields[k].over && all)
 			put_name(names, signed_fields[k].name);
 	}
 }

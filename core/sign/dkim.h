@@ -10,7 +10,8 @@
  * Context: any thread; pure. An RSA signature takes a third of a millisecond, a new RSA key up to
  *          seconds: not in the loop.
  * Errors:  ERR_INVALID for what is no key, and why.
- * Limits:  DKIM_FIELDS_MAX signed fields a message: the rest is not signed.
+ * Limits:  of DKIM_SAME_MAX fields of one name the last are signed, and then that name is not named
+ *          once more.
  */
 #ifndef SIGN_DKIM_H
 #define SIGN_DKIM_H
@@ -23,7 +24,7 @@
 #include "base/err.h"
 #include "base/str.h"
 
-#define DKIM_FIELDS_MAX 200
+#define DKIM_SAME_MAX 8
 #define DKIM_RSA_BITS 2048
 #define DKIM_RSA_BITS_MIN 1024
 #define DKIM_RSA_BITS_MAX 4096

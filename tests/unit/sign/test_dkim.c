@@ -20,6 +20,8 @@
 	"From: Anna <anna@example.org>\r\nTo: bob@example.net\r\nSubject: test\r\n"                \
 	"Date: Tue, 24 Nov 2026 03:12:07 +0000\r\nMessage-ID: <1@example.org>\r\n"
 
+#define NINE(text) text text text text text text text text text
+
 /* As a verifier sees them: what a client left without a line end gets one on the way. */
 static const struct {
 	const char *name;
@@ -45,6 +47,10 @@ static const struct {
 	       "List-Id: one\r\nList-Id: two\r\n\r\nHello.\r\n",
 	  0, true },
 	{ "two-subjects", "Subject: first\r\n" HEAD "\r\nHello.\r\n", 0, true },
+	{ "nine-of-each",
+	  NINE("To: a@example.net\r\nCc: c@example.net\r\n") HEAD NINE("Subject: same\r\n")
+		  NINE("Content-Transfer-Encoding: 7bit\r\n") "References: <1@x>\r\n\r\nHello.\r\n",
+	  0, true },
 	{ "eight-bit", HEAD "X: gr\303\274n\r\n\r\nna\303\257ve \377\376 caf\303\251\r\n", 0,
 	  true },
 	{ "eight-bit-subject", "From: anna@example.org\r\nSubject: gr\303\274n\r\n\r\nHello.\r\n",
