@@ -25,9 +25,12 @@ while (<$r>) { chomp; my ($n, $t) = split / /, $_, 2; $records{$n} = $t }
 	*Mail::DKIM::DNS::query = sub { my ($n) = @_; return unless $records{$n}; return bless { t => $records{$n} }, "RR" };
 }
 package RR; sub type { "TXT" } sub char_str_list { $_[0]{t} } sub txtdata { $_[0]{t} } package main;
-open my $m, "<:raw", $ARGV[1] or die; local $/; my $text = <$m>;
-my $v = Mail::DKIM::Verifier->new; $v->PRINT($text); $v->CLOSE;
-print join ",", map { ($_->algorithm || "") . "=" . $_->result } $v->signatures;
+my ($dir, @paths) = @ARGV;
+for my $path (@paths) {
+	open my $m, "<:raw", $path or die; local $/; my $text = <$m>;
+	my $v = Mail::DKIM::Verifier->new; $v->PRINT($text); $v->CLOSE;
+	print join(",", map { ($_->algorithm || "") . "=" . $_->result } $v->signatures), "\n";
+}
 """
 
 
@@ -38,10 +41,16 @@ def verify(d, index):
         return "fail"
 
 
-for path in sorted(directory.glob("*.eml")):
+paths = sorted(directory.glob("*.eml"))
+perl = subprocess.run(["/usr/bin/perl", "-e", PERL, directory, *paths], capture_output=True, text=True)
+if perl.returncode != 0:
+    sys.exit(perl.stderr)
+for path, said in zip(paths, perl.stdout.split("\n")):
     message = path.read_bytes()
-    d = dkim.DKIM(message)
     count = message.lower().count(b"dkim-signature:")
-    python = [verify(d, i) for i in range(count)]
-    perl = subprocess.run(["/usr/bin/perl", "-e", PERL, directory, path], capture_output=True, text=True)
-    print(path.stem, ",".join(python), perl.stdout.strip() or perl.stderr.strip()[:200], flush=True)
+    try:
+        d = dkim.DKIM(message)
+        python = [verify(d, i) for i in range(count)]
+    except dkim.MessageFormatError:
+        python = ["unreadable"]
+    print(path.stem, ",".join(python), said, flush=True)
