@@ -35,6 +35,7 @@ struct attempt {
 	char enhanced[SMTP_ENHANCED_LEN];
 	uint8_t reply_class; /* enum reply_class (core/outcome) */
 	uint32_t duration_ms;
+	uint64_t connection; /* what was said on it, see queue_connection(); 0: nothing is kept */
 	char reply[ATTEMPT_REPLY_MAX]; /* lines joined by LF; or what went wrong instead */
 	char host[256];		       /* the remote host's name; empty when none was reached */
 	char ip[46];

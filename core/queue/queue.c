@@ -20,8 +20,12 @@ void item_free(struct item *it)
 	case ITEM_ACCEPT:
 		message_unref(&((struct item_accept *)it)->m);
 		break;
+	case ITEM_CONNECTION:
+		connection_free(((struct item_connection *)it)->c);
+		break;
 	case ITEM_RECORD:
 		free(((struct item_record *)it)->from);
+		free(((struct item_record *)it)->talk);
 		break;
 	case ITEM_COMMIT:
 		free(((struct item_commit *)it)->block);
@@ -74,6 +78,11 @@ static void post(struct queue *q, struct items *to, struct item *it)
 void queue_post_commit(struct queue *q, struct item *it)
 {
 	post(q, &q->waiting.commits, it);
+}
+
+void queue_post_record(struct queue *q, struct item *it)
+{
+	post(q, &q->waiting.records, it);
 }
 
 /* --- messages --------------------------------------------------------------------------------- */
@@ -147,6 +156,8 @@ void queue_record(struct queue *q, const struct queue_result *r)
 	it->attempts = r->attempts;
 	it->code = (uint16_t)a->code;
 	it->reply_class = a->reply_class;
+	it->connection = a->connection;
+	it->talk = talk_take(q, r->rid);
 	char *to = it->text;
 	for (int k = 0; k < AT__COUNT; k++) {
 		it->text_n[k] = text_n[k];
@@ -359,6 +370,7 @@ static void finish_item(struct queue *q, struct item *it)
 			give_event(q, r);
 		return;
 	}
+	case ITEM_CONNECTION:
 	case ITEM_NEXT:
 		q->record_n--;
 		return;
@@ -493,6 +505,7 @@ static void init_lock(struct queue *q)
 	STAILQ_INIT(&q->waiting.commits);
 	STAILQ_INIT(&q->waiting.records);
 	LIST_INIT(&q->completions);
+	TAILQ_INIT(&q->talks.order);
 	STAILQ_INIT(&q->audit_waiting);
 }
 
@@ -551,6 +564,7 @@ void queue_close(struct queue **qp)
 	items_free(&q->waiting.records);
 	cache_done(&q->cache);
 	names_done(&q->names);
+	talks_done(&q->talks);
 	queue_damage_done(q);
 	(void)pthread_mutex_destroy(&q->lock);
 	(void)pthread_cond_destroy(&q->work);

@@ -165,6 +165,15 @@ struct queue_result {
 	uint16_t attempts;  /* made so far, with this one */
 };
 void queue_record(struct queue *q, const struct queue_result *r);
+/*
+ * What was said (mail/talk.h), packed; copied. A connection's part is posted before the attempts
+ * that have its number, and kept as long as one of them is; nobody refers to it for a while: it is
+ * forgotten. A transaction's part goes with the attempt that is recorded next for the recipient;
+ * one that never comes costs QUEUE_TALKS_MAX places at most.
+ */
+#define QUEUE_TALKS_MAX 4096u
+uint64_t queue_connection(struct queue *q, struct str talk);
+void queue_talk(struct queue *q, struct rid rid, struct str talk);
 /* New times for recipients, without an attempt. */
 void queue_record_next(struct queue *q, struct rid rid, int64_t next_ms, int64_t expires_ms);
 size_t queue_record_backlog(const struct queue *q); /* results not yet on disk */
@@ -177,6 +186,9 @@ struct queue_event {
 	struct str to;
 	uint32_t domain;
 	uint32_t stream;
+	/* Of queue_events() with `talks`, as they were posted; empty when nothing is kept. */
+	struct str connection;
+	struct str talk;
 };
 typedef void queue_event_fn(void *arg, const struct queue_event *e);
 void queue_watch(struct queue *q, queue_event_fn *fn, void *arg);
@@ -242,6 +254,7 @@ struct queue_event_query {
 	uint64_t before_seq;	     /* newest first, below this; 0: from the newest */
 	uint64_t after_seq;	     /* when `ascending`: above this */
 	bool ascending;
+	bool talks; /* with what was said */
 	size_t limit;
 	int64_t now_ms;
 };

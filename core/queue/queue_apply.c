@@ -76,12 +76,22 @@ void envelope_write(const struct message *m, struct str stream, struct buf *out)
 	(void)buf_putc(out, '\n');
 }
 
+/* said: the attempt, for what was said in it; NULL for other events. */
 static int insert_event(struct writer *w, const int64_t ints[10], const struct str texts[AT__COUNT],
-			struct err *err)
+			const struct item_record *said, struct err *err)
 {
 	struct db_stmt *s = w->st[W_EVENT];
 	bind_ints(s, 1, ints, 10);
 	bind_texts(s, 11, texts, AT__COUNT);
+	db_bind_int(s, 17, said != NULL ? (int64_t)said->connection : 0);
+	if (said == NULL || said->talk == NULL) {
+		db_bind_null(s, 18);
+	} else {
+		struct str talk = talk_squeeze(w, str_from(said->talk->bytes, said->talk->n));
+		db_bind_blob(s, 18, talk.p, talk.n);
+	}
+	if (said != NULL)
+		connection_ref(w, said->connection, 1);
 	return db_run(s, err);
 }
 
@@ -126,7 +136,7 @@ static int apply_accept(struct writer *w, struct item_accept *a, struct err *err
 		(int64_t)a->seq, first_rid(m->id), 0, m->received_ms, OUTCOME_RECEIVED, 0, 0, 0, 0,
 		m->stream
 	};
-	return got < 0 ? got : insert_event(w, event, none, err);
+	return got < 0 ? got : insert_event(w, event, none, NULL, err);
 }
 
 static int run_range(struct writer *w, enum writer_stmt which, struct msgid id, struct err *err)
@@ -161,12 +171,13 @@ static int forget_chain(struct writer *w, uint64_t seq, struct err *err)
 {
 	int got = 0;
 	while (seq != 0 && got >= 0) {
-		int64_t prev = 0;
+		int64_t row[2] = { 0, 0 }; /* prev, connection */
 		db_bind_int(w->st[W_EVENT_PREV], 1, (int64_t)seq);
-		got = one_row(w->st[W_EVENT_PREV], &prev, 1, err);
+		got = one_row(w->st[W_EVENT_PREV], row, ARRAY_LEN(row), err);
 		if (got > 0)
 			got = run_id(w, W_EVENT_GONE, seq, err);
-		seq = (uint64_t)prev;
+		connection_ref(w, (uint64_t)row[1], -1);
+		seq = (uint64_t)row[0];
 	}
 	return got < 0 ? got : 0;
 }
@@ -295,7 +306,7 @@ static int apply_record(struct writer *w, struct item_record *r, struct err *err
 	struct str texts[AT__COUNT];
 	for (int k = 0; k < AT__COUNT; k++)
 		texts[k] = record_text(r, (enum attempt_text)k);
-	got = insert_event(w, ints, texts, err);
+	got = insert_event(w, ints, texts, r, err);
 	if (got < 0)
 		return got;
 	return r->outcome == OUTCOME_DEFERRED ? defer_row(w, r, &was, err)
@@ -466,6 +477,12 @@ int apply_item(struct writer *w, struct item *it, struct err *err)
 		return apply_accept(w, (struct item_accept *)it, err);
 	case ITEM_NAME:
 		return apply_name(w, (struct item_name *)it, err);
+	case ITEM_CONNECTION: {
+		struct item_connection *c = (struct item_connection *)it;
+		connection_add(w, c->c);
+		c->c = NULL;
+		return 0;
+	}
 	case ITEM_RECORD:
 		return apply_record(w, (struct item_record *)it, err);
 	case ITEM_NEXT:

@@ -9,6 +9,7 @@
  *	queue_writer.c	the writer thread: batches, group commit, a full disk
  *	queue_apply.c	one item of a batch inside the transaction
  *	queue_causes.c	causes of deferrals, interned and counted
+ *	queue_talks.c	what was said in attempts: on its way, small, counted
  *	queue_tidy.c	retention, compaction, checkpoints
  *	queue_readers.c	the pool of readers and its jobs
  *	queue_read.c	messages, rows and actions
@@ -64,6 +65,7 @@
 enum item_kind {
 	ITEM_ACCEPT,
 	ITEM_NAME,
+	ITEM_CONNECTION,
 	ITEM_RECORD,
 	ITEM_NEXT,
 	ITEM_COMMIT,
@@ -116,10 +118,17 @@ struct item_record {
 	uint64_t seq;
 	char *from; /* one block with `to` */
 	char *to;
+	uint64_t connection;
+	struct talk *talk; /* owned; NULL without */
 	uint16_t text_n[AT__COUNT];
 	char text[]; /* in the order of enum attempt_text, not terminated */
 };
 struct str record_text(const struct item_record *r, enum attempt_text which);
+
+struct item_connection {
+	struct item i;
+	struct connection *c; /* owned, until the writer takes it */
+};
 
 struct item_next {
 	struct item i;
@@ -157,6 +166,7 @@ struct item_audit {
 void item_free(struct item *it);
 /* Wakes the writer for it. */
 void queue_post_commit(struct queue *q, struct item *it);
+void queue_post_record(struct queue *q, struct item *it); /* behind the results before it */
 
 /* A batch's answer on its way to the loop. */
 struct completion {
@@ -214,6 +224,34 @@ struct queue_meta {
 	uint8_t audit_hash[DIGEST_LEN];
 };
 
+/* What was said, in the loop thread until its attempt is recorded. */
+struct talk {
+	RB_ENTRY(talk) node;
+	TAILQ_ENTRY(talk) order;
+	struct rid rid;
+	size_t n;
+	char bytes[];
+};
+TAILQ_HEAD(talk_list, talk);
+RB_HEAD(talk_tree, talk);
+struct talks {
+	struct talk_tree tree;
+	struct talk_list order; /* the oldest first */
+	unsigned n;
+};
+
+/* Connections that this transaction refers to, more or less often than before, and those that wait
+ * for somebody to refer to them. */
+struct connection;
+TAILQ_HEAD(connection_list, connection);
+RB_HEAD(connection_tree, connection);
+struct connections {
+	struct connection_tree tree;
+	struct connection_list waiting; /* the oldest first */
+	struct connection_list touched;
+	unsigned waiting_n;
+};
+
 struct cause;
 TAILQ_HEAD(cause_list, cause);
 RB_HEAD(cause_tree, cause);
@@ -246,6 +284,8 @@ struct writer {
 	struct queue_meta meta;
 	struct queue_meta stored;
 	struct causes causes;
+	struct connections connections;
+	struct buf squeezed;
 	struct places dropped;	/* contents that are free once the transaction is on disk */
 	struct orphan *orphans; /* refused after all, and still in the database */
 	size_t orphans_n;
@@ -317,6 +357,21 @@ void cause_ref(struct causes *c, uint32_t id, int by);
 int causes_before_commit(struct writer *w, struct err *err) MUST_CHECK;
 void causes_committed(struct causes *c);
 void causes_rolled_back(struct causes *c);
+
+/* queue_talks.c */
+struct talk *talk_take(struct queue *q, struct rid rid); /* owned; NULL: there is none */
+void talks_done(struct talks *t);
+/* The row's form of it: marked, and deflated when it is long. In w->squeezed. */
+struct str talk_squeeze(struct writer *w, struct str talk);
+/* The other way round; false: damaged. */
+bool talk_expand(struct str row, struct buf *out);
+void connections_init(struct connections *c);
+void connections_done(struct connections *c);
+void connection_free(struct connection *c);
+void connection_add(struct writer *w, struct connection *c_take);
+void connection_ref(struct writer *w, uint64_t id, int by);
+int connections_before_commit(struct writer *w, struct err *err) MUST_CHECK;
+void connections_after(struct writer *w, bool committed);
 
 /* queue_tidy.c */
 int tidy_slice(struct writer *w, unsigned limit, bool *ret_more, struct err *err) MUST_CHECK;
@@ -463,6 +518,8 @@ struct queue {
 	struct cache cache;
 	struct msgid last_id;
 	uint64_t last_action;
+	uint64_t last_connection;
+	struct talks talks;
 	size_t audit_n;			/* records not yet on disk */
 	struct read_jobs audit_waiting; /* to see them */
 	queue_event_fn *watch;

@@ -148,6 +148,9 @@ int load_meta(struct queue *q, struct err *err)
 			      &last, err);
 	if (got >= 0)
 		got = each(q, "SELECT max(id) FROM actions", on_number, &q->last_action, err);
+	if (got >= 0)
+		got = each_if(q, "what was said on connections", "SELECT max(id) FROM connections",
+			      on_number, &q->last_connection, err);
 	if (last > q->writer.meta.last_id)
 		q->writer.meta.last_id = last;
 	q->last_id = (struct msgid){ q->writer.meta.last_id };

@@ -11,6 +11,7 @@
 
 #include "base/mem.h"
 #include "base/obj.h"
+#include "mail/talk.h"
 
 #define SQL_MAX (FILTER_SQL_MAX + 2048)
 
@@ -272,6 +273,31 @@ static void cut(char *to, size_t size, struct str s)
 	(void)snprintf(to, size, "%.*s", STR_ARG(s));
 }
 
+/* What cannot be read again is as if it had not been kept. */
+static struct str expand(struct events_job *j, struct db_stmt *s, int column)
+{
+	AUTO_BUF out = BUF_INIT(TALK_PACKED_MAX);
+	size_t n;
+	const void *row = db_blob(s, column, &n);
+	return n > 0 && talk_expand(str_from(row, n), &out) ? pool_dup(&j->texts, buf_str(&out))
+							    : STR("");
+}
+
+static int read_connection(struct events_job *j, uint64_t id, struct queue_event *e,
+			   struct err *err)
+{
+	struct db_stmt *s = NULL;
+	int got = reader_stmt(j->j.reader, R_CONNECTION, &s, err);
+	if (got < 0)
+		return got;
+	db_bind_int(s, 1, (int64_t)id);
+	got = db_step(s, err);
+	if (got > 0)
+		e->connection = expand(j, s, 0);
+	db_reset(s);
+	return got;
+}
+
 static int read_event(struct events_job *j, uint64_t seq, struct queue_event *e, struct err *err)
 {
 	struct db_stmt *s = NULL;
@@ -300,8 +326,14 @@ static int read_event(struct events_job *j, uint64_t seq, struct queue_event *e,
 	cut(a->ip, sizeof(a->ip), db_text(s, 11));
 	cut(a->source, sizeof(a->source), db_text(s, 12));
 	cut(a->tls, sizeof(a->tls), db_text(s, 13));
+	uint64_t connection = (uint64_t)db_int(s, 16);
+	got = 0;
+	if (j->query.talks)
+		e->talk = expand(j, s, 17);
 	db_reset(s);
-	return 1;
+	if (got >= 0 && j->query.talks && connection != 0)
+		got = read_connection(j, connection, e, err);
+	return got < 0 ? got : 1;
 }
 
 static int work_events(struct read_job *base, struct err *err)

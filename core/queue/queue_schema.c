@@ -8,6 +8,7 @@
  *	events		the feed, and with it each recipient's attempts: last_seq of the recipient,
  *then prev of each event, lead through them
  *	audit		who changed what (queue/audit.h)
+ *	connections	what was said on one before its transactions; refs: events that have its id
  *	causes		(code, class, enhanced code, normalised text) of last deferrals
  *
  * Migrations are only ever added at the end; user_version counts those that were made.
@@ -72,6 +73,12 @@ static const char *const migrations[] = {
 	" from_where TEXT NOT NULL, role TEXT NOT NULL, method TEXT NOT NULL,"
 	" target TEXT NOT NULL, reason TEXT NOT NULL, result TEXT NOT NULL,"
 	" changes TEXT NOT NULL, prev TEXT NOT NULL, hash TEXT NOT NULL);",
+
+	/* what was said in attempts */
+	"ALTER TABLE events ADD COLUMN connection INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE events ADD COLUMN talk BLOB;"
+	"CREATE TABLE connections(id INTEGER PRIMARY KEY, refs INTEGER NOT NULL,"
+	" talk BLOB NOT NULL);",
 };
 
 static int version_get(struct db *d, int64_t *ret_version, struct err *err)

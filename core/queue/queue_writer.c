@@ -118,17 +118,21 @@ int writer_tx(struct writer *w, tx_fn *work, void *arg, struct err *err)
 	if (got >= 0)
 		got = causes_before_commit(w, err);
 	if (got >= 0)
+		got = connections_before_commit(w, err);
+	if (got >= 0)
 		got = write_meta(w, err);
 	if (got >= 0)
 		got = db_run(w->st[W_COMMIT], err);
 	if (got < 0) {
 		db_rollback(w->db);
 		causes_rolled_back(&w->causes);
+		connections_after(w, false);
 		w->meta = before;
 		w->dropped.n = 0;
 		return got;
 	}
 	causes_committed(&w->causes);
+	connections_after(w, true);
 	w->stored = w->meta;
 	w->orphans_n = 0;
 	return 0;
@@ -528,6 +532,7 @@ int writer_open(struct queue *q, struct writer *w, struct err *err)
 	bool fresh = false;
 	w->q = q;
 	causes_init(&w->causes);
+	connections_init(&w->connections);
 	(void)pthread_mutex_init(&w->sync_lock, NULL);
 	(void)pthread_cond_init(&w->sync_cond, NULL);
 	AUTO_FREE char *seg = xasprintf("%s/seg", q->dir);
@@ -585,6 +590,8 @@ void writer_close(struct writer *w)
 	db_close(&w->db);
 	segments_close(&w->seg);
 	causes_done(&w->causes);
+	connections_done(&w->connections);
+	buf_done(&w->squeezed);
 	free(w->dropped.v);
 	free(w->orphans);
 	(void)pthread_mutex_destroy(&w->sync_lock);
