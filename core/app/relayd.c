@@ -376,6 +376,17 @@ static int load(struct relayd *r, struct err *err)
 	return 0;
 }
 
+static enum smtpout_transcripts transcripts_of(const struct conf *c)
+{
+	static const enum smtpout_transcripts kept[] = {
+		[CONF_KEEP_YES] = SMTPOUT_TRANSCRIPTS_YES,
+		[CONF_KEEP_FAILURES] = SMTPOUT_TRANSCRIPTS_FAILURES,
+		[CONF_KEEP_NO] = SMTPOUT_TRANSCRIPTS_NO,
+	};
+
+	return kept[c->transcripts];
+}
+
 int relayd_open(struct relayd *r, struct err *err)
 {
 	const struct conf *c = r->conf;
@@ -401,6 +412,8 @@ int relayd_open(struct relayd *r, struct err *err)
 				    .per_hop_max = (unsigned)c->delivery_per_hop,
 				    .per_connection_max = (unsigned)c->delivery_per_connection,
 				    .tls = r->trust,
+				    .queue = r->env.queue,
+				    .transcripts = transcripts_of(c),
 				    .demands = wire_demands,
 				    .slows = wire_slows,
 				    .relayed = wire_relayed,

@@ -69,17 +69,55 @@ static void put_attempt(const struct out *o, struct buf *b, const json_t *at)
 	out_wrap(o, b, str_of(json_get_str(at, "reply")), REPLY_INDENT);
 }
 
-/* A recorded conversation, when there is one, line by line. */
+static const char *spoken_mark(const char *by)
+{
+	if (strcmp(by, "relay") == 0)
+		return "->";
+	return strcmp(by, "host") == 0 ? "<-" : "**";
+}
+
+/* "    12ms  <- 250 2.1.0 Ok": without a time what came at once. */
 static void put_transcript(const struct out *o, struct buf *b, const json_t *lines)
 {
 	const json_t *line;
 	size_t i;
 
+	if (json_array_size(lines) == 0)
+		(void)buf_printf(b, "%*sWhat was said was not kept.\n", REPLY_INDENT, "");
 	json_array_foreach(lines, i, line)
 	{
-		if (json_is_string(line))
-			out_wrap(o, b, str_of(json_string_value(line)), 2 * REPLY_INDENT);
+		const char *by = json_get_str(line, "by");
+		int64_t ms = json_get_int(line, "after_ms");
+		enum out_style style = strcmp(by, "host") == 0 ? OUT_PLAIN : OUT_DIM;
+		if (ms > 0)
+			(void)buf_printf(b, "%9lldms ", (long long)ms);
+		else
+			(void)buf_printf(b, "%12s", "");
+		out_style(o, b, style, true);
+		(void)buf_printf(b, "%s ", spoken_mark(by));
+		out_clean(o, b, str_of(json_get_str(line, "text")));
+		out_style(o, b, style, false);
+		(void)buf_putc(b, '\n');
 	}
+}
+
+/* "dns 2ms  connect 11ms  mail 4ms" */
+static void put_phases(struct buf *b, const json_t *phases)
+{
+	const char *name;
+	const json_t *v;
+
+	if (json_object_size(phases) == 0)
+		return;
+	(void)buf_printf(b, "%*s", REPLY_INDENT - 2, "");
+	json_object_foreach((json_t *)(uintptr_t)phases, name, v)
+	{
+		const struct field_def *f = field_find("phases", name);
+		if (f != NULL)
+			(void)buf_printf(b, "  %s %lldms", f->title,
+					 (long long)json_integer_value(v));
+	}
+	(void)buf_putc(b, '\n');
 }
 
 void show_put_attempts(const struct out *o, struct buf *b, const json_t *attempts)
@@ -92,7 +130,9 @@ void show_put_attempts(const struct out *o, struct buf *b, const json_t *attempt
 	json_array_foreach(attempts, i, at)
 	{
 		put_attempt(o, b, at);
-		put_transcript(o, b, json_object_get(at, "transcript"));
+		put_phases(b, json_object_get(at, "phases"));
+		if (json_object_get(at, "transcript") != NULL)
+			put_transcript(o, b, json_object_get(at, "transcript"));
 	}
 }
 
@@ -129,6 +169,7 @@ int run_show(struct cli *c, const struct args *a, struct err *err)
 	AUTO_BUF b = BUF_INIT(OUT_MAX);
 	json_t *detail = NULL;
 	const json_t *attempts;
+	json_t *params;
 	int rc = one_part(a, err);
 
 	if (rc < 0)
@@ -136,7 +177,10 @@ int run_show(struct cli *c, const struct args *a, struct err *err)
 	if (a->own[OWN_RAW] != NULL || a->own[OWN_HEADERS] != NULL)
 		return content_print(c, json_get_str(a->params, "id"), a->own[OWN_HEADERS] != NULL,
 				     err);
-	rc = talk_call(c, a->m->name, json_copy(a->params), &detail, err);
+	params = json_copy(a->params);
+	if (a->own[OWN_TRANSCRIPT] != NULL)
+		(void)json_object_set_new(params, "transcripts", json_true());
+	rc = talk_call(c, a->m->name, params, &detail, err);
 	if (rc < 0)
 		return rc;
 	attempts = json_object_get(detail, "attempts");

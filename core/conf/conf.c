@@ -31,7 +31,8 @@ enum kind {
 	KIND_NETS,
 	KIND_YES,
 	KIND_TLS,
-	KIND_AUTH
+	KIND_AUTH,
+	KIND_KEEP
 };
 
 /* Where a section's values are: `listen` and `role` may come several times, the others once. */
@@ -79,6 +80,7 @@ static const char *const role_names[CONF_ROLE__COUNT] = { "viewer", "operator", 
 static const char *const tls_words[] = { "none", "starttls", "implicit" };
 static const char *const yes_words[] = { "no", "yes" };
 static const char *const auth_words[] = { "none", "optional", "required" };
+static const char *const keep_words[] = { "yes", "failures", "no" };
 
 #define KEYS_MAX 32
 #define FILE_MAX (1u << 20)
@@ -258,6 +260,11 @@ static bool value_parse(const struct option_def *o, const char *text, int64_t *r
 	case KIND_AUTH:
 		v = word_index(auth_words, ARRAY_LEN(auth_words), text);
 		(void)snprintf(why, why_n, "none, optional or required is expected");
+		*ret = v;
+		return v >= 0;
+	case KIND_KEEP:
+		v = word_index(keep_words, ARRAY_LEN(keep_words), text);
+		(void)snprintf(why, why_n, "yes, failures or no is expected");
 		*ret = v;
 		return v >= 0;
 	}
@@ -552,6 +559,8 @@ static void put_value(struct buf *out, const struct option_def *o, const void *f
 		put_quoted(out, tls_words[v]);
 	else if (o->kind == KIND_AUTH)
 		put_quoted(out, auth_words[v]);
+	else if (o->kind == KIND_KEEP)
+		put_quoted(out, keep_words[v]);
 	else if (o->kind == KIND_MODE)
 		(void)buf_printf(out, "\"%04lo\"", (long)v);
 	else if (o->kind == KIND_AGE)

@@ -27,6 +27,7 @@ struct conf_list {
 };
 
 enum conf_tls { CONF_TLS_NONE, CONF_TLS_STARTTLS, CONF_TLS_IMPLICIT };
+enum conf_keep { CONF_KEEP_YES, CONF_KEEP_FAILURES, CONF_KEEP_NO };
 enum conf_auth { CONF_AUTH_NONE, CONF_AUTH_OPTIONAL, CONF_AUTH_REQUIRED };
 
 struct conf_listen {
@@ -63,6 +64,7 @@ struct conf {
 	int64_t delivery_connections;
 	int64_t delivery_per_hop;
 	int64_t delivery_per_connection;
+	int64_t transcripts;  /* enum conf_keep */
 	char *classify_rules; /* NULL: the built-in ones */
 	int64_t retry_first_s;
 	int64_t retry_max_s;

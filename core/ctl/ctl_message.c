@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "ctl/handlers.h"
+#include "ctl/transcript.h"
 #include "ctl/views.h"
 
 #define RECIPIENTS_MAX 1000	/* shown with a message */
@@ -61,10 +62,12 @@ static void set(json_t *o, const char *name, json_t *value_take)
 	(void)json_object_set_new(o, name, value_take);
 }
 
-static json_t *attempt_json(const struct queue_event *e)
+static json_t *attempt_json(const struct detail *d, const struct queue_event *e)
 {
 	const struct attempt *a = &e->attempt;
 	json_t *o = json_object();
+	json_t *phases;
+	json_t *lines;
 
 	set(o, "at", json_time(a->at_ms));
 	set(o, "to", json_text(e->to));
@@ -78,6 +81,13 @@ static json_t *attempt_json(const struct queue_event *e)
 	set(o, "source", json_text_or_null(str_of(a->source)));
 	set(o, "tls", json_text_or_null(str_of(a->tls)));
 	set(o, "duration_ms", json_integer(a->duration_ms));
+	phases = transcript_phases(e, d->m->size);
+	if (phases != NULL)
+		set(o, "phases", phases);
+	if (ctl_bool(d->job.call, "transcripts")) {
+		lines = transcript_json(e, d->m->size);
+		set(o, "transcript", lines != NULL ? lines : json_null());
+	}
 	return o;
 }
 
@@ -121,7 +131,7 @@ static void on_attempts(void *arg, const struct queue_event *rows, size_t n, boo
 	attempts = json_array();
 	for (size_t i = n; i-- > 0;)
 		if (rows[i].attempt.outcome != OUTCOME_RECEIVED)
-			(void)json_array_append_new(attempts, attempt_json(&rows[i]));
+			(void)json_array_append_new(attempts, attempt_json(d, &rows[i]));
 	view_reply(&d->job, detail_json(d, attempts));
 }
 
@@ -129,6 +139,7 @@ static void ask_attempts(struct detail *d)
 {
 	struct queue_event_query q = { .of = d->m->id,
 				       .limit = ATTEMPTS_MAX,
+				       .talks = true,
 				       .now_ms = loop_wall_ms(d->job.env->loop) };
 
 	queue_events(d->job.env->queue, &q, on_attempts, d);

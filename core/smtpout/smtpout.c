@@ -63,6 +63,7 @@ struct smtpout *smtpout_new(struct loop *l, const struct smtpout_config *cfg, st
 	o->hostname = xstrdup(cfg->hostname);
 	o->cfg.hostname = o->hostname;
 	o->scratch = BUF_INIT(SCRATCH_MAX);
+	o->packed = BUF_INIT(TALK_PACKED_MAX);
 	RB_INIT(&o->hops);
 	RB_INIT(&o->sites);
 	TAILQ_INIT(&o->sites_kept);
@@ -108,6 +109,7 @@ void smtpout_free(struct smtpout **op)
 	loop_timer_free(&o->tick);
 	loop_timer_free(&o->grace);
 	buf_done(&o->scratch);
+	buf_done(&o->packed);
 	free(o->slots);
 	free(o->free_slots);
 	free(o->hostname);

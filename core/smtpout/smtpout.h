@@ -45,6 +45,13 @@ struct smtpout_demands {
 	const char *password;
 };
 
+/* Of which attempts it is kept what was said. */
+enum smtpout_transcripts {
+	SMTPOUT_TRANSCRIPTS_YES,
+	SMTPOUT_TRANSCRIPTS_FAILURES, /* of those that were no success */
+	SMTPOUT_TRANSCRIPTS_NO
+};
+
 struct smtpout_config {
 	const char *hostname;	      /* for EHLO; copied */
 	unsigned connections_max;     /* all together: 500 */
@@ -56,6 +63,8 @@ struct smtpout_config {
 	int64_t data_ms;	      /* to send the content, without progress: 180 s */
 	int64_t end_ms;		      /* for the reply to the end of data: 600 s */
 	const struct tls_client *tls; /* borrowed; NULL: there is no TLS */
+	struct queue *queue;	      /* borrowed: keeps what was said; NULL: nothing is kept */
+	enum smtpout_transcripts transcripts;
 	/* False: nobody wants that next hop any more. NULL: opportunistic for all. */
 	bool (*demands)(void *arg, const char *next_hop, struct smtpout_demands *ret);
 	/* Does this deferral say that we send too much? NULL: 421 with 4.7.x does. */

@@ -291,6 +291,7 @@ static void on_resolved(void *arg, const struct resolve_answer *answer)
 	struct out_hop *h = OBJ(out_hop, OUT_HOP_MAGIC, arg);
 
 	h->ask = 0;
+	h->dns_ms = loop_now_ms(h->o->loop) - h->asked_ms;
 	h->o->asks--;
 	out_turn(h->o); /* the next one's turn to ask */
 	out_look(h);
@@ -306,6 +307,7 @@ static void on_resolved(void *arg, const struct resolve_answer *answer)
 void out_hop_ask(struct out_hop *h)
 {
 	h->o->asks++;
+	h->asked_ms = loop_now_ms(h->o->loop);
 	h->ask = resolver_ask(h->o->resolver, h->key, on_resolved, h);
 }
 

@@ -10,6 +10,7 @@
  *	smtpout_login.c	   AUTH
  *	smtpout_mail.c	   one transaction on it: envelope, content, the result of each recipient
  *	smtpout_evidence.c what an attempt's record says
+ *	smtpout_talk.c	   every word that was said, to be kept with it
  *
  * Connections and transactions are described in smtpout_session_int.h.
  *
@@ -67,6 +68,8 @@ struct out_hop {
 	uint64_t ask; /* of the resolver; 0 */
 	bool resolved;
 	int64_t resolved_ms;
+	int64_t asked_ms;
+	int64_t dns_ms; /* the last answer took so long */
 	char *names[RESOLVE_HOSTS_MAX];
 	unsigned names_n;
 	struct out_target targets[OUT_TARGETS_MAX];
@@ -150,6 +153,7 @@ struct smtpout {
 	smtpout_drained_fn *drained;
 	void *drained_arg;
 	struct buf scratch; /* what is about to be written */
+	struct buf packed;  /* what is about to be kept */
 	struct out_bad bad[OUT_BAD_MAX];
 	struct out_bad plain[OUT_BAD_MAX]; /* hosts whose TLS did not work */
 	Gsasl *gsasl;			   /* NULL before the first login */

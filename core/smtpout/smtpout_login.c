@@ -90,8 +90,17 @@ static bool begin(struct out_session *s)
 	return true;
 }
 
+static void forget_said(struct out_session *s)
+{
+	if (s->login_said != NULL)
+		explicit_bzero(s->login_said, strlen(s->login_said));
+	free(s->login_said);
+	s->login_said = NULL;
+}
+
 void out_login_done(struct out_session *s)
 {
+	forget_said(s);
 	if (s->login != NULL)
 		gsasl_finish(s->login);
 	s->login = NULL;
@@ -133,7 +142,13 @@ static bool step(struct out_session *s, const char *challenge, char **ret_line)
 
 static void send_line(struct out_session *s, const char *prefix, char *line_take)
 {
+	AUTO_BUF said = BUF_INIT(128);
+
+	(void)buf_printf(&said, "%s(left out)", prefix);
+	out_talk_said(s, buf_str(&said));
 	(void)stream_printf(s->stream, "%s%s\r\n", prefix, line_take);
+	forget_said(s);
+	s->login_said = xstrdup(line_take);
 	explicit_bzero(line_take, strlen(line_take));
 	gsasl_free(line_take);
 	out_session_await(s, s->o->cfg.command_ms);
@@ -158,6 +173,7 @@ static void start(struct out_session *s)
 		send_line(s, prefix, line);
 		return;
 	}
+	out_talk_said(s, str_of(prefix));
 	(void)stream_printf(s->stream, "%s\r\n", prefix);
 	out_session_await(s, s->o->cfg.command_ms);
 }
@@ -181,6 +197,7 @@ static void refused(struct out_session *s)
 {
 	struct attempt a;
 
+	out_talk_mask(s, &s->reply.text);
 	out_attempt_reply(s, &a);
 	a.outcome = OUTCOME_DEFERRED;
 	out_login_done(s);

@@ -69,7 +69,8 @@ void out_mail_done(struct out_mail *ml)
 {
 	free(ml->rcpts);
 	free(ml->results);
-	*ml = (struct out_mail){ .m = NULL };
+	talk_log_done(&ml->log);
+	*ml = OUT_MAIL_INIT;
 }
 
 static void give_back(struct out_session *s)
@@ -115,6 +116,8 @@ void out_mail_end(struct out_session *s)
 	if (ml->m == NULL)
 		return;
 	note_success(s);
+	if (ml->results_n > 0)
+		out_talk_keep(s);
 	if (ml->results_n > 0)
 		tell_relayed(s);
 	if (ml->results_n > 0)
@@ -307,6 +310,38 @@ static void put_step(const struct out_session *s, enum out_step step, struct buf
 	}
 }
 
+static enum talk_step talk_step_of(enum out_step step)
+{
+	switch (step) {
+	case OUT_STEP_RSET:
+		return TALK_RSET;
+	case OUT_STEP_MAIL:
+		return TALK_MAIL;
+	case OUT_STEP_RCPT:
+		return TALK_RCPT;
+	case OUT_STEP_DATA:
+		break;
+	}
+	return TALK_DATA;
+}
+
+/* What was put: one line a step, but one a recipient where all are told at once. */
+static void note_steps(struct out_session *s, const struct buf *b)
+{
+	struct str rest = buf_str(b);
+	unsigned step = s->mail.step;
+	unsigned at = s->mail.pipelined ? 0 : s->mail.at;
+
+	while (rest.n > 0) {
+		struct str line = str_cut(&rest, '\n');
+		bool rcpt = step == OUT_STEP_RCPT;
+		out_talk_step(s, talk_step_of((enum out_step)step),
+			      rcpt ? s->mail.rcpts[at++].r->n : 0, line);
+		if (!rcpt || !s->mail.pipelined || at == s->mail.rcpts_n)
+			step++;
+	}
+}
+
 /* From the present step on: all of them, or one. */
 static void send_steps(struct out_session *s)
 {
@@ -320,6 +355,7 @@ static void send_steps(struct out_session *s)
 	buf_reset(b);
 	for (unsigned step = s->mail.step; step <= (unsigned)last; step++)
 		put_step(s, (enum out_step)step, b);
+	note_steps(s, b);
 	ASSERT(!b->full);
 	(void)stream_write(s->stream, b->p, b->n);
 	out_session_await(s, s->o->cfg.command_ms);
@@ -350,6 +386,8 @@ bool out_mail_begin(struct out_session *s, const struct message *m_take, const u
 	ml->results_n = ml->accepted = ml->at = 0;
 	ml->open = ml->replied = ml->nobody = false;
 	ml->given_ms = loop_now_ms(s->o->loop);
+	ml->number = s->transactions + 1;
+	out_talk_mail(s);
 	if (s->transactions > 0 || s->rested)
 		s->since_ms = ml->given_ms;
 	if (refused_here(s, m_take, &a)) {
@@ -403,6 +441,7 @@ static void send_content(struct out_session *s)
 		out_session_garbage(s, "said more than it was asked for");
 		return;
 	}
+	out_talk_content(s, ml->accepted == 0 ? 0 : ml->m->content.n);
 	if (ml->accepted == 0) {
 		ml->nobody = true;
 		(void)stream_write(s->stream, ".\r\n", 3);

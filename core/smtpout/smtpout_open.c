@@ -9,7 +9,8 @@
 #include "base/mem.h"
 #include "smtpout/smtpout_int.h"
 
-static bool connect_to(struct out_session *s)
+/* fresh: not the same address once more */
+static bool connect_to(struct out_session *s, bool fresh)
 {
 	struct smtpout *o = s->o;
 	struct err err = ERR_INIT;
@@ -23,10 +24,14 @@ static bool connect_to(struct out_session *s)
 	out_login_done(s);
 	s->opened_ms = s->since_ms = s->step_ms = loop_now_ms(o->loop);
 	out_session_state(s, OUT_CONNECTING);
+	if (fresh)
+		out_talk_begin(s);
 	if (stream_connect(o->loop, &s->addr, NULL, o->cfg.connect_ms, &out_session_ops, s,
 			   &s->stream, &err) >= 0)
 		return true;
+	out_talk_note(s, err.msg);
 	out_attempt_lost(s, &err, &a);
+	a.connection = out_talk_connection(s);
 	out_hop_failed(s->hop, &s->addr, &a);
 	return false;
 }
@@ -38,7 +43,7 @@ static void connect_next(struct out_session *s)
 
 	while (out_hop_pick(s->hop, &name, &s->addr)) {
 		(void)snprintf(s->host, sizeof(s->host), "%s", name);
-		if (connect_to(s))
+		if (connect_to(s, true))
 			return;
 	}
 	out_session_over(s);
@@ -46,7 +51,7 @@ static void connect_next(struct out_session *s)
 
 void out_open_again(struct out_session *s)
 {
-	if (!connect_to(s))
+	if (!connect_to(s, false))
 		connect_next(s);
 }
 
@@ -63,13 +68,16 @@ static bool has_open_at(const struct out_hop *h, const struct netaddr *addr)
 /* The address will not do. `said`: the host refused in words. */
 void out_open_failed(struct out_session *s, const struct attempt *a, bool said)
 {
+	struct attempt kept = *a;
+
 	if (said && has_open_at(s->hop, &s->addr)) {
 		/* it works for others: it will not have so many at once */
 		out_hop_full(s->hop);
 		out_session_over(s);
 		return;
 	}
-	out_hop_failed(s->hop, &s->addr, a);
+	kept.connection = out_talk_connection(s);
+	out_hop_failed(s->hop, &s->addr, &kept);
 	connect_next(s);
 }
 
@@ -96,8 +104,11 @@ static void say_hello(struct out_session *s, enum out_state state)
 		return;
 	}
 	out_session_state(s, state);
-	(void)stream_printf(s->stream, "%s %s\r\n", state == OUT_EHLO ? "EHLO" : "HELO",
-			    s->o->hostname);
+	buf_reset(&s->o->scratch);
+	(void)buf_printf(&s->o->scratch, "%s %s", state == OUT_EHLO ? "EHLO" : "HELO",
+			 s->o->hostname);
+	out_talk_said(s, buf_str(&s->o->scratch));
+	(void)stream_printf(s->stream, "%s\r\n", buf_cstr(&s->o->scratch));
 	out_session_await(s, s->o->cfg.greeting_ms);
 }
 
@@ -235,6 +246,8 @@ void out_session_open(struct out_hop *h)
 	s->hop = h;
 	s->born_ms = loop_now_ms(o->loop);
 	s->reply = SMTP_REPLY_INIT;
+	s->mail = OUT_MAIL_INIT;
+	s->opening = TALK_LOG_INIT;
 	s->state = OUT_OVER;
 	out_slot_take(o, s);
 	TAILQ_INSERT_TAIL(&h->sessions, s, of_hop);

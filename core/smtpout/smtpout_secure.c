@@ -71,6 +71,7 @@ bool out_secure_begin(struct out_session *s)
 		return false;
 	}
 	out_session_state(s, OUT_STARTTLS);
+	out_talk_said(s, STR("STARTTLS"));
 	(void)stream_printf(s->stream, "STARTTLS\r\n");
 	out_session_await(s, s->o->cfg.greeting_ms);
 	return true;
@@ -120,6 +121,7 @@ void out_secure_done(struct out_session *s)
 		       : facts.verified ? "verified"
 					: "unverified");
 	s->secure = true;
+	out_talk_note(s, s->tls);
 	if (demands_tls(s) && !facts.verified)
 		fail(s, NO_CRYPTO, "has a certificate that will not do", facts.why);
 	else if (s->demands.tls == SMTPOUT_TLS_IMPLICIT)

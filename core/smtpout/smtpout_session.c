@@ -116,6 +116,7 @@ static void reap(struct out_session *s)
 	smtp_reply_done(&s->reply);
 	out_mail_done(&s->mail);
 	out_open_forget(s);
+	talk_log_done(&s->opening);
 	s->magic = 0;
 	free(s);
 }
@@ -297,6 +298,7 @@ void out_session_given(struct out_session *s, const struct message *m, const uns
 void out_session_quit(struct out_session *s)
 {
 	out_session_state(s, OUT_QUITTING);
+	out_talk_said(s, STR("QUIT"));
 	(void)stream_write(s->stream, "QUIT\r\n", 6);
 	out_session_await(s, QUIT_MS);
 	out_look(s->hop);
@@ -357,6 +359,7 @@ void out_session_garbage(struct out_session *s, const char *why)
 {
 	struct attempt a;
 
+	out_talk_note(s, why);
 	out_attempt_garbage(s, why, &a);
 	broken(s, &a);
 }
@@ -366,7 +369,9 @@ void out_session_give_way(struct out_session *s)
 	struct attempt a;
 
 	out_session_enter(s);
+	out_talk_note(s, "given up for others that wait");
 	out_attempt_timeout(s, &a);
+	a.connection = out_talk_connection(s);
 	out_hop_failed(s->hop, &s->addr, &a);
 	out_session_over(s);
 	out_session_leave(s);
@@ -424,6 +429,7 @@ static size_t on_data(void *arg, struct str in)
 		struct err err = ERR_INIT;
 		size_t used;
 		int rc = smtp_reply_feed(&s->reply, in, &used, &err);
+		out_talk_heard(s, str_from(in.p, rc < 0 ? in.n : used));
 		if (rc < 0) {
 			char why[sizeof(err.msg) + 16];
 			(void)snprintf(why, sizeof(why), "spoke no SMTP (%s)", err.msg);
@@ -442,6 +448,15 @@ static size_t on_data(void *arg, struct str in)
 	return all;
 }
 
+static void say_connected(struct out_session *s)
+{
+	char text[sizeof(s->host) + 3 * IPADDR_TEXT_LEN];
+
+	(void)snprintf(text, sizeof(text), "connected to %s [%s]:%u from %s", s->host, s->ip,
+		       (unsigned)s->addr.port, s->source);
+	out_talk_note(s, text);
+}
+
 static void on_open(void *arg)
 {
 	struct out_session *s = OBJ(out_session, OUT_SESSION_MAGIC, arg);
@@ -449,6 +464,7 @@ static void on_open(void *arg)
 
 	if (netaddr_local(stream_fd(s->stream), &local))
 		ipaddr_text(&local.ip, s->source);
+	say_connected(s);
 	out_open_connected(s);
 }
 
@@ -467,6 +483,7 @@ static void on_closed(void *arg, const struct err *err)
 	struct attempt a;
 
 	out_session_enter(s);
+	out_talk_note(s, err->code == ERR_CLOSED ? "the host closed the connection" : err->msg);
 	if (s->state == OUT_CONNECTING && err->code == ERR_TIMEOUT)
 		out_attempt_timeout(s, &a);
 	else
@@ -497,8 +514,10 @@ static void on_timeout(void *arg)
 	if (s->state == OUT_IDLE) {
 		out_session_quit(s);
 	} else if (s->state == OUT_STARTTLS || s->state == OUT_HANDSHAKE) {
+		out_talk_note(s, "no answer in time");
 		out_secure_lost(s, "no answer in time");
 	} else {
+		out_talk_note(s, "no answer in time");
 		out_attempt_timeout(s, &a);
 		broken(s, &a);
 	}

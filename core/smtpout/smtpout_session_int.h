@@ -9,6 +9,7 @@
 
 #include "mail/dotstuff.h"
 #include "mail/reply.h"
+#include "mail/talk.h"
 #include "net/stream.h"
 #include "smtpout/smtpout.h"
 
@@ -58,8 +59,11 @@ struct out_mail {
 	bool nobody;  /* all recipients were refused and yet 354 came: only the dot is sent */
 	int64_t given_ms;
 	struct dot_encoder dots;
-	size_t sent; /* of the content */
+	size_t sent;	 /* of the content */
+	unsigned number; /* in the connection, from 1 */
+	struct talk_log log;
 };
+#define OUT_MAIL_INIT ((struct out_mail){ .log = TALK_LOG_INIT })
 
 /* --- one connection --------------------------------------------------------------------------- */
 
@@ -121,6 +125,12 @@ struct out_session {
 	bool used;   /* a transaction was begun */
 	bool useful; /* a recipient was delivered */
 	struct out_mail mail;
+	/* what was said (smtpout_talk.c) */
+	struct talk_log opening;
+	uint64_t connection; /* the queue's number of it; 0: not handed over yet */
+	char usual[3][TALK_USUAL_MAX];
+	uint8_t usual_n[3];
+	char *login_said; /* the last line of the login, wiped when it is over */
 };
 
 /* smtpout_session.c */
@@ -185,6 +195,20 @@ void out_mail_broken(struct out_session *s, const struct attempt *a);
 /* Hands over the results; what has none is given back. */
 void out_mail_end(struct out_session *s);
 void out_mail_done(struct out_mail *ml);
+
+/* smtpout_talk.c */
+void out_talk_begin(struct out_session *s); /* another address */
+void out_talk_mail(struct out_session *s);  /* another transaction */
+void out_talk_said(struct out_session *s, struct str line);
+/* Lines of one step, each with its end; rcpt: n of the recipient they are about, 0: of all. */
+void out_talk_step(struct out_session *s, enum talk_step step, unsigned rcpt, struct str lines);
+void out_talk_note(struct out_session *s, const char *text);
+void out_talk_content(struct out_session *s, size_t n);
+void out_talk_heard(struct out_session *s, struct str raw);	   /* as it came, with line ends */
+void out_talk_mask(const struct out_session *s, struct buf *text); /* what it repeats of a secret */
+/* The number for attempts that belong to this connection. */
+uint64_t out_talk_connection(struct out_session *s);
+void out_talk_keep(struct out_session *s); /* the results of the transaction are complete */
 
 /* smtpout_evidence.c */
 /* Where, when and how long; nothing of what was said. */

@@ -14,6 +14,7 @@ static const struct {
 } inner[] = {
 	{ "status", "attention", "attention" }, { "detail", "recipients", "message" },
 	{ "detail", "attempts", "attempt" },	{ "plan", "sample", "message" },
+	{ "attempt", "phases", "phases" },	{ "attempt", "transcript", "spoken" },
 	{ "action", "hold", "hold" },		{ "dkim_show", "records", "dkim_record" },
 	{ "cred", "users", "cred_user" },	{ "cred", "secrets", "cred_secret" },
 };

@@ -191,7 +191,8 @@ def test_no_control_character_reaches_the_terminal(fake, args, charset):
     row = message(0, to=HOSTILE, last_reply=HOSTILE, subject=HOSTILE, domain=HOSTILE)
     row["from"] = HOSTILE
     attempt = {"at": HOSTILE, "to": HOSTILE, "outcome": HOSTILE, "reply": HOSTILE, "host": HOSTILE,
-               "ip": HOSTILE, "tls": HOSTILE, "source": HOSTILE, "transcript": [HOSTILE]}
+               "ip": HOSTILE, "tls": HOSTILE, "source": HOSTILE, "transcript": [{"by": HOSTILE, "after_ms": 1, "text": HOSTILE}, {"by": "host", "text": HOSTILE}],
+               "phases": {HOSTILE: 3, "mail_ms": 3}}
     fake.answers["message.list"] = {"rows": [row], "next": None, "prev": None, "total": 1, "exact": True}
     fake.answers["message.get"] = {**row, "recipients": [row], "attempts": [attempt], "msgid": HOSTILE}
     fake.answers["message.content"] = raw_pieces((HOSTILE + "\x00\x7f").encode() + b"\x9b2J\xff\n")
