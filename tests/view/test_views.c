@@ -193,7 +193,14 @@ static void fake_relay(void)
 		"'attempts':[{'at':'2026-11-24T04:20:07.000Z','to':'anna@gmail.example',"
 		"'outcome':'deferred','code':421,'class':'rate-limited','reply':'421 4.7.28 Our "
 		"system has detected','host':'mx.gmail.example','ip':'192.0.2.7','source':"
-		"'10.0.0.1','tls':'none','duration_ms':230}]}");
+		"'10.0.0.1','tls':'none','duration_ms':230,'phases':{'dns_ms':2,'connect_ms':31,"
+		"'mail_ms':180},'transcript':[{'by':'note','after_ms':31,'text':'connected to "
+		"mx.gmail.example [192.0.2.7]:25 from 10.0.0.1'},{'by':'host','after_ms':17,'text':"
+		"'220 mx.gmail.example ESMTP'},{'by':'relay','after_ms':0,'text':'MAIL "
+		"FROM:<news@shop.example> SIZE=48211'},{'by':'host','after_ms':180,'text':"
+		"'421-4.7.28 Our system has detected'},{'by':'host','after_ms':0,'text':'421 "
+		"4.7.28 "
+		"an unusual rate'}]}]}");
 	fake_rpc_answer(
 		"event.list",
 		"{'rows':[{'seq':41,'at':'2026-11-24T04:31:58.120Z','event':'delivered','id':"
@@ -303,6 +310,7 @@ static void test_screens(void **state)
 		look("messages", "domain:gmail.example", "messages");
 		look("message", "0N4XK2M8QF", "message");
 		look("message", "0N4XK2M8QF attempts", "attempts");
+		look("message", "0N4XK2M8QF transcript", "transcript");
 		look("holds", "", "holds");
 		look("events", "", "events");
 		look("undo", "", "undo");
@@ -518,6 +526,7 @@ static void test_body_is_decoded(void **state)
 	(void)state;
 	(void)shell_open(app.shell, "message", "0N4XK2M8QF");
 	frame();
+	key(K_TAB);
 	key(K_TAB);
 	key(K_TAB);
 	assert_true(shows("Subject: gr\u00fcn"));

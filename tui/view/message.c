@@ -25,9 +25,17 @@
 #define PIECE 65536
 #define REFRESH_MS 1000
 
-enum pane { PANE_ENVELOPE, PANE_ATTEMPTS, PANE_HEADERS, PANE_BODY, PANE_RAW, PANE__COUNT };
-static const char *const pane_names[PANE__COUNT] = { "Envelope", "Attempts", "Headers", "Body",
-						     "Raw" };
+enum pane {
+	PANE_ENVELOPE,
+	PANE_ATTEMPTS,
+	PANE_TRANSCRIPT,
+	PANE_HEADERS,
+	PANE_BODY,
+	PANE_RAW,
+	PANE__COUNT
+};
+static const char *const pane_names[PANE__COUNT] = { "Envelope", "Attempts", "Transcript",
+						     "Headers",	 "Body",     "Raw" };
 
 struct message {
 	uint32_t magic;
@@ -42,6 +50,7 @@ struct message {
 	bool stale;
 	bool shown;
 	bool asked_content;
+	bool transcripts; /* wanted with the detail */
 	struct buf raw;
 	struct err err;
 };
@@ -82,6 +91,77 @@ static void put_recipients(const struct message *m, struct text *t)
 	}
 }
 
+static void put_title(const struct message *m, const json_t *row, struct text *t)
+{
+	AUTO_BUF when = BUF_INIT(128);
+
+	cell_time(js(row, "at"), shell_wall_ms(view_shell(m->view)), &when);
+	text_addf(t, cell_state_role(js(row, "outcome")), "%s  %s  %s", buf_cstr(&when),
+		  js(row, "outcome"), js(row, "to"));
+}
+
+/* "dns 2ms  connect 11ms  mail 4ms" */
+static void put_phases(const json_t *phases, struct text *t)
+{
+	AUTO_BUF line = BUF_INIT(512);
+	const char *name;
+	const json_t *v;
+
+	json_object_foreach((json_t *)(uintptr_t)phases, name, v)
+	{
+		const struct field_def *f = field_find("phases", name);
+		if (f != NULL)
+			(void)buf_printf(&line, "  %s %lldms", f->title,
+					 (long long)json_integer_value(v));
+	}
+	if (line.n > 0)
+		text_addf(t, ROLE_DIM, "  %s", buf_cstr(&line));
+}
+
+static void put_spoken(const json_t *line, bool ascii, struct text *t)
+{
+	static const struct {
+		const char *by;
+		const char *mark;
+		const char *ascii;
+		enum role role;
+	} marks[] = { { "relay", "→", "->", ROLE_TEXT }, { "host", "←", "<-", ROLE_QUOTE } };
+	const char *mark = "  ";
+	enum role role = ROLE_DIM;
+	char ms[24] = "";
+
+	for (size_t i = 0; i < ARRAY_LEN(marks); i++)
+		if (strcmp(js(line, "by"), marks[i].by) == 0) {
+			mark = ascii ? marks[i].ascii : marks[i].mark;
+			role = marks[i].role;
+		}
+	if (ji(line, "after_ms") > 0)
+		(void)snprintf(ms, sizeof(ms), "%lldms", (long long)ji(line, "after_ms"));
+	text_addf(t, role, "%9s %s %s", ms, mark, js(line, "text"));
+}
+
+static void put_transcripts(const struct message *m, struct text *t)
+{
+	json_t *rows = json_object_get(m->detail, "attempts");
+	bool ascii = shell_ascii(view_shell(m->view));
+	const json_t *line;
+	size_t k;
+
+	if (json_array_size(rows) == 0)
+		text_add(t, ROLE_DIM, STR("Nothing was tried yet."));
+	for (size_t i = json_array_size(rows); i-- > 0;) {
+		const json_t *row = json_array_get(rows, i);
+		json_t *lines = json_object_get(row, "transcript");
+
+		put_title(m, row, t);
+		put_phases(json_object_get(row, "phases"), t);
+		if (json_array_size(lines) == 0)
+			text_add(t, ROLE_DIM, STR("    What was said was not kept."));
+		json_array_foreach(lines, k, line) put_spoken(line, ascii, t);
+		text_add(t, ROLE_TEXT, STR(""));
+	}
+}
+
 static void put_attempts(const struct message *m, struct text *t)
 {
 	json_t *rows = json_object_get(m->detail, "attempts");
@@ -92,17 +172,14 @@ static void put_attempts(const struct message *m, struct text *t)
 		text_add(t, ROLE_DIM, STR("Nothing was tried yet."));
 	/* The newest first: it is what is asked for. */
 	for (i = json_array_size(rows); i-- > 0;) {
-		AUTO_BUF when = BUF_INIT(128);
-
 		row = json_array_get(rows, i);
-		cell_time(js(row, "at"), shell_wall_ms(view_shell(m->view)), &when);
-		text_addf(t, cell_state_role(js(row, "outcome")), "%s  %s  %s", buf_cstr(&when),
-			  js(row, "outcome"), js(row, "to"));
+		put_title(m, row, t);
 		text_addf(t, ROLE_DIM, "    %s%s%s%s  %lldms  tls %s  from %s", js(row, "host"),
 			  *js(row, "ip") != '\0' ? " [" : "", js(row, "ip"),
 			  *js(row, "ip") != '\0' ? "]" : "", (long long)ji(row, "duration_ms"),
 			  *js(row, "tls") != '\0' ? js(row, "tls") : "none",
 			  *js(row, "source") != '\0' ? js(row, "source") : "-");
+		put_phases(json_object_get(row, "phases"), t);
 		text_addf(t, ROLE_QUOTE, "    %s", js(row, "reply"));
 		if (*js(row, "class") != '\0')
 			text_addf(t, cell_code_role(ji(row, "code")), "    %s", js(row, "class"));
@@ -126,6 +203,9 @@ static void put_detail(struct message *m)
 	}
 	text_clear(&m->panes[PANE_ATTEMPTS]);
 	put_attempts(m, &m->panes[PANE_ATTEMPTS]);
+	text_clear(&m->panes[PANE_TRANSCRIPT]);
+	if (m->transcripts && m->detail != NULL)
+		put_transcripts(m, &m->panes[PANE_TRANSCRIPT]);
 	shell_dirty(s, SHELL_REPAINT);
 }
 
@@ -148,8 +228,11 @@ static void ask_detail(struct message *m)
 {
 	m->stale = false;
 	if (m->call == 0)
-		m->call = rpc_call(app_of(m)->rpc, "message.get", json_pack("{s:s}", "id", m->id),
-				   on_detail, m);
+		m->call = rpc_call(
+			app_of(m)->rpc, "message.get",
+			m->transcripts ? json_pack("{s:s, s:b}", "id", m->id, "transcripts", true)
+				       : json_pack("{s:s}", "id", m->id),
+			on_detail, m);
 }
 
 static void on_refresh(void *arg)
@@ -228,6 +311,12 @@ static void ask_piece(struct message *m)
 static void pane_set(struct message *m, enum pane pane)
 {
 	m->pane = pane;
+	if (pane == PANE_TRANSCRIPT && !m->transcripts) {
+		m->transcripts = true;
+		text_add(&m->panes[pane], ROLE_PENDING, STR("asking the relay"));
+		rpc_cancel(app_of(m)->rpc, &m->call);
+		ask_detail(m);
+	}
 	if (pane >= PANE_HEADERS && !m->asked_content) {
 		m->asked_content = true;
 		for (int p = PANE_HEADERS; p <= PANE_RAW; p++)
@@ -265,6 +354,8 @@ static int message_open(struct view *v, const char *arg, struct err *err)
 	put_detail(m);
 	if (str_eq(rest, STR("attempts")))
 		pane_set(m, PANE_ATTEMPTS);
+	else if (str_eq(rest, STR("transcript")))
+		pane_set(m, PANE_TRANSCRIPT);
 	else if (str_eq(rest, STR("raw")))
 		pane_set(m, PANE_RAW);
 	return 0;
@@ -387,6 +478,8 @@ static void message_action(struct view *v, enum action_id a)
 		pane_set(m, PANE_ENVELOPE);
 	else if (a == A_ATTEMPTS)
 		pane_set(m, PANE_ATTEMPTS);
+	else if (a == A_TRANSCRIPT)
+		pane_set(m, PANE_TRANSCRIPT);
 	else if (a == A_RAW)
 		pane_set(m, PANE_RAW);
 	else if (a == A_TAIL)
@@ -409,9 +502,9 @@ static void message_action(struct view *v, enum action_id a)
 }
 
 static const enum action_id actions[] = {
-	A_HOLD,	       A_RELEASE,  A_RETRY, A_DELETE,  A_BOUNCE, A_WHY,
-	A_DESCRIBE,    A_ATTEMPTS, A_RAW,   A_TAIL,    A_FILTER, A_SEARCH_NEXT,
-	A_SEARCH_PREV, A_WIDE,	   A_COPY,  A_REFRESH, A_NONE,
+	A_HOLD,	       A_RELEASE,     A_RETRY,	    A_DELETE, A_BOUNCE,	 A_WHY,
+	A_DESCRIBE,    A_ATTEMPTS,    A_TRANSCRIPT, A_RAW,    A_TAIL,	 A_FILTER,
+	A_SEARCH_NEXT, A_SEARCH_PREV, A_WIDE,	    A_COPY,   A_REFRESH, A_NONE,
 };
 
 const struct view_def view_message = {
