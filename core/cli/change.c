@@ -231,6 +231,8 @@ static bool ask(struct cli *c, const struct args *a, const json_t *plan)
 
 	if (recipients > TYPE_ABOVE)
 		(void)buf_printf(&b, "Type the number of recipients to %s them: ", a->m->cli);
+	else if (cli_has(plan, "effects"))
+		(void)buf_puts(&b, "Do you want that? [y/N] ");
 	else
 		(void)buf_printf(&b, "Do you want to %s them? [y/N] ", a->m->cli);
 	(void)fwrite(b.p, 1, b.n, stderr);
@@ -253,7 +255,7 @@ static int plan_and_ask(struct cli *c, const struct args *a, struct err *err)
 	plan_put(&c->out, &b, plan);
 	(void)buf_putc(&b, '\n');
 	cli_print(c, &b);
-	if (json_get_int(plan, "recipients") == 0) {
+	if (json_get_int(plan, "recipients") == 0 && !cli_has(plan, "effects")) {
 		drop_plan(c, plan);
 		rc = err_set(err, ERR_UNKNOWN, "there is nothing to %s", a->m->cli);
 	} else if (!ask(c, a, plan)) {

@@ -31,6 +31,7 @@ static const struct {
 	{ M_CRED_SET, "name", M_CRED_LIST, "name" },
 	{ M_CRED_ROTATE, "name", M_CRED_LIST, "name" },
 	{ M_CRED_RETIRE, "name", M_CRED_LIST, "name" },
+	{ M_CRED_INCIDENT, "name", M_CRED_LIST, "name" },
 	{ M_CRED_DISABLE, "name", M_CRED_LIST, "name" },
 	{ M_CRED_ENABLE, "name", M_CRED_LIST, "name" },
 	{ M_CRED_REVOKE, "name", M_CRED_LIST, "name" },

@@ -43,6 +43,19 @@ static void put_shares(const struct out *o, struct buf *b, const char *title, co
 	(void)buf_putc(b, '\n');
 }
 
+static void put_effects(const struct out *o, struct buf *b, const json_t *effects)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(effects, i, one)
+	{
+		(void)buf_printf(b, "%-*s", TITLE_COLS, i == 0 ? "also" : "");
+		out_clean(o, b, str_of(json_string_value(one)));
+		(void)buf_putc(b, '\n');
+	}
+}
+
 static void put_ages(struct buf *b, const json_t *plan)
 {
 	char oldest[FMT_SHORT_LEN], newest[FMT_SHORT_LEN];
@@ -94,6 +107,7 @@ void plan_put(const struct out *o, struct buf *b, const json_t *plan)
 		put_count(o, b, json_get_int(plan, "in_delivery"));
 		(void)buf_puts(b, " more that are in delivery this moment\n");
 	}
+	put_effects(o, b, json_object_get(plan, "effects"));
 	put_shares(o, b, "states", json_object_get(plan, "by_state"));
 	put_shares(o, b, "domains", json_object_get(plan, "by_domain"));
 	put_shares(o, b, "streams", json_object_get(plan, "by_stream"));

@@ -16,7 +16,7 @@
 
 #define COVERING_MAX 3 /* holds named in a refusal */
 
-static const struct hold *active_on(const struct ctl_env *env, const char *target)
+const struct hold *hold_active_on(const struct ctl_env *env, const char *target)
 {
 	for (size_t i = 0; i < holds_n(env->holds); i++) {
 		const struct hold *h = holds_at(env->holds, i);
@@ -50,7 +50,7 @@ uint64_t hold_recipients(const struct ctl_env *env, uint32_t number)
 
 int hold_check(struct op *op, struct err *err)
 {
-	const struct hold *h = active_on(op->env, op->plan->text);
+	const struct hold *h = hold_active_on(op->env, op->plan->text);
 	char since[FMT_TIME_LEN];
 	if (h != NULL) {
 		fmt_time(h->created_ms, since);
@@ -72,7 +72,7 @@ static const struct hold *hold_of(const struct op *op)
 	return h;
 }
 
-static json_t *new_hold(const struct op *op)
+json_t *hold_make(const struct op *op)
 {
 	const json_t *params = op->plan->params;
 	const char *reason = ctl_str(op->call, "reason");
@@ -121,7 +121,7 @@ static void hold_store(struct op *op)
 	op_commit(op, hold_done, hold_rollback);
 }
 
-static bool touch_hold(struct op *op, struct rid rid)
+bool touch_hold(struct op *op, struct rid rid)
 {
 	struct sched_view v;
 	if (!sched_find(op->env->sched, rid, &v) || v.state == SCHED_TRASH ||
@@ -223,7 +223,7 @@ void hold_commit(struct op *op)
 		op_fail(op, &err);
 		return;
 	}
-	op_object(op, "hold", id, NULL, new_hold(op));
+	op_object(op, "hold", id, NULL, hold_make(op));
 	objects_apply(op);
 	op_judge(op, hold_count);
 }
@@ -311,7 +311,7 @@ int release_check(struct op *op, struct err *err)
 				 "say what to release: a target, or a hold's id");
 	if (id != NULL)
 		return release_by_id(op, id, err);
-	h = active_on(op->env, p->text);
+	h = hold_active_on(op->env, p->text);
 	if (h == NULL)
 		return refuse_release(op, err);
 	add_hold(p, h);

@@ -187,6 +187,14 @@ op_fn set_delete, set_bounce, set_retry; /* actions_set.c */
 op_touch_fn touch_untrash;
 op_touch_fn touch_restore;	   /* the next time before a retry */
 op_fn hold_commit, release_commit; /* actions_hold.c */
+op_touch_fn touch_hold;		   /* marks it with op->hold, unless that is 0 */
+const struct hold *hold_active_on(const struct ctl_env *env, const char *target); /* or NULL */
+json_t *hold_make(const struct op *op);	     /* the new one of op->plan's target; owned */
+op_fn incident_commit;			     /* actions_incident.c */
+char *incident_target(const json_t *params); /* owned */
+/* What it does besides holding, in words, for the plan; owned. */
+json_t *incident_effects(const struct op *op);
+int incident_check(struct op *op, struct err *err) MUST_CHECK;
 /* Checks before there is a set, and completes the plan: for release, which holds. */
 int hold_check(struct op *op, struct err *err) MUST_CHECK;
 int release_check(struct op *op, struct err *err) MUST_CHECK;

@@ -19,13 +19,18 @@ struct change {
 	int (*check)(struct op *op, struct err *err); /* may be NULL */
 	op_fn *commit;
 	bool select; /* a call without a plan needs the set first */
+	/* Where no parameter `target` says it: what it is about; owned. May be NULL. */
+	char *(*target)(const json_t *params);
+	json_t *(*effects)(const struct op *op); /* in the plan's description; may be NULL */
 };
 static const struct change changes[] = {
-	{ M_QUEUE_HOLD, hold_check, hold_commit, false },
-	{ M_QUEUE_RELEASE, release_check, release_commit, false },
-	{ M_QUEUE_RETRY, NULL, set_retry, true },
-	{ M_QUEUE_BOUNCE, NULL, set_bounce, true },
-	{ M_QUEUE_DELETE, NULL, set_delete, true },
+	{ M_QUEUE_HOLD, hold_check, hold_commit, false, NULL, NULL },
+	{ M_QUEUE_RELEASE, release_check, release_commit, false, NULL, NULL },
+	{ M_QUEUE_RETRY, NULL, set_retry, true, NULL, NULL },
+	{ M_QUEUE_BOUNCE, NULL, set_bounce, true, NULL, NULL },
+	{ M_QUEUE_DELETE, NULL, set_delete, true, NULL, NULL },
+	{ M_CRED_INCIDENT, incident_check, incident_commit, false, incident_target,
+	  incident_effects },
 };
 
 static const struct change *change_of(const struct method_def *m)
@@ -112,6 +117,7 @@ static int prepare(struct op *op, json_t *params_take, struct err *err)
 {
 	const struct change *c = change_of(op->method);
 	const char *target = json_string_value(json_object_get(params_take, "target"));
+	AUTO_FREE char *named = NULL;
 	struct plan *p = xcalloc(1, sizeof(*p));
 	int rc = 0;
 	op->plan = p;
@@ -119,15 +125,19 @@ static int prepare(struct op *op, json_t *params_take, struct err *err)
 	p->params = params_take;
 	p->uid = op->who->uid;
 	(void)snprintf(p->user, sizeof(p->user), "%s", op->who->user);
+	ASSERT(c != NULL);
+	if (c->target != NULL)
+		target = named = c->target(params_take);
 	if (target != NULL)
 		rc = target_parse(str_of(target), &p->target, err);
 	if (rc < 0) {
 		if (err != NULL)
-			(void)snprintf(err->param, sizeof(err->param), "target");
+			(void)snprintf(err->param, sizeof(err->param), "%s",
+				       named != NULL ? "name" : "target");
 		return rc;
 	}
 	p->text = xstrdup(target != NULL ? p->target.canonical : "");
-	if (target != NULL)
+	if (target != NULL && named == NULL)
 		(void)json_object_set_new(p->params, "target", json_text(str_of(p->text)));
 	return c->check != NULL ? c->check(op, err) : 0;
 }
@@ -161,6 +171,11 @@ void ctl_queue_release(struct ctl_call *call)
 }
 
 void ctl_queue_retry(struct ctl_call *call)
+{
+	change_now(call);
+}
+
+void ctl_cred_incident(struct ctl_call *call)
 {
 	change_now(call);
 }
@@ -256,6 +271,7 @@ static json_t *describe(const struct op *op, json_t *sample_take)
 {
 	const struct plan *p = op->plan;
 	const struct description *d = op->more;
+	const struct change *c = change_of(p->method);
 	bool bounce = p->method == &method_defs[M_QUEUE_BOUNCE];
 	int64_t window = bounce ? op->env->bounce_grace_ms : op->env->undo_window_ms;
 	AUTO_BUF command = BUF_INIT(4 * FILTER_TEXT_MAX + 1000);
@@ -278,6 +294,8 @@ static json_t *describe(const struct op *op, json_t *sample_take)
 	(void)json_object_set_new(o, "undo_window_s", json_integer(window / 1000));
 	(void)json_object_set_new(o, "expires_at", json_time(p->expires_ms));
 	(void)json_object_set_new(o, "command", json_text(buf_str(&command)));
+	if (c != NULL && c->effects != NULL)
+		(void)json_object_set_new(o, "effects", c->effects(op));
 	return o;
 }
 

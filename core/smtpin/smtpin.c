@@ -327,6 +327,18 @@ void smtpin_drain(struct smtpin *in, int64_t grace_ms)
 	drain_sessions(in, false);
 }
 
+unsigned smtpin_sessions_of(const struct smtpin *in, struct str credential, bool storing)
+{
+	const struct smtpin_session *s;
+	unsigned n = 0;
+
+	if (!storing)
+		return tally_get(in->tally, SESSIONS, credential);
+	TAILQ_FOREACH (s, &in->sessions, next)
+		n += s->token != 0 && str_eq(str_of(s->credential), credential);
+	return n;
+}
+
 unsigned smtpin_connections(const struct smtpin *in)
 {
 	return in->open;

@@ -195,6 +195,9 @@ void smtpin_recheck(struct smtpin *s);
  */
 void smtpin_drain(struct smtpin *s, int64_t grace_ms);
 
+/* Sessions that a credential has; or only those whose message is being stored, also when the client
+ * is gone. */
+unsigned smtpin_sessions_of(const struct smtpin *s, struct str credential, bool storing);
 unsigned smtpin_connections(const struct smtpin *s); /* open now */
 const struct smtpin_stats *smtpin_stats(const struct smtpin *s);
 

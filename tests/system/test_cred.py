@@ -2,8 +2,11 @@
 
 import contextlib
 import re
+import signal
 import smtplib
+import subprocess
 import threading
+import time
 
 import pytest
 
@@ -262,3 +265,104 @@ def test_old_secrets_end_by_themselves(door):
         relay.weir("cred", "rotate", "shop", "--overlap", "0")
         assert s.docmd("NOOP")[0] == 421
     relay.weir("cred", "unblock", "127.0.0.1")
+
+
+def states(relay, name):
+    """How many queued recipients of a credential there are, by state."""
+    rows = relay.weir("messages", "--limit", "1000", "--where", f"credential:{name}")
+    return {state: sum(r["state"] == state for r in rows) for state in {r["state"] for r in rows}}
+
+
+def settled(relay, name):
+    """The same when nothing of it is in delivery."""
+    return wait_until(lambda: states(relay, name).get("active", 0) == 0, what="deliveries to end") and states(relay, name)
+
+
+def outcomes(relay, name):
+    rows = relay.weir("events", "--limit", "1000", "--where", f"credential:{name}")
+    return sum(r["event"] == "delivered" for r in rows)
+
+
+def test_incident_under_load(door, world):
+    """From the answer on nothing of the credential is accepted or delivered; exactly its mail is held; undo."""
+    relay = door
+    world.set("fast.example", "slow", delay=60)
+    leaked = relay.weir("cred", "add", "leaked")["secret"]
+    good = relay.weir("cred", "add", "good")["secret"]
+    senders = [Sender(relay, leaked, f"l{i}.example", "leaked", f"l{i}@fast.example") for i in range(3)]
+    other = Sender(relay, good, "good.example", "good", "good@fast.example")
+    with client(relay, "leaked", leaked) as idle:
+        for s in [*senders, other]:
+            s.more(5)
+        plan = relay.weir("cred", "incident", "leaked", "--plan")
+        assert plan["target"] == "credential:leaked" and "revokes leaked" in plan["effects"][0], plan
+        assert show(relay, "leaked")["status"] == "active", "a plan changes nothing"
+        done = relay.weir("cred", "incident", "leaked", "--reason", "on a paste site", "--yes")
+        messages = show(relay, "leaked")["messages"]
+        assert idle.docmd("NOOP")[0] == 421
+    assert done["hold"]["target"] == "credential:leaked" and done["hold"]["reason"] == "on a paste site"
+    other.more(5)
+    for s in senders:
+        s.stop()
+    assert all(set(s.codes) <= {535, 421, 0} and s.codes for s in senders), [s.codes for s in senders]
+    left = settled(relay, "leaked")
+    delivered = outcomes(relay, "leaked")
+    assert set(left) == {"held"}
+    assert done["recipients"] <= left["held"] <= done["recipients"] + done["skipped"], "those in delivery were skipped"
+    assert messages == show(relay, "leaked")["messages"] == left["held"] + delivered
+    # a client that lost its connection before the answer does not know that its message was taken
+    assert sum(s.accepted for s in senders) <= messages <= sum(s.accepted for s in senders) + len(senders)
+    other.more(5)
+    other.stop()
+    assert other.codes == [] and "held" not in states(relay, "good")
+    assert states(relay, "leaked") == left and outcomes(relay, "leaked") == delivered
+    world.set("fast.example", "accept")
+    relay.weir("undo", done["action"])
+    assert show(relay, "leaked")["status"] == "active"
+    with client(relay, "leaked", leaked) as s:
+        assert deliver(s) == 250
+    relay.weir("retry", "all")
+    wait_until(lambda: outcomes(relay, "leaked") == messages + 1, 30, "all of it to be delivered")
+
+
+def test_incident_is_all_or_nothing(door, world):
+    """The relay is killed around the moment of the commit."""
+    relay = door
+    world.set("fast.example", "reply", at="rcpt", text="451 4.3.0 Later")
+    secret = relay.weir("cred", "add", "leaked")["secret"]
+    other = relay.weir("cred", "add", "good")["secret"]
+    with client(relay, "leaked", secret) as s:
+        for _ in range(20):
+            assert deliver(s) == 250
+
+    def incident():
+        return subprocess.Popen([harness.WEIR, "-r", f"unix:{relay.socket}", "cred", "incident", "leaked", "--reason", "r", "--yes"],
+                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    begin = time.monotonic()
+    assert incident().wait(20) == 0
+    took = time.monotonic() - begin
+    relay.weir("undo")
+    found = set()
+    for i in range(8):
+        load = Sender(relay, other, "good.example", "good")
+        load.more(2)
+        process = incident()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(took * (i + 1) / 6)
+        answered = process.poll() == 0
+        relay.process.send_signal(signal.SIGKILL)
+        relay.process.wait()
+        process.wait(20)
+        load.stop()
+        relay.start()
+        revoked = show(relay, "leaked")["status"] == "revoked"
+        held = [h["target"] for h in relay.weir("holds")] == ["credential:leaked"]
+        assert revoked == held, f"killed after {i + 1}/6 of {took * 1000:.0f} ms: revoked {revoked}, held {held}"
+        assert revoked or not answered, "what was answered is there"
+        assert ("held" in settled(relay, "leaked")) == held
+        found.add(revoked)
+        if revoked:
+            relay.weir("undo", relay.weir("actions", "--limit", "1")[0]["action"])
+            assert show(relay, "leaked")["status"] == "active" and relay.weir("holds") == []
+    assert found == {True, False}, "both sides of the commit were met"
