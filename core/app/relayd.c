@@ -210,10 +210,25 @@ static struct smtpin_rules rules_of(const struct conf_listen *l, struct ipnet *p
 				      .auth_loopback = l->loopback_auth != 0 };
 }
 
+static int read_postmaster(const struct conf *c, struct address *ret, struct err *err)
+{
+	ret->n = 0;
+	if (c->postmaster == NULL)
+		return 0;
+	if (address_parse(str_of(c->postmaster), 0, ret, err) < 0)
+		return err_set(err, ERR_CONFIG, "postmaster: an address is expected, not '%.100s'",
+			       c->postmaster);
+	return 0;
+}
+
 static int open_listeners(struct relayd *r, struct err *err)
 {
 	const struct conf *c = r->conf;
-	int rc = 0;
+	struct address postmaster;
+	int rc = read_postmaster(c, &postmaster, err);
+
+	if (rc < 0)
+		return rc;
 
 	r->env.smtpin = smtpin_new(
 		r->env.loop,
@@ -223,6 +238,7 @@ static int open_listeners(struct relayd *r, struct err *err)
 			.creds = r->env.creds,
 			.sasl = r->sasl,
 			.guard = r->env.guard,
+			.postmaster = postmaster,
 			.size_max = (size_t)c->message_size,
 			.memory_max = (size_t)c->memory,
 			.rcpts_max = (unsigned)c->recipients,
@@ -524,9 +540,12 @@ int relayd_test(const struct conf *conf, struct err *err)
 {
 	struct tls_server *tls = NULL;
 	struct classify_rules *rules = NULL;
+	struct address postmaster;
 	struct netaddr at;
-	int rc;
+	int rc = read_postmaster(conf, &postmaster, err);
 
+	if (rc < 0)
+		return rc;
 	for (size_t i = 0; i < conf->listen_n; i++)
 		if (netaddr_parse(str_of(conf->listen[i].address), &at, err) < 0)
 			return err_prefix(err, "listen %s", conf->listen[i].name);

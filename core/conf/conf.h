@@ -50,6 +50,7 @@ struct conf {
 	char *hostname;
 	char *state_dir;
 	char *user; /* NULL: stay who we are */
+	char *postmaster;
 	char *control_socket;
 	int64_t control_mode;
 	char *control_group; /* NULL: the account's own */

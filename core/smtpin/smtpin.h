@@ -50,6 +50,9 @@ struct smtpin_config {
 	struct creds *creds;
 	struct sasl_server *sasl;
 	struct guard *guard;
+	/* Who gets mail for postmaster, without a domain or with our name, from anybody (RFC 5321,
+	 * 4.5.1); n 0: nobody. */
+	struct address postmaster;
 	size_t size_max;    /* of a message: 25 MiB */
 	size_t memory_max;  /* of messages coming in, and handed over but not on disk: 256 MiB */
 	unsigned rcpts_max; /* of a message: 1000 */

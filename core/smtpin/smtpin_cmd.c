@@ -151,9 +151,9 @@ static void refuse_rcpt(struct smtpin_session *s, const struct smtp_cmd *c,
 	session_answer(s, a);
 }
 
-static void add_rcpt(struct smtpin_session *s, const struct smtp_cmd *c)
+static void add_rcpt(struct smtpin_session *s, const struct smtp_cmd *c, const struct address *to)
 {
-	struct smtpin_rcpt r = { .address = c->address, .notify = c->notify };
+	struct smtpin_rcpt r = { .address = *to, .notify = c->notify };
 
 	if (c->orcpt.n > 0) {
 		r.orcpt = xstrndup(c->orcpt.p, c->orcpt.n);
@@ -167,11 +167,22 @@ static void add_rcpt(struct smtpin_session *s, const struct smtp_cmd *c)
 	s->rcpts[s->n_rcpts++] = r;
 }
 
+/* Everybody may write to the relay's postmaster. */
+static bool is_postmaster(const struct smtpin *in, const struct address *a)
+{
+	struct str domain = address_domain(a);
+
+	return in->conf.postmaster.n > 0 && str_eq_nocase(address_local(a), STR("postmaster")) &&
+	       (domain.n == 0 || str_eq_nocase(domain, str_of(in->hostname)));
+}
+
 static void cmd_rcpt(struct smtpin_session *s, const struct smtp_cmd *c)
 {
 	struct smtpin *in = s->in;
 	struct smtp_answer a = { .code = 550 };
 	struct smtpin_envelope e = session_envelope(s);
+	bool ours = is_postmaster(in, &c->address);
+	const struct address *to = ours ? &in->conf.postmaster : &c->address;
 	char ip[IPADDR_TEXT_LEN];
 
 	if (!s->in_mail) {
@@ -181,7 +192,7 @@ static void cmd_rcpt(struct smtpin_session *s, const struct smtp_cmd *c)
 	} else if (c->utf8 && !s->smtputf8) {
 		session_refuse(s, 553, "5.6.7",
 			       "A non-ASCII address needs the parameter SMTPUTF8 of MAIL");
-	} else if (!session_may_relay(s)) {
+	} else if (!ours && !session_may_relay(s)) {
 		ipaddr_text(&s->client, ip);
 		if (s->rules->auth != SMTPIN_AUTH_NONE)
 			(void)smtpin_refuse(&a, 550, "5.7.1",
@@ -199,10 +210,10 @@ static void cmd_rcpt(struct smtpin_session *s, const struct smtp_cmd *c)
 		session_refuse(s, 452, "4.3.1", "Too much mail at once, try again later");
 	} else if (!smtpin_take(in, 'r', s)) {
 		session_refuse(s, 450, "4.7.1", "Too many recipients in a minute, try again later");
-	} else if (!in->ops->on_rcpt(in->arg, &e, &c->address, &a)) {
+	} else if (!in->ops->on_rcpt(in->arg, &e, to, &a)) {
 		refuse_rcpt(s, c, &a);
 	} else {
-		add_rcpt(s, c);
+		add_rcpt(s, c, to);
 		session_say(s, STR("250 2.1.5 OK\r\n"));
 	}
 }

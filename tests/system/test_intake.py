@@ -5,6 +5,7 @@ import os
 import random
 import smtplib
 import socket
+import subprocess
 
 import pytest
 
@@ -335,3 +336,25 @@ def test_plain_mail_clients(relay, world):
         with pytest.raises(smtplib.SMTPRecipientsRefused):
             s.sendmail(SENDER, ["not an address"], "Subject: x\r\n\r\n")
     wait_until(lambda: world.messages("fast.example") and world.messages("gmail.com"))
+
+
+def test_postmaster(directory, world):
+    """From anybody, in any case, without a domain or at our name; to where the configuration says."""
+    r = harness.Relay(directory, world, "")
+    r.config.write_text('postmaster = "ops@fast.example"\n' + r.config.read_text())
+    r.start()
+    s = r.raw()
+    s.reply()
+    s.say("EHLO me")
+    assert s.say("MAIL FROM:<someone@elsewhere.example>")[0] == 250
+    for to, code in [("<PostMaster>", 250), ("<postmaster@RELAY.test.example>", 250), ("<postmaster@fast.example>", 550),
+                     ("<webmaster@relay.test.example>", 550), ("<webmaster>", 501)]:
+        assert s.say(f"RCPT TO:{to}")[0] == code, to
+    assert s.say("DATA")[0] == 354
+    assert s.say("Subject: x\r\n\r\nx\r\n.")[0] == 250
+    wait_until(lambda: world.messages("fast.example"))
+    assert {to for m in world.messages("fast.example") for to in m["to"]} == {"ops@fast.example"}
+    assert r.stop() == 0 and r.bad_log_lines() == []
+    r.config.write_text(r.config.read_text().replace("ops@fast.example", "nobody"))
+    result = subprocess.run([harness.RELAYD, "-t", "-c", r.config], capture_output=True, text=True)
+    assert result.returncode == 2 and "postmaster: an address is expected" in result.stderr
