@@ -170,7 +170,33 @@ def tables(build):
             bad(ROOT / "include/proto/methods.def", 1, f"entity {entity} has no fields in fields.def")
 
 
-CHECKS = [layers, banned, magics, sizes, headers, layout, words, tables]
+def standards(_):
+    """weir-smtp(7): every test that it names exists, and what it calls done is shown by one."""
+    page = ROOT / "doc/weir-smtp.7.in"
+    state, shown = "", 0
+    for number, line in enumerate(page.read_text().splitlines() + [".TP"], 1):
+        line = line.replace("\\-", "-")
+        if line == ".TP" or line.startswith(".S"):
+            if state == "done" and not shown:
+                bad(page, number, "done, and no test shows it")
+            state, shown = "", 0
+        entry = re.fullmatch(r"\\fB.+\\fR: \\fI(.*)\\fR", line)
+        if entry:
+            state = entry[1]
+            if state not in ("done", "partly", "not"):
+                bad(page, number, "neither done nor partly nor not: " + state)
+        named = re.fullmatch(r"\\fI(tests/\S+)\\fR (.*)", line)
+        if not named:
+            continue
+        path = ROOT / named[1]
+        text = path.read_text() if path.exists() else ""
+        for name in named[2].split(", "):
+            shown += 1
+            if not re.search(rf"^(?:def|static void) {re.escape(name)}\(", text, re.M):
+                bad(page, number, f"there is no test {name} in {named[1]}")
+
+
+CHECKS = [layers, banned, magics, sizes, headers, layout, words, tables, standards]
 
 
 def main():
