@@ -111,6 +111,27 @@ static void put_queued(const struct out *o, struct buf *b, const json_t *status)
 	(void)buf_putc(b, '\n');
 }
 
+static void put_damage(const struct out *o, struct buf *b, const json_t *disk)
+{
+	const char *unreadable = json_get_str(disk, "unreadable");
+	int64_t damaged = json_get_int(disk, "damaged");
+
+	if (*unreadable == '\0' && damaged == 0)
+		return;
+	put_title(o, b, "damaged");
+	out_style(o, b, OUT_BAD, true);
+	if (damaged > 0)
+		(void)buf_printf(b, "the content of %lld message%s, which the log names%s",
+				 (long long)damaged, damaged == 1 ? "" : "s",
+				 *unreadable != '\0' ? "; " : "");
+	if (*unreadable != '\0') {
+		(void)buf_puts(b, "the database: ");
+		out_clean(o, b, str_of(unreadable));
+	}
+	out_style(o, b, OUT_BAD, false);
+	(void)buf_putc(b, '\n');
+}
+
 static void put_machine(const struct out *o, struct buf *b, const json_t *status)
 {
 	const json_t *connections = json_object_get(status, "connections");
@@ -139,6 +160,7 @@ static void put_machine(const struct out *o, struct buf *b, const json_t *status
 		out_style(o, b, full ? OUT_BAD : OUT_PLAIN, false);
 		fmt_size((uint64_t)json_get_int(disk, "used_bytes"), size);
 		(void)buf_printf(b, ", %s used by the queue\n", size);
+		put_damage(o, b, disk);
 	}
 }
 

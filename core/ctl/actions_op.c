@@ -154,7 +154,7 @@ bool all_single(const struct ctl_env *env, uint64_t *ret_messages)
 	struct sched_counts c;
 	int64_t oldest;
 	sched_totals(env->sched, &c, ret_messages, &oldest);
-	return c.total + c.state[SCHED_TRASH] == *ret_messages;
+	return c.total == *ret_messages;
 }
 
 /* --- passes ----------------------------------------------------------------------------------- */

@@ -249,9 +249,10 @@ static json_t *disk(const struct ctl_env *env)
 	struct queue_figures f;
 
 	queue_figures(env->queue, &f);
-	return json_pack("{s:I, s:I, s:I, s:b}", "free_bytes", (json_int_t)f.free_bytes,
+	return json_pack("{s:I, s:I, s:I, s:s?, s:b}", "free_bytes", (json_int_t)f.free_bytes,
 			 "used_bytes", (json_int_t)f.used_bytes, "damaged", (json_int_t)f.damaged,
-			 "ok", (int)(!f.disk_full && !env->disk_full));
+			 "unreadable", f.unreadable[0] != '\0' ? f.unreadable : NULL, "ok",
+			 (int)(!f.disk_full && !env->disk_full));
 }
 
 json_t *view_status(struct ctl_env *env)
@@ -259,7 +260,9 @@ json_t *view_status(struct ctl_env *env)
 	json_t *o = json_object();
 	const struct view_attention *first = attention(env);
 	json_t *room = disk(env);
-	size_t alerts = first->n + !json_get_bool(room, "ok");
+	size_t alerts = first->n + !json_get_bool(room, "ok") +
+			(json_get_int(room, "damaged") > 0) +
+			(json_is_string(json_object_get(room, "unreadable")));
 
 	(void)json_object_set_new(o, "relay", json_string(env->hostname));
 	(void)json_object_set_new(o, "version", json_string(WEIR_VERSION));

@@ -484,6 +484,7 @@ void queue_figures(const struct queue *q, struct queue_figures *ret)
 	segments_figures(q->writer.seg, &seg);
 	*ret = (struct queue_figures){ .segments = seg.files,
 				       .damaged = q->damaged,
+				       .unreadable = q->unreadable,
 				       .disk_full = q->disk_full };
 	ret->used_bytes = seg.bytes + file_bytes(q->db_path, "") + file_bytes(q->db_path, "-wal");
 	if (statvfs(q->dir, &st) == 0)

@@ -350,7 +350,8 @@ struct queue_figures {
 	uint64_t used_bytes; /* database, WAL and segments */
 	uint64_t free_bytes; /* of the file system */
 	uint64_t segments;
-	uint64_t damaged; /* messages whose content was found damaged */
+	uint64_t damaged;	/* messages whose content was found damaged */
+	const char *unreadable; /* what of the database could not be read at start; "": nothing */
 	bool disk_full;
 };
 void queue_figures(const struct queue *q, struct queue_figures *ret);

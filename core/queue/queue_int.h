@@ -529,6 +529,7 @@ struct queue {
 	size_t commit_n;
 	struct damage_tree damage;
 	uint64_t damaged;
+	char unreadable[160]; /* what could not be read at start */
 	bool disk_full;
 	LIST_HEAD(, completion) completions; /* behind lock */
 	struct readers *readers;

@@ -7,6 +7,7 @@
  */
 #include "queue/queue_int.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/log.h"
@@ -42,6 +43,7 @@ static int each_if(struct queue *q, const char *what, const char *sql, row_fn *f
 	int got = each(q, sql, fn, arg, &damage);
 	if (got == -ERR_CORRUPT) {
 		log_error(NULL, "queue.damaged", F_STR("what", what), F_STR("error", damage.msg));
+		(void)snprintf(q->unreadable, sizeof(q->unreadable), "%s", what);
 		return 0;
 	}
 	if (got < 0 && err != NULL)
@@ -230,6 +232,8 @@ static int load_behind(struct queue *q, struct db *d, struct load *l, const stru
 		rid_text(l->back[l->back_n - 1].rid, to);
 	log_error(NULL, "queue.damaged", F_STR("what", "recipients cannot be read"),
 		  F_STR("after", from), F_STR("before", to), F_STR("error", damage->msg));
+	(void)snprintf(q->unreadable, sizeof(q->unreadable),
+		       "recipients between %s and %s; their contents are kept", from, to);
 	for (size_t k = l->back_n; k > 0; k--)
 		l->fn(l->arg, &l->back[k - 1]);
 	segments_pin(q->writer.seg);

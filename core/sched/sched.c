@@ -349,12 +349,15 @@ void sched_settle(struct sched *s, uint32_t i)
 		sched_place(s, i, P_READY);
 }
 
-/* Whether another recipient of the record's message is queued. */
+/* Whether another recipient of the record's message is queued, and not in the trash. */
 static bool has_sibling(const struct sched *s, struct rid rid)
 {
-	for (unsigned n = 1; n <= s->n_max; n++)
-		if (n != rid_n(rid) && sched_lookup(s, rid_of(rid_msgid(rid), n)) != SCHED_NONE)
+	for (unsigned n = 1; n <= s->n_max; n++) {
+		uint32_t i =
+			n == rid_n(rid) ? SCHED_NONE : sched_lookup(s, rid_of(rid_msgid(rid), n));
+		if (i != SCHED_NONE && !sched_rec(s, i)->trash)
 			return true;
+	}
 	return false;
 }
 
@@ -368,7 +371,7 @@ void sched_forget(struct sched *s, uint32_t i)
 	r->a = s->free_head;
 	s->free_head = i;
 	s->live--;
-	if (!has_sibling(s, rid))
+	if (!r->trash && !has_sibling(s, rid))
 		s->messages--;
 	uint64_t left = 0;
 	for (int p = P_READY; p < P__COUNT; p++)
@@ -630,6 +633,8 @@ bool sched_trash(struct sched *s, struct rid rid, bool in)
 		return false;
 	sched_detach(s, i);
 	sched_rec(s, i)->trash = in;
+	if (!has_sibling(s, rid))
+		s->messages = in ? s->messages - 1 : s->messages + 1;
 	sched_settle(s, i);
 	return true;
 }

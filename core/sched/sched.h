@@ -209,7 +209,7 @@ uint32_t sched_groups(const struct sched *s);
 bool sched_group(const struct sched *s, uint32_t i, struct sched_group_view *ret);
 /* How much there is, in O(1); states are asked of the groups. */
 struct sched_size {
-	uint64_t messages;
+	uint64_t messages;   /* without those of which all is in the trash */
 	uint64_t recipients; /* without trash */
 	uint64_t trash;
 };

@@ -205,6 +205,8 @@ def test_damaged_message_is_reported_and_the_rest_goes_on(bare_relay, world):
     wait_until(lambda: "good" in world.do("count-by-header")["counts"])
     wait_until(lambda: re.search(r"damage|corrupt", relay.log.read_text()), 15, "the damage to be logged")
     assert bad in relay.log.read_text()
+    assert relay.weir("status")["disk"]["damaged"] == 1
+    assert "the content of 1 message" in relay.run("status", json_output=False).stdout
     assert "bad" not in world.do("count-by-header")["counts"], "damaged content must not go out"
 
 

@@ -276,6 +276,8 @@ static void draw_backlog(const struct overview *o, const struct canvas *c)
 	if (json_is_false(json_object_get(disk, "ok"))) {
 		fmt_size((uint64_t)ji(disk, "free_bytes"), text);
 		(void)canvas_printf(c, 1, col, ROLE_BAD, "disk: only %s free", text);
+	} else if (js_has(disk, "unreadable") || ji(disk, "damaged") > 0) {
+		(void)canvas_printf(c, 1, col, ROLE_BAD, "store damaged: weir status");
 	}
 }
 

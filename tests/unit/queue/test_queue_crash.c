@@ -478,6 +478,9 @@ static void test_damaged_page(void **state)
 	rid_text(rid_of(ids[k - 1], 1), first);
 	assert_non_null(strstr(rig.log, "queue.damaged"));
 	assert_non_null(strstr(rig.log, first));
+	struct queue_figures figures;
+	queue_figures(rig.q, &figures);
+	assert_non_null(strstr(figures.unreadable, first));
 	/* what is left goes on: rows, contents, results, new messages */
 	const struct rid rids[] = { rid_of(ids[5], 1), rid_of(ids[1500], 1), rid_of(ids[2990], 1) };
 	assert_int_equal(rig_entries(rids, 3)->n, 2);
