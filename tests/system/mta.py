@@ -283,7 +283,7 @@ away:
 begin transports
 keep:
 	driver = appendfile
-	file = /var/mail/keeper
+	file = /home/keeper/mbox
 	user = keeper
 	envelope_to_add
 	return_path_add
@@ -326,7 +326,7 @@ class Exim(Caged):
         self.write("etc/exim4/exim4.conf", EXIM_CONF.format(
             port=self.port, tls=tls, rule="\taccept authenticated = *" if users else "\taccept", next_port=next_port,
             transport=transport, authenticators=authenticators), 0o644)
-        self.write("var/mail/keeper", "", 0o600, 804)
+        self.write("home/keeper/mbox", "", 0o600, 804)
         self.start()
 
     @staticmethod
@@ -341,7 +341,7 @@ class Exim(Caged):
 
     def kept(self):
         """What came for here.example."""
-        return (self.root / "var/mail/keeper").read_bytes()
+        return (self.root / "home/keeper/mbox").read_bytes()
 
 
 SMTPD_CONF = """\

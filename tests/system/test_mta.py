@@ -180,3 +180,58 @@ def test_client(relay, certificate, start, end, kind, way):
     if kind is mta.Exim:  # K: in chunks; L: pipelined
         lines = [line for line in there.log().splitlines() if " => " in line]
         assert len(lines) == len(found) and all(" K " in line and re.search(r" L ", line) for line in lines), lines
+
+
+def reports(end, n):
+    """The n reports that came, as {action: fields of its recipient, and of the message}."""
+    wait_until(lambda: sum(m["mail"].startswith("MAIL FROM:<>") for m in end.messages) >= n, 30, f"{n} reports")
+    found = {}
+    for m in end.messages:
+        if m["mail"].startswith("MAIL FROM:<>"):
+            report = email.message_from_bytes(m["content"], policy=email.policy.default)
+            status, = [p for p in report.walk() if p.get_content_type() == "message/delivery-status"]
+            groups = [{name.title(): str(value) for name, value in g.items()} for g in status.iter_parts()]
+            found[groups[1]["Action"].split()[0]] = {**groups[0], **groups[1]}
+    return found
+
+
+def test_reports_on_what_they_sent(relay, start, end, kind):
+    """They ask us for reports: ours says that it was handed on to a host that has none, theirs what we refused."""
+    deaf = Peer(extensions=["PIPELINING", "8BITMIME"])
+    relay.allow()
+    relay.weir("route", "add", "--to", end.at)
+    relay.weir("route", "add", "--to", deaf.at, "--match", "domain:peer.example")
+    relay.weir("route", "add", "--to", "reject", "--match", "domain:no.example")
+    there = start(kind, next_port=relay.port)
+    with smtplib.SMTP("127.0.0.1", there.port, timeout=30) as s:
+        options = ["NOTIFY=SUCCESS,FAILURE", "ORCPT=rfc822;anna+2Bold@peer.example"]
+        assert s.sendmail(SENDER, ["anna@peer.example"], letter(SENDER, "x"), ["ENVID=QQ1"], options) == {}
+        assert s.sendmail(SENDER, ["bela@no.example"], letter(SENDER, "x"), ["ENVID=QQ2"]) == {}
+    found = reports(end, 2)
+    deaf.close()
+    ours, theirs = found["relayed"], found["failed"]
+    assert ours["Reporting-Mta"] == "dns; relay.test.example" and ours["Original-Envelope-Id"] == "QQ1"
+    assert ours["Original-Recipient"] == "rfc822; anna+old@peer.example" and ours["Status"] == "2.0.0"
+    assert "relay.test.example" not in theirs["Reporting-Mta"]
+    assert theirs["Final-Recipient"].split(";")[1].strip() == "bela@no.example"
+    if kind is not mta.OpenSMTPD:  # which says no more than that it failed
+        assert "5.7.1" in theirs["Diagnostic-Code"] and theirs["Diagnostic-Code"].startswith("smtp; 550"), theirs
+
+
+def test_reports_on_what_we_sent(relay, start, end):
+    """The last host is Exim, which reports the delivery that we only passed the wish for."""
+    mta.Exim.need()
+    there = start(mta.Exim, next_port=relay.port)
+    relay.allow()
+    relay.weir("route", "add", "--to", end.at)
+    relay.weir("route", "add", "--to", f"smarthost:127.0.0.1:{there.port}", "--match", "domain:here.example")
+    with relay.smtp() as s:
+        s.ehlo()
+        options = ["NOTIFY=SUCCESS", "ORCPT=rfc822;anna+2Bold@here.example"]
+        assert s.sendmail(SENDER, ["anna@here.example"], letter(SENDER, "x"), ["ENVID=QQ+2B3", "RET=HDRS"], options) == {}
+    fields = reports(end, 1)["delivered"]
+    assert fields["Reporting-Mta"] == "dns; exim.test.example"
+    assert fields["Original-Envelope-Id"] == "QQ+2B3", "which Exim does not decode"
+    assert fields["Original-Recipient"] == "rfc822;anna+2Bold@here.example"
+    assert "anna@here.example" in fields["Final-Recipient"] and fields["Status"].startswith("2.")
+    assert b"\r\nTo: <x>" in there.kept().replace(b"\n", b"\r\n")
