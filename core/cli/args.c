@@ -57,13 +57,14 @@ const struct method_def *args_verb_find(const char *words)
 
 const struct param_def *args_param(const struct method_def *m, size_t n)
 {
+	static const char *const implied[] = { "reason", "base" };
 	size_t own = 0;
 
 	while (own < PROTO_PARAMS_MAX && m->params[own].name != NULL)
 		own++;
 	if (n < own)
 		return &m->params[n];
-	return n == own ? method_param(m, "reason") : NULL;
+	return n - own < ARRAY_LEN(implied) ? method_param(m, implied[n - own]) : NULL;
 }
 
 void args_option_name(const struct param_def *p, char ret[static ARGS_NAME_LEN])

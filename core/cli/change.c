@@ -21,13 +21,69 @@
 #define TYPE_ABOVE 1000 /* recipients, from which on their number is typed */
 #define ANSWER_MAX 256
 
-/* What plan.make takes: without the reason, which belongs to the commit. */
-static json_t *plan_params(const struct args *a)
+/* All of a file, or of standard input for "-"; owned. */
+static int read_file(const struct param_def *p, const char *path, json_t **ret, struct err *err)
 {
-	json_t *inner = json_copy(a->params);
+	char bytes[PROTO_STRING_MAX + 1];
+	bool own = strcmp(path, "-") != 0;
+	int fd = own ? open(path, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
+	size_t n = 0;
+	ssize_t got = 1;
 
+	if (fd < 0)
+		return err_sys(err, errno, "%s", path);
+	while (got > 0 && n < sizeof(bytes)) {
+		got = read(fd, bytes + n, sizeof(bytes) - n);
+		n += got > 0 ? (size_t)got : 0;
+	}
+	if (got < 0)
+		(void)err_sys(err, errno, "%s", path);
+	if (own)
+		(void)close(fd);
+	*ret = got >= 0 && n < sizeof(bytes) ? json_stringn(bytes, n) : NULL;
+	explicit_bzero(bytes, sizeof(bytes));
+	if (got < 0)
+		return -err->code;
+	if (*ret == NULL)
+		return err_param(err, ERR_INVALID, p->name,
+				 "%s is no text, or longer than the %d bytes that are taken", path,
+				 PROTO_STRING_MAX);
+	return 0;
+}
+
+/* The parameters, with what stands in files; owned. */
+static int with_files(const struct args *a, json_t **ret, struct err *err)
+{
+	const struct param_def *p;
+	json_t *params = json_copy(a->params);
+	json_t *text;
+	int rc = 0;
+
+	for (size_t i = 0; rc >= 0 && (p = args_param(a->m, i)) != NULL; i++) {
+		if (p->type != T_FILE || !cli_has(params, p->name))
+			continue;
+		rc = read_file(p, json_get_str(params, p->name), &text, err);
+		if (rc >= 0)
+			(void)json_object_set_new(params, p->name, text);
+	}
+	if (rc < 0)
+		json_decref(params);
+	else
+		*ret = params;
+	return rc;
+}
+
+/* What plan.make takes: without the reason, which belongs to the commit. */
+static int plan_params(const struct args *a, json_t **ret, struct err *err)
+{
+	json_t *inner = NULL;
+	int rc = with_files(a, &inner, err);
+
+	if (rc < 0)
+		return rc;
 	(void)json_object_del(inner, "reason");
-	return json_pack("{s:s, s:o}", "method", a->m->name, "params", inner);
+	*ret = json_pack("{s:s, s:o}", "method", a->m->name, "params", inner);
+	return 0;
 }
 
 static void put_plural(struct buf *b, const struct out *o, int64_t n, const char *what)
@@ -132,7 +188,8 @@ static void put_done(const struct out *o, struct buf *b, const struct args *a, c
 			out_clean(o, b, str_of(json_get_str(a->params, p->name)));
 		}
 	(void)buf_puts(b, ": done");
-	if ((a->m->flags & MF_PLAN) != 0 || json_get_int(done, "recipients") > 0) {
+	if ((a->m->flags & (MF_PLAN | MF_EDIT)) == MF_PLAN ||
+	    json_get_int(done, "recipients") > 0) {
 		(void)buf_puts(b, ", ");
 		put_plural(b, o, json_get_int(done, "recipients"), "recipient");
 		(void)buf_puts(b, " of ");
@@ -188,7 +245,12 @@ static void drop_plan(struct cli *c, const json_t *plan)
 
 static int make_plan(struct cli *c, const struct args *a, json_t **ret_plan, struct err *err)
 {
-	return talk_call(c, method_defs[M_PLAN_MAKE].name, plan_params(a), ret_plan, err);
+	json_t *params = NULL;
+	int rc = plan_params(a, &params, err);
+
+	if (rc < 0)
+		return rc;
+	return talk_call(c, method_defs[M_PLAN_MAKE].name, params, ret_plan, err);
 }
 
 static int show_plan(struct cli *c, const struct args *a, struct err *err)
@@ -231,7 +293,7 @@ static bool ask(struct cli *c, const struct args *a, const json_t *plan)
 
 	if (recipients > TYPE_ABOVE)
 		(void)buf_printf(&b, "Type the number of recipients to %s them: ", a->m->cli);
-	else if (cli_has(plan, "effects"))
+	else if (cli_has(plan, "effects") || cli_has(plan, "changes"))
 		(void)buf_puts(&b, "Do you want that? [y/N] ");
 	else
 		(void)buf_printf(&b, "Do you want to %s them? [y/N] ", a->m->cli);
@@ -255,7 +317,8 @@ static int plan_and_ask(struct cli *c, const struct args *a, struct err *err)
 	plan_put(&c->out, &b, plan);
 	(void)buf_putc(&b, '\n');
 	cli_print(c, &b);
-	if (json_get_int(plan, "recipients") == 0 && !cli_has(plan, "effects")) {
+	if (json_get_int(plan, "recipients") == 0 && !cli_has(plan, "effects") &&
+	    json_array_size(json_object_get(plan, "changes")) == 0) {
 		drop_plan(c, plan);
 		rc = err_set(err, ERR_UNKNOWN, "there is nothing to %s", a->m->cli);
 	} else if (!ask(c, a, plan)) {
@@ -278,58 +341,6 @@ static int plan_and_ask(struct cli *c, const struct args *a, struct err *err)
 static bool can_ask(const struct cli *c)
 {
 	return !c->json && isatty(STDIN_FILENO) == 1 && isatty(STDERR_FILENO) == 1;
-}
-
-/* All of a file, or of standard input for "-"; owned. */
-static int read_file(const struct param_def *p, const char *path, json_t **ret, struct err *err)
-{
-	char bytes[PROTO_STRING_MAX + 1];
-	bool own = strcmp(path, "-") != 0;
-	int fd = own ? open(path, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
-	size_t n = 0;
-	ssize_t got = 1;
-
-	if (fd < 0)
-		return err_sys(err, errno, "%s", path);
-	while (got > 0 && n < sizeof(bytes)) {
-		got = read(fd, bytes + n, sizeof(bytes) - n);
-		n += got > 0 ? (size_t)got : 0;
-	}
-	if (got < 0)
-		(void)err_sys(err, errno, "%s", path);
-	if (own)
-		(void)close(fd);
-	*ret = got >= 0 && n < sizeof(bytes) ? json_stringn(bytes, n) : NULL;
-	explicit_bzero(bytes, sizeof(bytes));
-	if (got < 0)
-		return -err->code;
-	if (*ret == NULL)
-		return err_param(err, ERR_INVALID, p->name,
-				 "%s is no text, or longer than the %d bytes that are taken", path,
-				 PROTO_STRING_MAX);
-	return 0;
-}
-
-/* The parameters, with what stands in files; owned. */
-static int with_files(const struct args *a, json_t **ret, struct err *err)
-{
-	const struct param_def *p;
-	json_t *params = json_copy(a->params);
-	json_t *text;
-	int rc = 0;
-
-	for (size_t i = 0; rc >= 0 && (p = args_param(a->m, i)) != NULL; i++) {
-		if (p->type != T_FILE || !cli_has(params, p->name))
-			continue;
-		rc = read_file(p, json_get_str(params, p->name), &text, err);
-		if (rc >= 0)
-			(void)json_object_set_new(params, p->name, text);
-	}
-	if (rc < 0)
-		json_decref(params);
-	else
-		*ret = params;
-	return rc;
 }
 
 int run_change(struct cli *c, const struct args *a, struct err *err)

@@ -63,7 +63,7 @@ void cli_print_json(struct cli *c, const json_t *v);
 /* --- verbs ------------------------------------------------------------------------------------ */
 
 cli_verb_fn run_list, run_object, run_status, run_show, run_change, run_events, run_records,
-	run_check, run_audit, run_cred;
+	run_check, run_audit, run_cred, run_diff;
 /* The same for rows of verbs.def. */
 #define VERB(id, fn, ...) int verb_##fn(struct cli *c, const struct args *a, struct err *err);
 #include "cli/verbs.def"
@@ -73,6 +73,8 @@ cli_verb_fn run_list, run_object, run_status, run_show, run_change, run_events, 
 int content_print(struct cli *c, const char *id, bool headers, struct err *err) MUST_CHECK;
 /* plan.c: a plan as people read it. */
 void plan_put(const struct out *o, struct buf *b, const json_t *plan);
+/* Rows of change, a line each. */
+void plan_put_changes(const struct out *o, struct buf *b, const json_t *changes);
 /* show.c: what remote hosts said, attempt by attempt. */
 void show_put_attempts(const struct out *o, struct buf *b, const json_t *attempts);
 

@@ -91,13 +91,70 @@ static void put_sample(const struct out *o, struct buf *b, const json_t *plan)
 	}
 }
 
+/* "~ allow 10.0.0.0/8: note "old" -> "new"" */
+static void put_change(const struct out *o, struct buf *b, const json_t *change)
+{
+	const char *op = json_get_str(change, "op");
+	enum out_style style = *op == '+' ? OUT_GOOD : *op == '-' ? OUT_BAD : OUT_WARN;
+
+	out_style(o, b, style, true);
+	(void)buf_printf(b, "%s %s ", op, json_get_str(change, "kind"));
+	out_clean(o, b, str_of(json_get_str(change, "id")));
+	out_style(o, b, style, false);
+	(void)buf_puts(b, ": ");
+	out_clean(o, b, str_of(json_get_str(change, "text")));
+	(void)buf_putc(b, '\n');
+}
+
+void plan_put_changes(const struct out *o, struct buf *b, const json_t *changes)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(changes, i, one) put_change(o, b, one);
+}
+
+static void put_others(const struct out *o, struct buf *b, const json_t *others)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(others, i, one)
+	{
+		(void)buf_printf(b, "%-*s", TITLE_COLS, "others");
+		out_clean(o, b, str_of(json_get_str(one, "who")));
+		(void)buf_printf(b, " has an open plan for the same: %s ",
+				 json_get_str(one, "method"));
+		out_clean(o, b, str_of(json_get_str(one, "target")));
+		(void)buf_putc(b, '\n');
+	}
+}
+
+static void put_edit(const struct out *o, struct buf *b, const json_t *plan)
+{
+	char window[FMT_SHORT_LEN];
+
+	plan_put_changes(o, b, json_object_get(plan, "changes"));
+	put_others(o, b, json_object_get(plan, "others"));
+	fmt_age(json_get_int(plan, "undo_window_s"), window);
+	(void)buf_printf(b, "%-*sfor %s, with weir undo\n", TITLE_COLS, "undo", window);
+	(void)buf_printf(b, "%-*s", TITLE_COLS, "command");
+	out_clean(o, b, str_of(json_get_str(plan, "command")));
+	(void)buf_putc(b, '\n');
+}
+
 void plan_put(const struct out *o, struct buf *b, const json_t *plan)
 {
 	char window[FMT_SHORT_LEN];
 
 	(void)buf_printf(b, "%-*s", TITLE_COLS, "target");
 	out_clean(o, b, str_of(json_get_str(plan, "target")));
-	(void)buf_printf(b, "\n%-*s", TITLE_COLS, "touches");
+	(void)buf_putc(b, '\n');
+	if (json_is_array(json_object_get(plan, "changes"))) {
+		put_edit(o, b, plan);
+		return;
+	}
+	(void)buf_printf(b, "%-*s", TITLE_COLS, "touches");
 	put_count(o, b, json_get_int(plan, "recipients"));
 	(void)buf_puts(b, " recipients of ");
 	put_count(o, b, json_get_int(plan, "messages"));
@@ -120,4 +177,21 @@ void plan_put(const struct out *o, struct buf *b, const json_t *plan)
 	out_clean(o, b, str_of(json_get_str(plan, "command")));
 	(void)buf_putc(b, '\n');
 	put_sample(o, b, plan);
+}
+
+int run_diff(struct cli *c, const struct args *a, struct err *err)
+{
+	AUTO_BUF b = BUF_INIT(OUT_MAX);
+	json_t *page = NULL;
+	int rc;
+
+	if (c->json)
+		return run_list(c, a, err);
+	rc = talk_call(c, a->m->name, json_copy(a->params), &page, err);
+	if (rc < 0)
+		return rc;
+	plan_put_changes(&c->out, &b, json_object_get(page, "rows"));
+	cli_print(c, &b);
+	json_decref(page);
+	return 0;
 }

@@ -351,6 +351,8 @@ int actions_open(struct ctl_env *env, struct err *err)
 		rc = queue_load_objects(env->queue, kinds[i], load_object, &l, err);
 		peppers = l.n; /* of the last kind */
 	}
+	if (rc >= 0)
+		rc = edits_open(a, err);
 	if (rc >= 0 && peppers == 0)
 		store_pepper(env);
 	if (rc >= 0)
@@ -401,6 +403,7 @@ void actions_close(struct actions **ap)
 	}
 	while ((x = TAILQ_FIRST(&a->recent)) != NULL)
 		action_free(a, x);
+	edits_close(a);
 	selects_close(a);
 	reports_close(a);
 	loop_timer_free(&a->timer);

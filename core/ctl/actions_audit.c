@@ -27,8 +27,8 @@ static bool is_secret(const char *const *secrets, const char *name)
 	return false;
 }
 
-/* A copy without the secrets; owned. The depth is that of objects we wrote. */
-static json_t *without(const char *const *secrets, const json_t *v)
+/* The depth is that of objects we wrote. */
+json_t *audit_without(const char *const *secrets, const json_t *v)
 {
 	json_t *copy, *one;
 	const char *name;
@@ -37,7 +37,7 @@ static json_t *without(const char *const *secrets, const json_t *v)
 	if (json_is_array(v)) {
 		copy = json_array();
 		json_array_foreach(v, i, one)(void)
-			json_array_append_new(copy, without(secrets, one));
+			json_array_append_new(copy, audit_without(secrets, one));
 		return copy;
 	}
 	if (!json_is_object(v))
@@ -46,7 +46,7 @@ static json_t *without(const char *const *secrets, const json_t *v)
 	json_object_foreach((json_t *)(uintptr_t)v, name, one)
 	{
 		if (!is_secret(secrets, name))
-			(void)json_object_set_new(copy, name, without(secrets, one));
+			(void)json_object_set_new(copy, name, audit_without(secrets, one));
 	}
 	return copy;
 }
@@ -67,10 +67,12 @@ char *audit_changes(const json_t *objects)
 					  json_object_get(o, "id"));
 
 		if (secrets != NULL) {
-			(void)json_object_set_new(shown, "before",
-						  without(secrets, json_object_get(o, "before")));
-			(void)json_object_set_new(shown, "after",
-						  without(secrets, json_object_get(o, "after")));
+			(void)json_object_set_new(
+				shown, "before",
+				audit_without(secrets, json_object_get(o, "before")));
+			(void)json_object_set_new(
+				shown, "after",
+				audit_without(secrets, json_object_get(o, "after")));
 		}
 		(void)json_array_append_new(list, shown);
 	}

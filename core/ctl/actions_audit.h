@@ -24,6 +24,8 @@ struct refusals {
 void refusals_run(struct actions *a);
 /* What a change does to objects, for the log: without what is secret in them. Owned. */
 char *audit_changes(const json_t *objects);
+/* A copy of an object without what is secret in it; owned. */
+json_t *audit_without(const char *const *secrets, const json_t *v);
 /* What of an object of that kind is secret: names in a list ended by NULL, at any depth. NULL: all
  * of it, for the kind is not known. */
 const char *const *object_secrets(const char *kind);

@@ -100,7 +100,7 @@ static void end_allowed(struct op *op, int64_t now)
 		if (!is_past(e->expires_ms, now) || op_lock(op, "allow", e->text, NULL) < 0)
 			continue;
 		log_info(e->text, "allow.expired", F_STR("note", e->note), F_STR("by", e->by));
-		op_object(op, "allow", e->text, NULL, NULL);
+		op_object(op, "allow", e->text, allow_json(e), NULL);
 	}
 }
 
@@ -116,7 +116,8 @@ static void end_silent(struct op *op, int64_t now)
 			continue;
 		log_info(x->name, "cred.retired", F_STR("secret", x->secrets[k].id),
 			 F_STR("why", "nobody used it any more"));
-		op_object(op, "cred", x->name, NULL, cred_retired(x, x->secrets[k].id, now));
+		op_object(op, "cred", x->name, creds_json(x),
+			  cred_retired(x, x->secrets[k].id, now));
 	}
 }
 
@@ -143,17 +144,41 @@ static void on_stored(struct op *op)
 	op_marks(op, on_ended);
 }
 
+/* In memory their time is over in any case. */
+static void on_refused(struct op *op)
+{
+	log_warn(NULL, "actions.expired", F_STR("error", op->err.msg));
+	on_stored(op);
+}
+
+/* Edits like others, with a version: the configuration is another one. */
+static void run_edit(struct actions *a, int64_t now, enum method_id m, const char *reason,
+		     void (*end)(struct op *op, int64_t now))
+{
+	struct op *op = op_new(a, NULL, &method_defs[m]);
+	end(op, now);
+	if (op->objects == NULL) {
+		op_free(&op);
+		return;
+	}
+	op_name(op, json_get_str(json_array_get(op->objects, 0), "id"));
+	op->reason = reason;
+	op_begin(op, false);
+	op_result(op, 0, 0);
+	op_commit(op, on_stored, on_refused);
+}
+
 void expiry_run(struct actions *a)
 {
 	int64_t now = loop_wall_ms(a->env->loop);
 	struct op *op = op_new(a, NULL, NULL);
 	end_holds(op, now);
 	forget_holds(op, now);
-	end_allowed(op, now);
-	end_silent(op, now);
 	forget_secret(op, now);
 	if (json_array_size(op->objects) == 0)
 		op_free(&op);
 	else
 		op_commit_objects(op, on_stored);
+	run_edit(a, now, M_ALLOW_REMOVE, "its time is over", end_allowed);
+	run_edit(a, now, M_CRED_RETIRE, "nobody used it any more", end_silent);
 }

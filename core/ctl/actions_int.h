@@ -18,6 +18,7 @@
 #include "base/json.h"
 #include "ctl/actions.h"
 #include "ctl/actions_audit.h"
+#include "ctl/actions_edit.h"
 #include "ctl/journal.h"
 #include "ctl/slicer.h"
 #include "loop/loop.h"
@@ -50,12 +51,18 @@ struct plan {
 	uint32_t *holds; /* that a release ends */
 	size_t holds_n;
 	bool committing;
+	/* of an edit (actions_edit.c) */
+	json_t *objects; /* what it would change; NULL: a plan with a set */
+	uint64_t base;	 /* the version that it was made against */
 };
 TAILQ_HEAD(plan_list, plan);
 
 void plan_free(struct plan **pp);
 /* Takes it off the list of open ones, too. */
 void plan_close(struct actions *a, struct plan **pp);
+/* Opens it: gives it an id and an end. ERR_LIMIT. */
+int plan_open(struct actions *a, struct plan *p, struct err *err) MUST_CHECK;
+struct plan *plan_find(struct actions *a, const char *id); /* an open one; NULL */
 /* The plans whose time is over. */
 void plans_expire(struct actions *a);
 int64_t plans_next_ms(const struct actions *a); /* 0: none is open */
@@ -82,6 +89,7 @@ struct op {
 	struct select *select;
 	op_fn *then;
 	op_fn *failed;
+	const char *reason; /* of what the relay does by itself; NULL */
 	struct err err;
 	json_t *locks; /* array of "kind:id" */
 	/* a pass */
@@ -120,7 +128,10 @@ struct op {
 	struct selection to_mark;
 	op_fn *marked;
 	/* the transaction */
-	uint64_t id; /* of the action */
+	uint64_t id;	  /* of the action */
+	uint64_t seen;	  /* the version in force when it began */
+	uint64_t version; /* that it makes; 0: none */
+	json_t *edited;	  /* what it does to the configuration (ctl/config.h) */
 	int64_t at_ms;
 	int64_t undo_until_ms;
 	size_t skipped;
@@ -262,6 +273,9 @@ struct actions {
 	uint32_t magic;
 	struct ctl_env *env;
 	uint64_t last_id;
+	uint64_t last_version;
+	uint64_t version; /* in force */
+	struct edit_log *edits;
 	struct action_list recent; /* by id */
 	size_t recent_n;
 	struct plan_list plans;

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/obj.h"
 #include "ctl/actions_int.h"
+#include "ctl/config.h"
 #include "ctl/stream_env.h"
 
 static json_t *hold_current(const struct ctl_env *env, struct str id)
@@ -202,25 +203,84 @@ static void cred_after(struct op *op)
 	env->creds_generation++;
 }
 
+/* --- what comes back with an earlier version -------------------------------------------------- */
+
+static int route_restore(const struct ctl_env *env, const json_t *now, json_t *route,
+			 struct err *err)
+{
+	const char *user = json_get_str(route, "user");
+	(void)env;
+	if (*user == '\0') {
+		(void)json_object_set_new(route, "password", json_string(""));
+		return 0;
+	}
+	if (*json_get_str(route, "password") != '\0' &&
+	    strcmp(json_get_str(now, "user"), user) == 0 &&
+	    strcmp(json_get_str(now, "to"), json_get_str(route, "to")) == 0)
+		return 0;
+	return err_set(err, ERR_STATE,
+		       "route %s logs in at %.200s as %.100s, and its password is not kept: add it "
+		       "with weir route add",
+		       json_get_str(route, "id"), json_get_str(route, "to"), user);
+}
+
+/* One that is gone comes back without a secret: it has to get a new one. */
+static int cred_restore(const struct ctl_env *env, const json_t *now, json_t *cred, struct err *err)
+{
+	(void)env;
+	if (now != NULL)
+		return 0;
+	return err_set(err, ERR_STATE,
+		       "the credential %.100s is gone, and its secrets are not kept: make it anew "
+		       "with weir cred add",
+		       json_get_str(cred, "name"));
+}
+
+static int key_restore(const struct ctl_env *env, const json_t *now, json_t *key, struct err *err)
+{
+	(void)now;
+	if (keys_has_secret(env->keys, json_get_str(key, "secret")))
+		return 0;
+	return err_set(err, ERR_STATE,
+		       "the private part of the key %.100s/%.100s is erased: make a new one with "
+		       "weir dkim add",
+		       json_get_str(key, "domain"), json_get_str(key, "selector"));
+}
+
+/* ---------------------------------------------------------------------------------------------- */
+
 /* Keys by which a credential's secret can be guessed at. */
 static const char *const cred_secrets[] = { "salt", "stored_key", "server_key", NULL };
 static const char *const route_secrets[] = { "password", NULL }; /* of a smarthost */
 static const char *const no_secrets[] = { NULL };
 
+static const char *const cred_keeps[] = { "salt", "iterations", "secrets", "revoked_ms", NULL };
+static const char *const route_keeps[] = { "password", NULL };
+static const char *const key_keeps[] = { NULL };
+
+static const struct config_rules allow_config = { .keeps = no_secrets };
+static const struct config_rules cred_config = { .keeps = cred_keeps, .restore = cred_restore };
+static const struct config_rules key_config = { .keeps = key_keeps, .restore = key_restore };
+static const struct config_rules stream_config = { .keeps = no_secrets, .ordered = true };
+static const struct config_rules route_config = { .keeps = route_keeps,
+						  .ordered = true,
+						  .restore = route_restore };
+
 static const struct kind {
 	const char *name;
-	const char *const *secrets; /* not in the audit log; NULL: nothing of it is */
+	const struct config_rules *config; /* NULL: it is none */
+	const char *const *secrets;	   /* not in the audit log; NULL: nothing of it is */
 	json_t *(*current)(const struct ctl_env *env, struct str id);
 	int (*apply)(struct op *op, struct str id, const char *json, struct err *err);
 	void (*after)(struct op *op);
 } kinds[] = {
-	{ "hold", no_secrets, hold_current, hold_apply, hold_after },
-	{ "route", route_secrets, route_current, route_apply, route_after },
-	{ STREAMS_KIND, no_secrets, stream_current, stream_apply, stream_after },
-	{ "allow", no_secrets, allow_current, allow_apply, allow_after },
-	{ "cred", cred_secrets, cred_current, cred_apply, cred_after },
-	{ KEYS_KIND, no_secrets, key_current, key_apply, key_after },
-	{ KEYS_KIND_SECRET, NULL, secret_current, secret_apply, key_after },
+	{ "hold", NULL, no_secrets, hold_current, hold_apply, hold_after },
+	{ "route", &route_config, route_secrets, route_current, route_apply, route_after },
+	{ STREAMS_KIND, &stream_config, no_secrets, stream_current, stream_apply, stream_after },
+	{ "allow", &allow_config, no_secrets, allow_current, allow_apply, allow_after },
+	{ "cred", &cred_config, cred_secrets, cred_current, cred_apply, cred_after },
+	{ KEYS_KIND, &key_config, no_secrets, key_current, key_apply, key_after },
+	{ KEYS_KIND_SECRET, NULL, NULL, secret_current, secret_apply, key_after },
 };
 
 static const struct kind *kind_of(const char *name)
@@ -235,6 +295,12 @@ const char *const *object_secrets(const char *kind)
 {
 	const struct kind *k = kind_of(kind);
 	return k != NULL ? k->secrets : NULL;
+}
+
+const struct config_rules *config_rules(const char *kind)
+{
+	const struct kind *k = kind_of(kind);
+	return k != NULL ? k->config : NULL;
 }
 
 json_t *object_current(const struct ctl_env *env, const char *kind, const char *id)

@@ -15,6 +15,10 @@
 #define WAS_BEGIN "{\"was\":\""
 #define WAS_END "\"}"
 
+static const struct ctl_caller itself = {
+	.uid = (uid_t)-1, .role = ACCESS_ADMIN, .user = "weir-relayd", .from_where = "local"
+};
+
 struct op *op_new(struct actions *a, struct ctl_call *call, const struct method_def *m)
 {
 	struct op *op = xcalloc(1, sizeof(*op));
@@ -22,8 +26,9 @@ struct op *op_new(struct actions *a, struct ctl_call *call, const struct method_
 	op->a = a;
 	op->env = a->env;
 	op->call = call;
-	op->who = call != NULL ? ctl_who(call) : NULL;
+	op->who = call != NULL ? ctl_who(call) : &itself;
 	op->method = m;
+	op->seen = a->version;
 	op->locks = json_array();
 	op->was_text = BUF_INIT(TEXT_MAX);
 	slicer_init(&op->slicer, a->env->loop, "ctl.actions", op);
@@ -54,6 +59,7 @@ void op_free(struct op **opp)
 	json_decref(op->locks);
 	json_decref(op->result);
 	json_decref(op->objects);
+	json_decref(op->edited);
 	free(op->set);
 	free(op->set_copy);
 	free(op->was);
@@ -93,6 +99,12 @@ void op_answer(struct op *op)
 
 void op_name(struct op *op, const char *text)
 {
+	if (op->call != NULL && ctl_acting(op->call) == CTL_COMMITTING) {
+		op->plan = plan_find(op->a, ctl_str(op->call, "plan"));
+		ASSERT(op->plan != NULL);
+		op->plan->committing = true;
+		return;
+	}
 	op->plan = xcalloc(1, sizeof(*op->plan));
 	op->plan->method = op->method;
 	op->plan->text = xstrdup(text);
@@ -113,9 +125,9 @@ int op_lock(struct op *op, const char *kind, const char *id, struct err *err)
 	const struct op *other;
 	TAILQ_FOREACH (other, &op->a->ops, link)
 		if (other != op && has_lock(other, lock))
-			return err_set(
-				err, ERR_CONFLICT, "%s is changing %s %s this moment; try again",
-				other->who != NULL ? other->who->user : "the relay", kind, id);
+			return err_set(err, ERR_CONFLICT,
+				       "%s is changing %s %s this moment; try again",
+				       other->who->user, kind, id);
 	(void)json_array_append_new(op->locks, json_text(str_of(lock)));
 	return 0;
 }
@@ -234,7 +246,8 @@ void op_begin(struct op *op, bool undoable)
 {
 	int64_t window = op->method == &method_defs[M_QUEUE_BOUNCE] ? op->env->bounce_grace_ms
 								    : op->env->undo_window_ms;
-	op->id = ++op->a->last_id;
+	bool planning = op->call != NULL && ctl_acting(op->call) == CTL_PLANNING;
+	op->id = planning ? op->a->last_id + 1 : ++op->a->last_id;
 	op->at_ms = loop_wall_ms(op->env->loop);
 	op->undo_until_ms = undoable ? op->at_ms + window : 0;
 }
@@ -328,7 +341,7 @@ static char *undo_text(struct op *op)
 
 static const char *reason_of(const struct op *op)
 {
-	const char *reason = op->call != NULL ? ctl_str(op->call, "reason") : NULL;
+	const char *reason = op->call != NULL ? ctl_str(op->call, "reason") : op->reason;
 	return reason != NULL ? reason : "";
 }
 
@@ -391,16 +404,18 @@ static void on_committed(void *arg, const struct err *err)
 		return;
 	}
 	remember(op);
+	edit_stored(op);
 	actions_arm(op->a);
 	op->then(op);
 }
 
-void op_commit(struct op *op, op_fn *then, op_fn *failed)
+static void store(struct op *op, op_fn *then, op_fn *failed)
 {
 	size_t n;
 	struct queue_object *objects = objects_of(op, &n);
 	char *result = json_dumps(op->result, JSON_COMPACT);
 	char *changes = audit_changes(op->objects);
+	char *edited = op->edited != NULL ? json_dumps(op->edited, JSON_COMPACT) : NULL;
 	struct queue_action a = {
 		.id = op->id,
 		.at_ms = op->at_ms,
@@ -419,8 +434,10 @@ void op_commit(struct op *op, op_fn *then, op_fn *failed)
 		.rids = op->set_copy,
 		.rids_n = op->set_n,
 		.take_rids = true,
-		.uid = op->who->uid,
+		.uid = (int32_t)op->who->uid, /* -1: the relay itself */
 		.changes = changes,
+		.version = op->version,
+		.edited = edited,
 	};
 	op->set_copy = NULL;
 	op->then = then;
@@ -429,8 +446,18 @@ void op_commit(struct op *op, op_fn *then, op_fn *failed)
 	objects_free(objects, n);
 	free(result);
 	free(changes);
+	free(edited);
 }
 
+void op_commit(struct op *op, op_fn *then, op_fn *failed)
+{
+	if (op->call != NULL && ctl_acting(op->call) == CTL_PLANNING)
+		edit_plan(op);
+	else if (edit_check(op, &op->err) < 0)
+		failed(op);
+	else
+		store(op, then, failed);
+}
 static void on_objects(void *arg, const struct err *err)
 {
 	struct op *op = OBJ(op, OP_MAGIC, arg);

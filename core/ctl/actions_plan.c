@@ -54,6 +54,7 @@ void plan_free(struct plan **pp)
 	free(p->text);
 	free(p->rids);
 	free(p->holds);
+	json_decref(p->objects);
 	free(p);
 }
 
@@ -65,7 +66,7 @@ void plan_close(struct actions *a, struct plan **pp)
 	plan_free(pp);
 }
 
-static struct plan *plan_find(struct actions *a, const char *id)
+struct plan *plan_find(struct actions *a, const char *id)
 {
 	struct plan *p;
 	TAILQ_FOREACH (p, &a->plans, link)
@@ -299,28 +300,32 @@ static json_t *describe(const struct op *op, json_t *sample_take)
 	return o;
 }
 
-/* The plan is open from here on. */
-static void publish(struct op *op, json_t *sample_take)
+int plan_open(struct actions *a, struct plan *p, struct err *err)
 {
-	struct actions *a = op->a;
-	struct plan *p = op->plan;
-	struct err err = ERR_INIT;
-	if (a->plans_n >= ACTIONS_PLANS || a->plans_set + p->n > ACTIONS_SET_MAX) {
-		json_decref(sample_take);
-		(void)err_set(&err, ERR_LIMIT,
-			      "too many plans are open (%zu, of %zu recipients); drop or commit "
-			      "some",
-			      a->plans_n, a->plans_set);
-		op_fail(op, &err);
-		return;
-	}
+	if (a->plans_n >= ACTIONS_PLANS || a->plans_set + p->n > ACTIONS_SET_MAX)
+		return err_set(err, ERR_LIMIT,
+			       "too many plans are open (%zu, of %zu recipients); drop or commit "
+			       "some",
+			       a->plans_n, a->plans_set);
 	(void)snprintf(p->id, sizeof(p->id), "p%08" PRIx32, arc4random());
-	p->expires_ms = loop_wall_ms(op->env->loop) + INT64_C(1000) * ACTIONS_PLAN_S;
-	op->result = describe(op, sample_take);
+	p->expires_ms = loop_wall_ms(a->env->loop) + INT64_C(1000) * ACTIONS_PLAN_S;
 	TAILQ_INSERT_TAIL(&a->plans, p, link);
 	a->plans_n++;
 	a->plans_set += p->n;
 	actions_arm(a);
+	return 0;
+}
+
+/* The plan is open from here on. */
+static void publish(struct op *op, json_t *sample_take)
+{
+	struct err err = ERR_INIT;
+	if (plan_open(op->a, op->plan, &err) < 0) {
+		json_decref(sample_take);
+		op_fail(op, &err);
+		return;
+	}
+	op->result = describe(op, sample_take);
 	op_answer(op);
 }
 
@@ -395,7 +400,7 @@ static int planned_params(const struct ctl_call *call, const struct method_def *
 {
 	json_t *params;
 	int rc = method_get(ctl_str(call, "method"), ret_m, err);
-	if (rc < 0 || ((*ret_m)->flags & MF_PLAN) == 0 || change_of(*ret_m) == NULL) {
+	if (rc < 0 || ((*ret_m)->flags & MF_PLAN) == 0) {
 		if (rc >= 0)
 			rc = err_set(err, ERR_INVALID, "%s cannot be planned", (*ret_m)->name);
 		(void)snprintf(err->param, sizeof(err->param), "method");
@@ -425,6 +430,10 @@ void ctl_plan_make(struct ctl_call *call)
 	struct op *op;
 	if (planned_params(call, &m, &params, &err) < 0) {
 		ctl_fail(call, &err);
+		return;
+	}
+	if (change_of(m) == NULL) {
+		edit_make(call, m, params);
 		return;
 	}
 	op = op_new(env->actions, call, m);
@@ -527,10 +536,13 @@ void ctl_plan_commit(struct ctl_call *call)
 		return;
 	}
 	c = change_of(p->method);
-	ASSERT(c != NULL);
 	ctl_about(call, p->method, p->text);
 	if (commit_check(call, p, &err) < 0) {
 		ctl_fail(call, &err);
+		return;
+	}
+	if (c == NULL) {
+		edit_commit(call, p);
 		return;
 	}
 	p->committing = true;

@@ -84,7 +84,17 @@ const struct ctl_caller *ctl_who(const struct ctl_call *call)
 
 const struct method_def *ctl_method(const struct ctl_call *call)
 {
-	return call->method;
+	return call->as != NULL ? call->as : call->method;
+}
+
+enum ctl_acting ctl_acting(const struct ctl_call *call)
+{
+	return call->acting;
+}
+
+ctl_handler_fn *ctl_handler(const struct ctl_call *call, const struct method_def *m)
+{
+	return call->ctl->services->handlers[m - method_defs];
 }
 
 json_t *ctl_params(const struct ctl_call *call)
@@ -117,6 +127,7 @@ void ctl_call_free(struct ctl_call **cp)
 	filter_free(&call->filter);
 	target_done(&call->target);
 	free(call->about_target);
+	json_decref(call->as_params);
 	call->magic = 0;
 	free(call);
 }
@@ -334,7 +345,8 @@ static int parse_target(struct ctl_call *call, struct str text, struct err *err)
 	struct msgid id;
 	unsigned n;
 
-	if ((call->method->flags & MF_MUTATES) == 0 && msgid_parse_rcpt(str_trim(text), &id, &n)) {
+	if ((ctl_method(call)->flags & MF_MUTATES) == 0 &&
+	    msgid_parse_rcpt(str_trim(text), &id, &n)) {
 		with_field = xasprintf("id:%.*s", STR_ARG(str_trim(text)));
 		text = str_of(with_field);
 	}
@@ -354,8 +366,10 @@ static int parse_id(struct ctl_call *call, struct str text, struct err *err)
 
 static int parse_values(struct ctl_call *call, struct err *err)
 {
-	for (size_t i = 0; i < PROTO_PARAMS_MAX && call->method->params[i].name != NULL; i++) {
-		const struct param_def *p = &call->method->params[i];
+	const struct method_def *m = ctl_method(call);
+
+	for (size_t i = 0; i < PROTO_PARAMS_MAX && m->params[i].name != NULL; i++) {
+		const struct param_def *p = &m->params[i];
 		const char *text = ctl_str(call, p->name);
 		int rc = 0;
 
@@ -375,6 +389,17 @@ static int parse_values(struct ctl_call *call, struct err *err)
 		}
 	}
 	return 0;
+}
+
+int ctl_act(struct ctl_call *call, const struct method_def *m, json_t *params_take,
+	    enum ctl_acting acting, struct err *err)
+{
+	json_decref(call->as_params);
+	call->as = m;
+	call->as_params = params_take;
+	call->msg.params = params_take;
+	call->acting = acting;
+	return parse_values(call, err);
 }
 
 static int count_calls(const struct ctl_conn *conn, struct err *err)

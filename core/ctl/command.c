@@ -36,6 +36,10 @@ static void put_value(const struct param_def *p, const json_t *v, struct buf *ou
 				 p->type == T_AGE ? "s" : "");
 		return;
 	}
+	if (p->type == T_FILE) { /* it may be a secret */
+		(void)buf_puts(out, "FILE");
+		return;
+	}
 	/* what begins with a dash would be an option */
 	if (p->positional && p->type == T_TARGET && text != NULL && text[0] == '-') {
 		AUTO_FREE char *where = xasprintf("where:%s", text);

@@ -126,6 +126,17 @@ const struct method_def *ctl_method(const struct ctl_call *call);
 /* A copy of params without reason and request; owned. */
 json_t *ctl_params(const struct ctl_call *call);
 
+/*
+ * The call goes on as one of another method, whose parameters these are (taken), checked as if they
+ * had come so: ctl_method(), ctl_str() and the others are that method's from then on, also when it
+ * fails. For plan.make and plan.commit of edits, which run the edit's own handler.
+ */
+enum ctl_acting { CTL_DOING, CTL_PLANNING, CTL_COMMITTING };
+int ctl_act(struct ctl_call *call, const struct method_def *m, json_t *params_take,
+	    enum ctl_acting acting, struct err *err) MUST_CHECK;
+enum ctl_acting ctl_acting(const struct ctl_call *call);
+ctl_handler_fn *ctl_handler(const struct ctl_call *call, const struct method_def *m);
+
 /* For the log, when the call itself does not say it: what is changed, and on what (copied). */
 void ctl_about(struct ctl_call *call, const struct method_def *method, const char *target);
 

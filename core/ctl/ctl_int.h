@@ -51,6 +51,9 @@ struct ctl_call {
 	struct filter *filter;
 	struct target target;
 	struct msgid msgid;
+	const struct method_def *as; /* what it goes on as: ctl_act() */
+	json_t *as_params;	     /* owned; msg.params borrows them */
+	enum ctl_acting acting;
 	const struct method_def *about; /* for the log */
 	char *about_target;
 	LIST_ENTRY(ctl_call) link;

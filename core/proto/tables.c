@@ -33,7 +33,15 @@ static const char *const access_names[ACCESS__COUNT] = {
 	[ACCESS_ADMIN] = "admin",
 };
 
-/* Every change takes these two beside its own parameters. */
+/* What methods with a flag take beside their own parameters. */
+static const struct param_def edit_params[] = {
+	{ .name = "base",
+	  .type = T_INT,
+	  .min = 1,
+	  .max = INT64_MAX,
+	  .metavar = "VERSION",
+	  .help = "Only if nobody changed the same since this version of the configuration." },
+};
 static const struct param_def implied_params[] = {
 	{ .name = "reason",
 	  .type = T_STRING,
@@ -75,6 +83,10 @@ const struct param_def *method_param(const struct method_def *m, const char *nam
 		for (size_t i = 0; i < ARRAY_LEN(implied_params); i++)
 			if (strcmp(implied_params[i].name, name) == 0)
 				return &implied_params[i];
+	if ((m->flags & MF_EDIT) != 0)
+		for (size_t i = 0; i < ARRAY_LEN(edit_params); i++)
+			if (strcmp(edit_params[i].name, name) == 0)
+				return &edit_params[i];
 	return NULL;
 }
 

@@ -197,13 +197,13 @@ void queue_watch(struct queue *q, queue_event_fn *fn, void *arg)
 /* --- actions ---------------------------------------------------------------------------------- */
 
 /* The texts of an action, for copying them in one go. */
-#define ACTION_TEXTS 11
+#define ACTION_TEXTS 12
 static void action_texts(struct queue_action *a, const char **ret[static ACTION_TEXTS])
 {
 	const char **const texts[ACTION_TEXTS] = { &a->who,	&a->from_where, &a->role,
 						   &a->method,	&a->target,	&a->reason,
 						   &a->request, &a->state,	&a->result,
-						   &a->undo,	&a->changes };
+						   &a->undo,	&a->changes,	&a->edited };
 	memcpy(ret, texts, sizeof(texts));
 }
 
@@ -273,6 +273,8 @@ void queue_commit(struct queue *q, const struct queue_action *a, const struct qu
 	if (a != NULL && a->id > q->last_action)
 		q->last_action = a->id;
 	q->commit_n++;
+	if (a != NULL && a->version > q->last_version)
+		q->last_version = a->version;
 	queue_post_commit(q, &c->i);
 }
 
@@ -294,6 +296,11 @@ void queue_action_state(struct queue *q, uint64_t id, const char *state, const c
 uint64_t queue_last_action(const struct queue *q)
 {
 	return q->last_action;
+}
+
+uint64_t queue_last_version(const struct queue *q)
+{
+	return q->last_version;
 }
 
 /* --- answers ---------------------------------------------------------------------------------- */

@@ -34,6 +34,7 @@
 #include "mail/smtp_cmd.h"
 #include "queue/attempt.h"
 #include "queue/audit.h"
+#include "queue/versions.h"
 
 #define QUEUE_RCPT_MAX RID_RCPT_MAX
 #define QUEUE_PAGE_MAX 1000
@@ -317,6 +318,9 @@ struct queue_action {
 	/* Only for the audit log, in which every action is recorded (queue/audit.h). */
 	int64_t uid;
 	const char *changes; /* NULL: none */
+	/* Of an edit of the configuration: the version that it makes (queue/versions.h). */
+	uint64_t version;   /* 0: none */
+	const char *edited; /* its changes */
 };
 /* Commits the action (when not NULL) and the objects in one transaction, durably. Copied, but for
  * what it takes. */

@@ -442,9 +442,21 @@ static int audit_action(struct writer *w, const struct queue_action *a, struct e
 	return audit_put(w, &r, err);
 }
 
+/* The version that the action makes. */
+static int put_config(struct writer *w, const struct queue_action *a, struct err *err)
+{
+	struct db_stmt *s = w->st[W_CONFIG];
+	db_bind_int(s, 1, (int64_t)a->version);
+	db_bind_int(s, 2, (int64_t)a->id);
+	db_bind_text(s, 3, str_of(a->edited));
+	return db_run(s, err);
+}
+
 static int apply_commit(struct writer *w, const struct item_commit *c, struct err *err)
 {
 	int got = c->has_action ? put_action(w, c, err) : 0;
+	if (got >= 0 && c->has_action && c->action.version != 0)
+		got = put_config(w, &c->action, err);
 	if (got >= 0 && c->has_action)
 		got = audit_action(w, &c->action, err);
 	for (size_t k = 0; k < c->objects_n && got >= 0; k++)

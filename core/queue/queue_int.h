@@ -15,6 +15,7 @@
  *	queue_read.c	messages, rows and actions
  *	queue_audit.c	the audit log: its chain, written
  *	queue_audit_read.c	and read: lists, verification
+ *	queue_versions.c	versions of the configuration, read
  *	queue_filter.c	filters as SQL over these tables
  *	queue_scan.c	filtered lists: recipients, events, causes
  *
@@ -403,6 +404,13 @@ int64_t audit_head_due(const struct writer *w); /* monotonic; INT64_MAX: nothing
 /* From the columns of AUDIT_SELECT; texts borrow from the row. */
 void audit_read(struct db_stmt *s, struct audit_record *ret);
 
+/* queue_versions.c */
+#define VERSION_SELECT                                                                             \
+	"c.version, c.action, a.at_ms, a.who, a.from_where, a.role, a.method, a.target, a.reason," \
+	" c.changes FROM config c JOIN actions a ON a.id = c.action"
+/* From the columns of VERSION_SELECT; texts borrow from the row. */
+void version_read(struct db_stmt *s, struct queue_version *ret);
+
 /* queue_schema.c */
 /* Whether there is nothing in it yet. Before schema_open(). */
 int schema_new(struct db *d, bool *ret_new, struct err *err) MUST_CHECK;
@@ -520,6 +528,7 @@ struct queue {
 	uint64_t last_action;
 	uint64_t last_connection;
 	struct talks talks;
+	uint64_t last_version;
 	size_t audit_n;			/* records not yet on disk */
 	struct read_jobs audit_waiting; /* to see them */
 	queue_event_fn *watch;

@@ -153,6 +153,8 @@ int load_meta(struct queue *q, struct err *err)
 	if (got >= 0)
 		got = each_if(q, "what was said on connections", "SELECT max(id) FROM connections",
 			      on_number, &q->last_connection, err);
+	if (got >= 0)
+		got = each(q, "SELECT max(version) FROM config", on_number, &q->last_version, err);
 	if (last > q->writer.meta.last_id)
 		q->writer.meta.last_id = last;
 	q->last_id = (struct msgid){ q->writer.meta.last_id };
@@ -350,4 +352,26 @@ int queue_load_actions(struct queue *q, int64_t since_ms,
 		       "SELECT " ACTION_SELECT ", rids FROM actions"
 		       " WHERE at_ms >= ?1 OR rids IS NOT NULL ORDER BY id",
 		       NULL, since_ms, on_action, &l, err);
+}
+
+struct load_versions {
+	void (*fn)(void *arg, const struct queue_version *v);
+	void *arg;
+};
+
+static void on_version(struct db_stmt *s, void *arg)
+{
+	const struct load_versions *l = arg;
+	struct queue_version v;
+	version_read(s, &v);
+	l->fn(l->arg, &v);
+}
+
+int queue_load_versions(struct queue *q, uint64_t above,
+			void (*fn)(void *arg, const struct queue_version *v), void *arg,
+			struct err *err)
+{
+	struct load_versions l = { .fn = fn, .arg = arg };
+	return each_of(q, "SELECT " VERSION_SELECT " WHERE c.version > ?1 ORDER BY c.version", NULL,
+		       (int64_t)above, on_version, &l, err);
 }

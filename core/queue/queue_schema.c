@@ -9,6 +9,7 @@
  *then prev of each event, lead through them
  *	audit		who changed what (queue/audit.h)
  *	connections	what was said on one before its transactions; refs: events that have its id
+ *	config		versions of what operators edit (queue/versions.h)
  *	causes		(code, class, enhanced code, normalised text) of last deferrals
  *
  * Migrations are only ever added at the end; user_version counts those that were made.
@@ -79,6 +80,8 @@ static const char *const migrations[] = {
 	"ALTER TABLE events ADD COLUMN talk BLOB;"
 	"CREATE TABLE connections(id INTEGER PRIMARY KEY, refs INTEGER NOT NULL,"
 	" talk BLOB NOT NULL);",
+	"CREATE TABLE config(version INTEGER PRIMARY KEY, action INTEGER NOT NULL,"
+	" changes TEXT NOT NULL);",
 };
 
 static int version_get(struct db *d, int64_t *ret_version, struct err *err)

@@ -180,6 +180,11 @@ int keys_put_secret(struct keys *k, const char *id, const char *json, int64_t no
 	return 0;
 }
 
+bool keys_has_secret(const struct keys *k, const char *id)
+{
+	return find_secret(k, id) != NULL;
+}
+
 void keys_drop_secret(struct keys *k, const char *id)
 {
 	struct secret_part *s = find_secret(k, id);

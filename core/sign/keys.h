@@ -74,6 +74,7 @@ json_t *keys_public(struct str domain, struct str selector, const struct dkim_ke
 int keys_put_secret(struct keys *k, const char *id, const char *json, int64_t now_ms,
 		    struct err *err) MUST_CHECK;
 void keys_drop_secret(struct keys *k, const char *id);
+bool keys_has_secret(const struct keys *k, const char *id);
 int keys_put(struct keys *k, const char *json, int64_t now_ms, struct err *err) MUST_CHECK;
 bool keys_drop(struct keys *k, struct str id, int64_t now_ms);
 json_t *keys_json(const struct key_entry *e); /* owned; without anything secret */

@@ -86,6 +86,9 @@ enum {
 	MF_CONFIRM = 1u << 3,  /* the command line wants --yes, --plan or a terminal to ask on */
 	MF_LIST = 1u << 4,     /* answers rows of `entity` */
 	MF_INTERNAL = 1u << 5, /* no verb of its own on the command line */
+	/* Edits the configuration: takes `base`, can be planned, and makes a version. Its handler
+	 * does nothing that shows before it commits: a plan runs it up to there. */
+	MF_EDIT = 1u << 6,
 };
 
 #define PROTO_PARAMS_MAX 12
@@ -108,8 +111,8 @@ enum method_id {
 };
 extern const struct method_def method_defs[M__COUNT];
 const struct method_def *method_find(const char *name); /* NULL when unknown */
-/* The parameter of that name, also the implied `reason` and `request` of changes; NULL when there
- * is none. */
+/* The parameter of that name, also the implied `reason` and `request` of changes and `base` of
+ * edits; NULL when there is none. */
 const struct param_def *method_param(const struct method_def *m, const char *name);
 
 /* method_find() that says what was probably meant: ERR_METHOD. */

@@ -559,6 +559,12 @@ static char *title_of(const char *name)
 	return title;
 }
 
+/* Edits of the configuration are done from their form. */
+static bool has_plan(const struct method_def *m)
+{
+	return (m->flags & (MF_PLAN | MF_EDIT)) == MF_PLAN;
+}
+
 static int make_fields(struct act *a)
 {
 	const struct method_def *m = &method_defs[a->method];
@@ -599,7 +605,7 @@ static int make_fields(struct act *a)
 		n++;
 	}
 	/* A plan asks for the reason itself. */
-	if ((m->flags & MF_MUTATES) != 0 && (m->flags & MF_PLAN) == 0)
+	if ((m->flags & MF_MUTATES) != 0 && !has_plan(m))
 		a->fields[n++] = (struct form_field){ .name = "reason",
 						      .title = "reason",
 						      .help = "Why; it is kept in the audit log.",
@@ -658,13 +664,13 @@ static int on_form(void *arg, const struct form *form, struct err *err)
 	for (int i = 0; result >= 0 && a->fields[i].name != NULL; i++)
 		result = put_param(params, method_param(m, a->fields[i].name),
 				   form_value(form, a->fields[i].name), err);
-	if (result >= 0 && (m->flags & MF_PLAN) == 0)
+	if (result >= 0 && !has_plan(m))
 		result = method_check(m, params, err);
 	if (result < 0) {
 		json_decref(params);
 		return result;
 	}
-	if ((m->flags & MF_PLAN) != 0) {
+	if (has_plan(m)) {
 		act_plan(a->acts, a->method, params);
 		act_free(&a);
 		return 0;
@@ -924,7 +930,7 @@ int act_command(struct acts *acts, struct str line, struct err *err)
 			act_undo(acts, js(params, "action"), js(params, "action"));
 		else
 			(void)shell_open(acts->app->shell, "undo", "");
-	} else if ((m->flags & MF_PLAN) != 0 && json_object_size(params) > 0) {
+	} else if (has_plan(m) && json_object_size(params) > 0) {
 		act_plan(acts, id, json_incref(params));
 	} else {
 		act_form(acts, id, json_incref(params));

@@ -601,7 +601,7 @@ static void test_plan_limits(void **state)
 	rig_refuse("plan.make", PLAN_DELETE, ERR_LIMIT, "too many plans");
 	rig_advance(1000 * ACTIONS_PLAN_S + 1000);
 	json_decref(rig_do("plan.make", PLAN_DELETE));
-	rig_refuse("plan.make", "{\"method\":\"allow.add\",\"params\":{}}", ERR_INVALID,
+	rig_refuse("plan.make", "{\"method\":\"cred.unblock\",\"params\":{}}", ERR_INVALID,
 		   "cannot be planned");
 	rig_refuse("plan.make", "{\"method\":\"queue.delete\",\"params\":{\"target\":\"x.org\"}}",
 		   ERR_SYNTAX, "did you mean domain:x.org");

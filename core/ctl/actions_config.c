@@ -1,0 +1,126 @@
+/*
+ * config.rollback: an earlier version of the configuration brought back, as an edit like others,
+ * which has a plan, makes a version of its own and can be taken back. What no version has, secrets,
+ * stays as it is now.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/obj.h"
+#include "ctl/actions_rules.h"
+#include "ctl/config.h"
+#include "ctl/handlers.h"
+
+static void collect_free(void *arg)
+{
+	struct config_collect *c = arg;
+	config_collect_done(c);
+	free(c);
+}
+
+/* The object as it was, with what stays as it is. */
+static int restored(const struct op *op, const json_t *change, const json_t *now, json_t **ret,
+		    struct err *err)
+{
+	const struct config_rules *r = config_rules(json_get_str(change, "kind"));
+	const json_t *was = json_object_get(change, "before");
+	json_t *object;
+	int rc = 0;
+	*ret = NULL;
+	if (r == NULL)
+		return err_set(err, ERR_STATE, "this release knows no %s",
+			       json_get_str(change, "kind"));
+	if (!json_is_object(was))
+		return 0;
+	object = json_deep_copy(was);
+	for (size_t i = 0; r->keeps[i] != NULL && now != NULL; i++)
+		(void)json_object_set(object, r->keeps[i], json_object_get(now, r->keeps[i]));
+	if (r->restore != NULL)
+		rc = r->restore(op->env, now, object, err);
+	if (rc < 0)
+		json_decref(object);
+	else
+		*ret = object;
+	return rc;
+}
+
+static int roll_back(struct op *op, const json_t *change, struct err *err)
+{
+	const char *kind = json_get_str(change, "kind");
+	const char *id = json_get_str(change, "id");
+	json_t *now = object_current(op->env, kind, id);
+	json_t *then = NULL;
+	int rc = restored(op, change, now, &then, err);
+	if (rc >= 0 && (now == NULL) == (then == NULL) && (now == NULL || json_equal(now, then))) {
+		json_decref(now);
+		json_decref(then);
+		return 0;
+	}
+	if (rc >= 0)
+		rc = op_lock(op, kind, id, err);
+	if (rc < 0) {
+		json_decref(now);
+		json_decref(then);
+		return rc;
+	}
+	op_object(op, kind, id, now, then);
+	return 0;
+}
+
+static void on_collected(void *arg, const struct err *err)
+{
+	struct op *op = OBJ(op, OP_MAGIC, arg);
+	const struct config_collect *c = op->more;
+	struct err wrong = ERR_INIT;
+	const char *key;
+	json_t *change;
+	int rc = 0;
+	if (err != NULL) {
+		wrong = *err;
+		op_fail(op, &wrong);
+		return;
+	}
+	json_object_foreach(c->diff, key, change) if (rc >= 0 && config_is_change(change)) rc =
+		roll_back(op, change, &wrong);
+	if (rc >= 0 && op->objects == NULL)
+		rc = err_set(&wrong, ERR_STATE, "the configuration is as it was in %s",
+			     op->plan->text);
+	if (rc < 0) {
+		op_fail(op, &wrong);
+		return;
+	}
+	op_begin(op, true);
+	rule_store(op);
+}
+
+void ctl_config_rollback(struct ctl_call *call)
+{
+	struct ctl_env *env = ctl_env(call);
+	uint64_t version = (uint64_t)ctl_int(call, "version", 0);
+	struct config_collect *c = xcalloc(1, sizeof(*c));
+	struct err err = ERR_INIT;
+	struct op *op;
+	char name[40];
+	(void)snprintf(name, sizeof(name), "version %" PRIu64, version);
+	op = rule_op(call, name);
+	*c = (struct config_collect){
+		.env = env, .above = version, .below = INT64_MAX, .fn = on_collected, .arg = op
+	};
+	op->more = c;
+	op->more_free = collect_free;
+	if (version >= env->actions->version) {
+		(void)err_param(&err, version == env->actions->version ? ERR_STATE : ERR_UNKNOWN,
+				"version",
+				version == env->actions->version
+					? "version %" PRIu64 " is the one in force"
+					: "there is no version %" PRIu64
+					  " yet; weir config history has those there are",
+				version);
+		op_fail(op, &err);
+		return;
+	}
+	config_collect(c);
+}
