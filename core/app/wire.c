@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/obj.h"
 #include "loop/loop.h"
+#include "route/hop.h"
 #include "route/site.h"
 
 /* --- mail in ---------------------------------------------------------------------------------- */
@@ -223,10 +224,12 @@ static void on_nothing(void *arg, const struct resolve_answer *answer)
 static void judge(const struct relayd *r, const struct filter_row *row, struct str domain,
 		  struct sched_verdict *ret)
 {
+	const struct mailstream *stream = streams_of(r->env.streams, row->text[FILTER_STREAM]);
 	const struct route *route;
 
 	ret->hold = holds_judge(r->env.holds, row, &ret->hold_asks);
 	(void)routes_judge(r->env.routes, row, domain, &route, ret->next_hop);
+	hop_add(ret->next_hop, sizeof(ret->next_hop), stream->tls_required, stream->pool);
 }
 
 static void judge_group(void *arg, uint32_t domain, uint32_t stream, struct sched_verdict *ret)
@@ -278,6 +281,11 @@ void wire_provider(void *arg, struct str domain, const char *provider)
 }
 
 /* --- mail out --------------------------------------------------------------------------------- */
+
+static const char *on_site(void *arg, const char *next_hop)
+{
+	return smtpout_site(OBJ(relayd, RELAYD_MAGIC, arg)->env.smtpout, next_hop);
+}
 
 static void on_kick(void *arg, const char *next_hop, unsigned n)
 {
@@ -378,6 +386,7 @@ const struct sched_ops wire_sched_ops = {
 	.judge_group = judge_group,
 	.judge_rcpt = judge_rcpt,
 	.extra_life = extra_life,
+	.site = on_site,
 	.kick = on_kick,
 	.give = on_give,
 	.classify = on_classify,

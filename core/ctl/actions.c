@@ -364,9 +364,10 @@ int actions_open(struct ctl_env *env, struct err *err)
 		actions_close(&a);
 		return rc;
 	}
-	if (holds_n(env->holds) > 0 || routes_n(env->routes) > 0)
-		sched_rejudge(env->sched, true);
 	streams_in_force(env);
+	if (holds_n(env->holds) > 0 || routes_n(env->routes) > 0 || streams_n(env->streams) > 1 ||
+	    streams_at(env->streams, 0)->stored)
+		sched_rejudge(env->sched, true);
 	derive(a);
 	env->actions = a;
 	return 0;

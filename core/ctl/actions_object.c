@@ -104,6 +104,7 @@ static int stream_apply(struct op *op, struct str id, const char *json, struct e
 
 static void stream_after(struct op *op)
 {
+	op->judge = op->judge_routes = true; /* what they want of connections */
 	streams_in_force(op->env);
 }
 

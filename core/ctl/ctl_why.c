@@ -9,6 +9,7 @@
  *	route		a route keeps, rejects or discards it
  *	delivering	it is in a session this moment
  *	dns connect backoff	its next hop is in back-off, for that reason
+ *	rate concurrency	its stream has a cap
  *	concurrency	it is due, and the next hop has all the connections that it may have
  *	waiting		it is due, and a connection will take it
  *	dns connect	its last attempt failed before a reply
@@ -304,7 +305,7 @@ static void why_many(struct many *m, const char *target, struct why *w)
 		break;
 	case SCHED_READY:
 		if (!why_route(env, w, g.next_hop, &row))
-			why_due(env, w, g.next_hop, g.counts.state[SCHED_READY]);
+			why_due(env, w, g.next_hop, g.stream, g.counts.state[SCHED_READY]);
 		break;
 	case SCHED_DEFERRED:
 		why_say(w, "waiting: ");

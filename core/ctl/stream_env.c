@@ -1,6 +1,10 @@
 /* Few streams and many groups: what is asked here is asked by people. */
 #include "ctl/stream_env.h"
 
+#include <string.h>
+
+#include "base/mem.h"
+
 uint64_t stream_recipients(const struct ctl_env *env, const char *id)
 {
 	uint32_t name = queue_name_find(env->queue, str_of(id));
@@ -14,7 +18,30 @@ uint64_t stream_recipients(const struct ctl_env *env, const char *id)
 	return n;
 }
 
+static struct sched_stream sched_of(const struct ctl_env *env, const struct mailstream *x)
+{
+	struct sched_stream v = { .stream = queue_name(env->queue, str_of(x->id)),
+				  .priority = x->priority,
+				  .retry_n = x->retry.n,
+				  .retry_doubles_to_ms = x->retry.doubles_to_ms,
+				  .delay_ms = x->delay_s < 0 ? -1 : x->delay_s * 1000,
+				  .rate = x->rate,
+				  .concurrency = x->concurrency };
+
+	_Static_assert(STREAM_RETRIES_MAX <= SCHED_RETRIES_MAX, "all of them fit");
+	memcpy(v.retry_ms, x->retry.ms, x->retry.n * sizeof(x->retry.ms[0]));
+	return v;
+}
+
 void streams_in_force(struct ctl_env *env)
 {
+	size_t n = streams_n(env->streams);
+	AUTO_FREE struct sched_stream *v = xcalloc(n + 1, sizeof(*v));
+
+	for (size_t i = 0; i < n; i++)
+		v[i] = sched_of(env, streams_at(env->streams, i));
+	v[n] = v[n - 1]; /* whatever has no stream any more is as `default` is */
+	v[n].stream = 0;
+	sched_streams(env->sched, v, n + 1);
 	env->streams_generation++;
 }

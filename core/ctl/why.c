@@ -10,25 +10,36 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "ctl/views.h"
+#include "route/hop.h"
 
 #define REPLY_SHOWN 240
 
 static const char *const binding_names[B__COUNT] = {
-	[B_HELD] = "held",	 [B_ROUTE] = "route",
-	[B_BACKOFF] = "backoff", [B_DNS] = "dns",
-	[B_CONNECT] = "connect", [B_CONCURRENCY] = "concurrency",
-	[B_REMOTE] = "remote",	 [B_RETRY] = "retry",
-	[B_WAITING] = "waiting", [B_DELIVERING] = "delivering",
-	[B_TRASH] = "trash",	 [B_DONE] = "done",
+	[B_HELD] = "held",
+	[B_ROUTE] = "route",
+	[B_BACKOFF] = "backoff",
+	[B_DNS] = "dns",
+	[B_CONNECT] = "connect",
+	[B_RATE] = "rate",
+	[B_CONCURRENCY] = "concurrency",
+	[B_REMOTE] = "remote",
+	[B_RETRY] = "retry",
+	[B_WAITING] = "waiting",
+	[B_DELIVERING] = "delivering",
+	[B_TRASH] = "trash",
+	[B_DONE] = "done",
 	[B_UNKNOWN] = "unknown",
 };
 
 json_t *why_json(struct why *w)
 {
-	json_t *o = json_pack("{s:s, s:o, s:o, s:o, s:o}", "binding", binding_names[w->binding],
-			      "text", json_text(buf_str(&w->text)), "since_at",
-			      json_time(w->since_ms), "until_at", json_time(w->until_ms), "rule",
-			      json_text_or_null(str_of(w->rule)));
+	bool limited = w->current >= 0;
+	json_t *o = json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "binding",
+			      binding_names[w->binding], "text", json_text(buf_str(&w->text)),
+			      "since_at", json_time(w->since_ms), "until_at",
+			      json_time(w->until_ms), "rule", json_text_or_null(str_of(w->rule)),
+			      "current", limited ? json_integer(w->current) : json_null(), "limit",
+			      limited ? json_integer(w->limit) : json_null());
 
 	buf_done(&w->text);
 	return o;
@@ -122,12 +133,17 @@ static enum binding binding_of_class(uint8_t reply_class, enum binding otherwise
 	return otherwise;
 }
 
-static const char *hop_name(const char *next_hop)
+/* Where it goes; not how. */
+static const char *place_of(const char *next_hop, char ret[static ROUTE_HOP_MAX])
 {
-	const char *colon = strchr(next_hop, ':');
+	struct str place = hop_place(next_hop);
 
-	return colon != NULL ? colon + 1 : next_hop;
+	if (str_index(place, ':') >= 0)
+		(void)str_cut(&place, ':');
+	(void)snprintf(ret, ROUTE_HOP_MAX, "%.*s", STR_ARG(place));
+	return ret;
 }
+#define HOP_NAME(next_hop) place_of(next_hop, (char[ROUTE_HOP_MAX]){ "" })
 
 bool why_backoff(const struct ctl_env *env, struct why *w, const char *next_hop,
 		 uint8_t reply_class)
@@ -146,17 +162,54 @@ bool why_backoff(const struct ctl_env *env, struct why *w, const char *next_hop,
 	w->until_ms = d.backoff_until_ms;
 	if (d.slowed)
 		why_say(w, "mail to %s is slowed down since %s; more is sent in %s. %s",
-			hop_name(next_hop), span(now_ms - d.since_ms, age),
+			HOP_NAME(next_hop), span(now_ms - d.since_ms, age),
 			span(d.backoff_until_ms - now_ms, left), reply);
 	else
 		why_say(w, "%s cannot be reached since %s; it is tried again in %s. %s",
-			hop_name(next_hop), span(now_ms - d.since_ms, age),
+			HOP_NAME(next_hop), span(now_ms - d.since_ms, age),
 			span(d.backoff_until_ms - now_ms, left), reply);
 	return true;
 }
 
+/* A stream's cap keeps it back. */
+static bool why_cap(const struct ctl_env *env, struct why *w, const char *next_hop, uint32_t stream,
+		    uint64_t ready)
+{
+	struct str name = queue_name_text(env->queue, stream);
+	struct sched_cap_view c;
+	char n[FMT_TIME_LEN];
+	char left[FMT_SHORT_LEN];
+
+	if (!sched_cap(env->sched, next_hop, stream, &c))
+		return false;
+	(void)snprintf(w->rule, sizeof(w->rule), "%.*s", STR_ARG(name));
+	if (c.full || c.rate == 0) {
+		w->binding = B_CONCURRENCY;
+		w->current = c.active;
+		w->limit = c.concurrency;
+		why_say(w,
+			"due now; the stream %.*s may have %u message%s at once on the way to %s, "
+			"and has %u; %s recipients wait",
+			STR_ARG(name), c.concurrency, c.concurrency == 1 ? "" : "s",
+			HOP_NAME(next_hop), c.active, number(ready, n));
+		return true;
+	}
+	w->binding = B_RATE;
+	w->current = w->limit = c.rate;
+	w->until_ms = c.next_ms;
+	why_say(w,
+		"due now; the stream %.*s sends at most %u messages a minute to %s, and %s "
+		"recipients wait for that",
+		STR_ARG(name), c.rate, HOP_NAME(next_hop), number(ready, n));
+	if (c.next_ms != 0)
+		why_say(w, "; the next one goes in %s",
+			span(c.next_ms - loop_wall_ms(env->loop) + 999, left));
+	return true;
+}
+
 /* Due, and not in a session. */
-void why_due(const struct ctl_env *env, struct why *w, const char *next_hop, uint64_t ready)
+void why_due(const struct ctl_env *env, struct why *w, const char *next_hop, uint32_t stream,
+	     uint64_t ready)
 {
 	struct smtpout_hop_view hop = { .connections = 0 };
 	bool known = env->smtpout != NULL && smtpout_hop(env->smtpout, next_hop, &hop);
@@ -165,13 +218,15 @@ void why_due(const struct ctl_env *env, struct why *w, const char *next_hop, uin
 	w->binding = B_WAITING;
 	if (*next_hop == '\0') {
 		why_say(w, "due now; its route is being decided");
+	} else if (why_cap(env, w, next_hop, stream, ready)) {
+		return;
 	} else if (known && hop.waits_for_room) {
 		w->binding = B_CONCURRENCY;
 		why_say(w,
 			"due now, but the relay has as many connections open as it may; %s wait "
 			"for "
 			"%s, which has %u",
-			number(ready, n), hop_name(next_hop), hop.connections);
+			number(ready, n), HOP_NAME(next_hop), hop.connections);
 	} else if (known && hop.pause_until_ms > loop_wall_ms(env->loop)) {
 		AUTO_FREE char *reply = view_quote(hop.reason, REPLY_SHOWN);
 		w->binding = *reply != '\0' ? B_BACKOFF : B_CONNECT;
@@ -179,18 +234,18 @@ void why_due(const struct ctl_env *env, struct why *w, const char *next_hop, uin
 		why_say(w,
 			"due now, but the last connections to %s came to nothing; more are made in "
 			"%s%s%s",
-			hop_name(next_hop), span(hop.pause_until_ms - loop_wall_ms(env->loop), n),
+			HOP_NAME(next_hop), span(hop.pause_until_ms - loop_wall_ms(env->loop), n),
 			*reply != '\0' ? ". " : "", reply);
 	} else if (known && hop.limit > 0 && hop.of_site >= hop.limit) {
 		w->binding = B_CONCURRENCY;
 		why_say(w,
 			"due now; %s has all of the %u connections that it may have, and %s "
 			"recipients wait for them",
-			hop_name(next_hop), hop.limit, number(ready, n));
+			HOP_NAME(next_hop), hop.limit, number(ready, n));
 	} else if (known && hop.opening > 0) {
-		why_say(w, "due now; a connection to %s is being made", hop_name(next_hop));
+		why_say(w, "due now; a connection to %s is being made", HOP_NAME(next_hop));
 	} else {
-		why_say(w, "due now; a connection to %s takes it next", hop_name(next_hop));
+		why_say(w, "due now; a connection to %s takes it next", HOP_NAME(next_hop));
 	}
 }
 
@@ -273,11 +328,11 @@ void why_recipient(const struct ctl_env *env, const struct queue_entry *e,
 		return;
 	case SCHED_ACTIVE:
 		w->binding = B_DELIVERING;
-		why_say(w, "in delivery to %s this moment", hop_name(g.next_hop));
+		why_say(w, "in delivery to %s this moment", HOP_NAME(g.next_hop));
 		return;
 	case SCHED_READY:
 		if (!why_route(env, w, g.next_hop, &row))
-			why_due(env, w, g.next_hop, g.counts.state[SCHED_READY]);
+			why_due(env, w, g.next_hop, g.stream, g.counts.state[SCHED_READY]);
 		return;
 	case SCHED_DEFERRED:
 		if (v.own_next_ms > loop_wall_ms(env->loop) ||

@@ -20,6 +20,7 @@ enum binding {
 	B_BACKOFF,
 	B_DNS,
 	B_CONNECT,
+	B_RATE,
 	B_CONCURRENCY,
 	B_REMOTE,
 	B_RETRY,
@@ -35,10 +36,13 @@ struct why {
 	enum binding binding;
 	int64_t since_ms;
 	int64_t until_ms;
-	char rule[16];
+	char rule[64];
+	int64_t current; /* of what is limited; -1: nothing */
+	int64_t limit;
 	struct buf text;
 };
-#define WHY_INIT ((struct why){ .binding = B_UNKNOWN, .text = BUF_INIT(WHY_TEXT_MAX) })
+#define WHY_INIT                                                                                   \
+	((struct why){ .binding = B_UNKNOWN, .current = -1, .text = BUF_INIT(WHY_TEXT_MAX) })
 json_t *why_json(struct why *w);
 void why_say(struct why *w, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
@@ -49,7 +53,8 @@ bool why_route(const struct ctl_env *env, struct why *w, const char *next_hop,
 /* False: the next hop is not in back-off. */
 bool why_backoff(const struct ctl_env *env, struct why *w, const char *next_hop,
 		 uint8_t reply_class);
-void why_due(const struct ctl_env *env, struct why *w, const char *next_hop, uint64_t ready);
+void why_due(const struct ctl_env *env, struct why *w, const char *next_hop, uint32_t stream,
+	     uint64_t ready);
 void why_deferred(const struct ctl_env *env, struct why *w, uint8_t reply_class, const char *reply,
 		  int64_t next_ms);
 /* All of it for one recipient; `last` is its last event, or NULL. */

@@ -1,6 +1,8 @@
 #include "route/hop.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "net/netaddr.h"
@@ -90,4 +92,31 @@ void hop_done(struct hop *h)
 {
 	free(h->name);
 	h->name = NULL;
+}
+
+struct str hop_place(const char *next_hop)
+{
+	return str_from(next_hop, strcspn(next_hop, "#"));
+}
+
+struct hop_ways hop_ways(const char *next_hop)
+{
+	size_t place = strcspn(next_hop, "#");
+	struct str rest = str_of(next_hop + place + (next_hop[place] == '#'));
+	struct hop_ways w = { .demands = str_cut(&rest, '@'), .pool = rest };
+
+	w.tls = rest.n > 0 && rest.p[0] == '!';
+	if (w.tls)
+		w.pool = str_from(rest.p + 1, rest.n - 1);
+	return w;
+}
+
+void hop_add(char *next_hop, size_t max, bool tls, const char *pool)
+{
+	size_t n = strlen(next_hop);
+
+	if (strchr(next_hop, ':') == NULL || (!tls && *pool == '\0') || n + strlen(pool) + 4 > max)
+		return;
+	(void)snprintf(next_hop + n, max - n, "%s@%s%s", strchr(next_hop, '#') != NULL ? "" : "#",
+		       tls ? "!" : "", pool);
 }

@@ -1,14 +1,17 @@
 /*
  * hop - a next hop's text taken apart: "mx:DOMAIN", "mx:[ADDRESS]", "smarthost:HOST:PORT".
  *
- * Model:   behind a '#' may stand what the route demands of the connection; it has no part in where
- *          that is.
+ * Model:   behind a '#' may stand what the route demands of the connection (route/routes.h), and
+ *          behind an '@' what the stream does ("@!bulk": TLS, from the addresses of the pool bulk);
+ *          they have no part in where that is.
  * Owner:   hop_done() frees the name. Context: any thread; pure.
  * Errors:  none; what is no next hop has kind HOP_WRONG.
  */
 #ifndef ROUTE_HOP_H
 #define ROUTE_HOP_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/ipnet.h"
@@ -30,6 +33,16 @@ struct hop {
 };
 
 struct hop hop_parse(struct str text);
+/* The text up to the '#'. */
+struct str hop_place(const char *next_hop);
+struct hop_ways {
+	struct str demands; /* the route's, without the '#' */
+	bool tls;	    /* the stream wants it */
+	struct str pool;    /* empty: none */
+};
+struct hop_ways hop_ways(const char *next_hop);
+/* Appends what a stream wants to a next hop that has a place; no room: it stays as it is. */
+void hop_add(char *next_hop, size_t max, bool tls, const char *pool);
 void hop_done(struct hop *h);
 
 #endif

@@ -15,6 +15,7 @@
 #include "base/secret.h"
 #include "filter/filter_index.h"
 #include "mail/address.h"
+#include "route/hop.h"
 
 #define SMARTHOST "smarthost:"
 #define SMARTHOST_PORT 25
@@ -233,16 +234,20 @@ static void put_demands(const struct route *x, char hop[static ROUTE_HOP_MAX])
 
 bool routes_demands(const struct routes *r, const char *next_hop, struct route_demands *ret)
 {
-	const char *at = strchr(next_hop, '#');
+	struct hop_ways w = hop_ways(next_hop);
 	const struct route *x;
 
 	*ret = (struct route_demands){ .tls = ROUTE_TLS_OPPORTUNISTIC };
-	if (at == NULL || parse_tls(str_of(at + 1), &ret->tls))
-		return true;
-	x = routes_find(r, str_of(at + 1));
-	if (x == NULL)
-		return false;
-	*ret = (struct route_demands){ .tls = x->tls, .user = x->user, .password = x->password };
+	if (w.demands.n > 0 && !parse_tls(w.demands, &ret->tls)) {
+		x = routes_find(r, w.demands);
+		if (x == NULL)
+			return false;
+		*ret = (struct route_demands){ .tls = x->tls,
+					       .user = x->user,
+					       .password = x->password };
+	}
+	if (w.tls && ret->tls != ROUTE_TLS_IMPLICIT)
+		ret->tls = ROUTE_TLS_REQUIRED;
 	return true;
 }
 

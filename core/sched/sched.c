@@ -207,9 +207,14 @@ struct dest *sched_dest_get(struct sched *s, const char *key)
 	d = xcalloc(1, sizeof(*d));
 	d->key = xstrdup(key);
 	d->kind = kind_of(key);
-	TAILQ_INIT(&d->ring);
+	TAILQ_INIT(&d->lanes);
 	RB_INSERT(dest_tree, &s->dest_tree, d);
 	return d;
+}
+
+struct dest *sched_dest_next(struct sched *s, struct dest *d)
+{
+	return d == NULL ? RB_MIN(dest_tree, &s->dest_tree) : RB_NEXT(dest_tree, &s->dest_tree, d);
 }
 
 void sched_dest_dirty(struct sched *s, struct dest *d)
@@ -226,8 +231,9 @@ static void ring_leave(struct group *g)
 {
 	if (!g->in_ring)
 		return;
-	TAILQ_REMOVE(&g->dest->ring, g, ring);
+	TAILQ_REMOVE(&g->lane->ring, g, ring);
 	g->dest->ready -= g->count[P_READY];
+	g->lane->ready -= g->count[P_READY];
 	g->in_ring = false;
 }
 
@@ -235,8 +241,9 @@ static void ring_enter(struct sched *s, struct group *g)
 {
 	if (g->in_ring || g->hold != 0 || g->count[P_READY] == 0)
 		return;
-	TAILQ_INSERT_TAIL(&g->dest->ring, g, ring);
+	TAILQ_INSERT_TAIL(&g->lane->ring, g, ring);
 	g->dest->ready += g->count[P_READY];
+	g->lane->ready += g->count[P_READY];
 	g->in_ring = true;
 	sched_dest_dirty(s, g->dest);
 }
@@ -264,6 +271,7 @@ struct group *sched_group_get(struct sched *s, uint32_t domain, uint32_t stream,
 	*g = (struct group){ .domain = domain,
 			     .stream = stream,
 			     .dest = d,
+			     .lane = sched_lane_get(s, d, stream),
 			     .hold = v.hold,
 			     .asks = v.hold_asks,
 			     .index = s->groups_n,
@@ -293,10 +301,14 @@ void sched_detach(struct sched *s, uint32_t i)
 			sched_rec(s, r->a)->b = r->b;
 		else
 			g->tail = r->b;
-		if (g->in_ring)
+		if (g->in_ring) {
 			g->dest->ready--;
+			g->lane->ready--;
+		}
 	} else if (r->place == P_DEFERRED) {
 		heap_drop(s, i);
+	} else if (r->place == P_ACTIVE && r->a != SCHED_NONE) {
+		sched_trans_leave(s, r->a);
 	}
 	g->count[r->place]--;
 	s->trash -= r->place == P_TRASH;
@@ -322,6 +334,7 @@ void sched_place(struct sched *s, uint32_t i, enum place p)
 		g->tail = i;
 		if (g->in_ring) {
 			g->dest->ready++;
+			g->lane->ready++;
 			sched_dest_dirty(s, g->dest);
 		} else {
 			ring_enter(s, g);
@@ -332,6 +345,8 @@ void sched_place(struct sched *s, uint32_t i, enum place p)
 			g->next_ms = r->next_ms;
 		if (r->a == 0)
 			sched_arm(s);
+	} else if (p == P_ACTIVE) {
+		r->a = SCHED_NONE;
 	}
 	s->generation++;
 }
@@ -396,7 +411,7 @@ static uint32_t rec_new(struct sched *s, struct rid rid)
 			s->chunks[s->chunks_n++] = xcalloc(SCHED_CHUNK, sizeof(struct rec));
 		}
 	}
-	*sched_rec(s, i) = (struct rec){ .rid = rid.v, .place = P_ACTIVE };
+	*sched_rec(s, i) = (struct rec){ .rid = rid.v, .a = SCHED_NONE, .place = P_ACTIVE };
 	hash_put(s, i);
 	s->live++;
 	if (rid_n(rid) > s->n_max)
@@ -438,8 +453,8 @@ static void add_one(struct sched *s, const struct queue_row *row)
 	r->reply_class = row->reply_class;
 	int64_t received = msgid_time_ms(rid_msgid(row->rid));
 	/* tried before, by a process that is gone: it said so when it was time */
-	r->late = row->attempts > 0 && s->cfg.delay_ms > 0 &&
-		  received + s->cfg.delay_ms <= loop_wall_ms(s->loop);
+	int64_t delay = sched_delay_ms(s, i);
+	r->late = row->attempts > 0 && delay > 0 && received + delay <= loop_wall_ms(s->loop);
 	if (g->oldest_ms == 0 || received < g->oldest_ms)
 		g->oldest_ms = received;
 	sched_settle(s, i);
@@ -514,6 +529,7 @@ static void group_redirect(struct sched *s, struct group *g, const char *key)
 	RB_REMOVE(group_tree, &s->group_tree, g);
 	move_active(g->dest, d, g->count[P_ACTIVE]);
 	g->dest = d;
+	g->lane = sched_lane_get(s, d, g->stream);
 	RB_INSERT(group_tree, &s->group_tree, g);
 	ring_enter(s, g);
 }
@@ -525,6 +541,9 @@ static void move_record(struct sched *s, uint32_t i)
 	struct group *from = s->groups[r->group];
 	if (p == P_FREE || from->to == NULL)
 		return;
+	uint32_t trans = p == P_ACTIVE ? r->a : SCHED_NONE;
+	if (trans != SCHED_NONE) /* it stays in its transaction */
+		sched_rec(s, i)->a = SCHED_NONE;
 	sched_detach(s, i);
 	sched_regroup(s, i, from->to);
 	if (p == P_ACTIVE)
@@ -533,6 +552,8 @@ static void move_record(struct sched *s, uint32_t i)
 		sched_place(s, i, p);
 	else
 		sched_settle(s, i);
+	if (trans != SCHED_NONE)
+		sched_rec(s, i)->a = trans;
 }
 
 bool sched_rejudge_some(struct sched *s, bool routes, struct sched_pass *at, uint32_t n)
@@ -848,6 +869,9 @@ struct sched *sched_new(struct loop *l, struct queue *q, const struct sched_conf
 	RB_INIT(&s->dest_tree);
 	TAILQ_INIT(&s->dirty);
 	TAILQ_INIT(&s->waiting);
+	RB_INIT(&s->caps);
+	TAILQ_INIT(&s->pressed);
+	s->trans_free = SCHED_NONE;
 	LIST_INIT(&s->fetches);
 	LIST_INIT(&s->tickets);
 	sched_run_init(s);
@@ -869,10 +893,12 @@ void sched_free(struct sched **sp)
 	for (d = RB_MIN(dest_tree, &s->dest_tree); d != NULL; d = next) {
 		next = RB_NEXT(dest_tree, &s->dest_tree, d);
 		RB_REMOVE(dest_tree, &s->dest_tree, d);
+		sched_lanes_free(s, d);
 		free(d->why);
 		free(d->key);
 		free(d);
 	}
+	sched_lanes_done(s);
 	for (uint32_t k = 0; k < s->chunks_n; k++)
 		free(s->chunks[k]);
 	free(s->chunks);

@@ -9,6 +9,9 @@
  *          (judge_group) when rules change, in O(groups). A rule that needs more than domain,
  *          stream and provider is asked for each message when it is about to be tried
  *          (judge_rcpt), and may be marked ahead with sched_hold().
+ *          Streams have priorities: the more urgent one's messages come first at each next hop,
+ *          whichever session asks. They may have caps on messages a minute and at once, for all
+ *          next hops of a site together (sched_streams()).
  *          Trash is a mark on a record: schedule and history stay as they are.
  * Owner:   callers hold rids and texts, never records.
  * Context: loop thread only.
@@ -31,6 +34,8 @@
 #define SCHED_SLICE 32768
 #define SCHED_AGES 10
 #define SCHED_KEY_MAX 300
+#define SCHED_RETRIES_MAX 20
+#define SCHED_PRIORITY 5 /* of streams that say nothing */
 
 struct loop;
 struct sched;
@@ -78,6 +83,18 @@ struct sched_config {
 	int64_t backoff_max_ms;	  /* 10 min */
 };
 
+/* What is different for one stream. 0 takes what struct sched_config has. */
+struct sched_stream {
+	uint32_t stream; /* its name; 0: all that are not named */
+	int priority;	 /* higher comes first */
+	int64_t retry_ms[SCHED_RETRIES_MAX];
+	unsigned retry_n;	     /* the last one repeats */
+	int64_t retry_doubles_to_ms; /* not 0: retry_ms[0], and doubled up to this */
+	int64_t delay_ms;	     /* 0: never, -1: as in struct sched_config */
+	unsigned rate;		     /* messages a minute to one site; 0: any */
+	unsigned concurrency;	     /* messages at once to one site; 0: any */
+};
+
 struct sched_ops {
 	/* What the rules say about all mail of this domain and stream. */
 	void (*judge_group)(void *arg, uint32_t domain, uint32_t stream, struct sched_verdict *ret);
@@ -87,6 +104,9 @@ struct sched_ops {
 			   const struct sched_view *v, struct sched_verdict *ret);
 	/* The lifetime is over: how much longer holds make it, in ms. m may be NULL. */
 	int64_t (*extra_life)(void *arg, const struct sched_view *v);
+	/* The site of a next hop, as far as it is known: those with the same hosts have the same
+	 * one. Borrowed for the call. May be NULL. */
+	const char *(*site)(void *arg, const char *next_hop);
 	/* There are n records ready for a next hop. */
 	void (*kick)(void *arg, const char *next_hop, unsigned n);
 	/* Answers sched_want(): m_take is a reference with content, rcpts point into it; NULL:
@@ -153,6 +173,8 @@ struct sched_pass {
 bool sched_rejudge_some(struct sched *s, bool routes, struct sched_pass *at, uint32_t n);
 /* The provider of a domain became known or changed. */
 void sched_rejudge_domain(struct sched *s, uint32_t domain);
+/* All that streams say, instead of what they said before. Copied. */
+void sched_streams(struct sched *s, const struct sched_stream *v, size_t n);
 /* Marks single records as held by a hold (which must be one that asks); false: not there, or in
  * delivery. */
 bool sched_hold(struct sched *s, struct rid rid, uint32_t hold);
@@ -226,6 +248,19 @@ struct sched_dest_view {
 	uint32_t active;
 };
 bool sched_dest(const struct sched *s, const char *next_hop, struct sched_dest_view *ret);
+/* The highest priority of what could be sent there now; 0: nothing can. */
+int sched_priority(const struct sched *s, const char *next_hop);
+
+/* A stream's caps keep what is ready for a next hop from being sent now; false: they do not. */
+struct sched_cap_view {
+	unsigned rate;
+	unsigned concurrency;
+	unsigned active; /* messages in delivery to the site */
+	bool full;	 /* active has reached concurrency */
+	int64_t next_ms; /* wall clock: the rate allows the next one then; 0: now */
+};
+bool sched_cap(const struct sched *s, const char *next_hop, uint32_t stream,
+	       struct sched_cap_view *ret);
 
 /* Changes with every change of any record or group: for lists that watch. */
 uint64_t sched_generation(const struct sched *s);

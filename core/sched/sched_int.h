@@ -13,12 +13,13 @@
 #define SCHED_NONE UINT32_MAX
 #define SCHED_CHUNK_BITS 14
 #define SCHED_CHUNK (1u << SCHED_CHUNK_BITS)
-#define SCHED_MEMO 4096	     /* groups found again without asking the rules */
-#define SCHED_WORK_MAX 64    /* messages being read for the scheduler's own work */
-#define SCHED_PROBES_MAX 20  /* recipients that take an unreachable next hop's attempt */
-#define SCHED_TRIES_MAX 32   /* messages looked at for a session, before the loop turns */
-#define SCHED_CALM_MS 60000  /* of success without a failure end a group's trouble */
-#define SCHED_EXPIRE_MAX 256 /* recipients given up in one sweep */
+#define SCHED_MEMO 4096		  /* groups found again without asking the rules */
+#define SCHED_WORK_MAX 64	  /* messages being read for the scheduler's own work */
+#define SCHED_PROBES_MAX 20	  /* recipients that take an unreachable next hop's attempt */
+#define SCHED_TRIES_MAX 32	  /* messages looked at for a session, before the loop turns */
+#define SCHED_CALM_MS 60000	  /* of success without a failure end a group's trouble */
+#define SCHED_EXPIRE_MAX 256	  /* recipients given up in one sweep */
+#define SCHED_ROOM_MAX (1u << 30) /* of what has no cap */
 
 /*
  * Where a record is. It follows from its facts (settle()), but for those in somebody's hands.
@@ -27,7 +28,7 @@
  *	HELD     marked as held                       no list
  *	DEFERRED due later                            heap, `a` is the place in it
  *	READY    due                                  list of its group, `a` next, `b` previous
- *	ACTIVE   given to a session, or being read    no list
+ *	ACTIVE   given to a session, or being read    no list, `a` the transaction or NONE
  *	FAILING  ended; the report is being stored    no list
  */
 enum place { P_FREE, P_READY, P_DEFERRED, P_HELD, P_TRASH, P_ACTIVE, P_FAILING, P__COUNT };
@@ -55,6 +56,7 @@ struct group {
 	uint32_t domain;
 	uint32_t stream;
 	struct dest *dest;
+	struct lane *lane;
 	struct group *to; /* that takes its records, while they are being moved */
 	uint32_t hold;
 	bool asks;
@@ -76,6 +78,46 @@ struct group {
 };
 RB_HEAD(group_tree, group);
 TAILQ_HEAD(group_ring, group);
+TAILQ_HEAD(lane_list, lane);
+
+/* What a stream may send to a site. */
+struct cap {
+	RB_ENTRY(cap) node;
+	TAILQ_ENTRY(cap) pressed; /* somebody is blocked */
+	char *site;
+	uint32_t stream;
+	const struct sched_stream *conf;
+	unsigned refs;		  /* lanes and transactions */
+	unsigned active;	  /* transactions */
+	unsigned offers;	  /* lanes in `offered` */
+	int64_t tat_us;		  /* monotonic: when the rate is made up for */
+	struct lane_list blocked; /* wait for room, the longest so first */
+	struct lane_list offered; /* may take it, and have not yet */
+};
+RB_HEAD(cap_tree, cap);
+TAILQ_HEAD(cap_list, cap);
+
+/* The groups of one stream at one next hop. */
+struct lane {
+	TAILQ_ENTRY(lane) of_dest; /* by priority */
+	TAILQ_ENTRY(lane) line;	   /* of the cap */
+	struct dest *dest;
+	uint32_t stream;
+	uint32_t ready; /* records in the ring's groups */
+	struct group_ring ring;
+	const struct sched_stream *conf;
+	struct cap *cap; /* NULL: none, or not known yet */
+	int64_t cap_ms;	 /* when it was asked for */
+	bool cap_known;	 /* which site it is */
+	enum { LANE_FREE, LANE_BLOCKED, LANE_OFFERED } stands;
+	int64_t offered_ms;
+};
+
+/* Records that were given to a session together, of a stream with caps. */
+struct trans {
+	struct cap *cap;
+	uint32_t left; /* records; of a free one: the next */
+};
 
 enum dest_kind { DEST_REAL, DEST_UNDECIDED, DEST_HOLD, DEST_REJECT, DEST_DISCARD };
 
@@ -85,8 +127,8 @@ struct dest {
 	TAILQ_ENTRY(dest) waiting; /* on the list of those in back-off */
 	char *key;
 	enum dest_kind kind;
-	struct group_ring ring;
-	uint32_t ready; /* records in the ring's groups */
+	struct lane_list lanes;
+	uint32_t ready; /* records in the rings' groups */
 	uint32_t active;
 	bool is_dirty;
 	bool is_waiting;
@@ -149,6 +191,14 @@ struct sched {
 	struct dest_tree dest_tree;
 	struct dest_list dirty;
 	struct dest_list waiting;
+	struct sched_stream *streams;
+	size_t streams_n;
+	struct cap_tree caps;
+	struct cap_list pressed;
+	struct trans *trans;
+	uint32_t trans_n;
+	uint32_t trans_cap;
+	uint32_t trans_free;
 	LIST_HEAD(, fetch) fetches;
 	LIST_HEAD(, ticket) tickets;
 	uint64_t ticket_last;
@@ -183,9 +233,30 @@ struct dest *sched_dest_find(const struct sched *s, const char *key);
 void sched_dest_dirty(struct sched *s, struct dest *d);
 void sched_fill_view(const struct sched *s, uint32_t i, struct sched_view *ret);
 uint32_t sched_due(const struct sched *s); /* the record due first; SCHED_NONE */
-int64_t sched_retry_ms(struct sched *s, unsigned attempts);
+/* NULL: the first one. */
+struct dest *sched_dest_next(struct sched *s, struct dest *d);
 void sched_arm(struct sched *s); /* the tick for what is due next */
 void sched_run_init(struct sched *s);
 void sched_run_done(struct sched *s);
+
+/* sched_lane.c */
+struct lane *sched_lane_get(struct sched *s, struct dest *d, uint32_t stream);
+void sched_lanes_free(struct sched *s, struct dest *d);
+void sched_lanes_done(struct sched *s);
+/* Takes the next ready record of a next hop out of its group, the most urgent one. `sends`: caps
+ * count. SCHED_NONE: there is none, or none that may go now. */
+uint32_t sched_pick(struct sched *s, struct dest *d, bool sends);
+/* How many records sessions could be given now, about. */
+unsigned sched_runnable(struct sched *s, struct dest *d);
+/* An active record belongs to a transaction, or to none. */
+void sched_trans_join(struct sched *s, uint32_t i, uint32_t trans);
+void sched_trans_leave(struct sched *s, uint32_t trans);
+void sched_trans_undo(struct sched *s, uint32_t trans); /* before: nothing was sent */
+/* What the stream of a record says. */
+const struct sched_stream *sched_conf(const struct sched *s, uint32_t i);
+int64_t sched_delay_ms(const struct sched *s, uint32_t i);
+int64_t sched_caps_next_ms(const struct sched *s); /* from now; INT64_MAX: never */
+void sched_caps_tick(struct sched *s);
+void sched_caps_sweep(struct sched *s);
 
 #endif

@@ -39,31 +39,27 @@ static int64_t doubled(int64_t first, unsigned times, int64_t max)
 	return v < max ? v : max;
 }
 
-int64_t sched_retry_ms(struct sched *s, unsigned attempts)
+static int64_t retry_ms(const struct sched *s, const struct sched_stream *c, unsigned attempts)
 {
-	return jitter(doubled(s->cfg.retry_first_ms, attempts > 0 ? attempts - 1 : 0,
-			      s->cfg.retry_max_ms));
+	unsigned before = attempts > 0 ? attempts - 1 : 0;
+	if (c->retry_n == 0)
+		return jitter(doubled(s->cfg.retry_first_ms, before, s->cfg.retry_max_ms));
+	if (c->retry_doubles_to_ms > 0)
+		return jitter(doubled(c->retry_ms[0], before, c->retry_doubles_to_ms));
+	return jitter(c->retry_ms[before < c->retry_n ? before : c->retry_n - 1]);
+}
+
+static int64_t longest_retry_ms(const struct sched *s, const struct sched_stream *c)
+{
+	int64_t most = c->retry_doubles_to_ms;
+	if (c->retry_n == 0)
+		return s->cfg.retry_max_ms;
+	for (unsigned k = 0; k < c->retry_n; k++)
+		most = c->retry_ms[k] > most ? c->retry_ms[k] : most;
+	return most;
 }
 
 /* --- picking ---------------------------------------------------------------------------------- */
-
-/* Takes the next ready record of a next hop out of its group; groups take turns. */
-static uint32_t pick(struct sched *s, struct dest *d)
-{
-	struct group *g = TAILQ_FIRST(&d->ring);
-	if (g == NULL)
-		return SCHED_NONE;
-	uint32_t i = g->head;
-	ASSERT(i != SCHED_NONE);
-	if (TAILQ_NEXT(g, ring) != NULL) {
-		TAILQ_REMOVE(&d->ring, g, ring);
-		TAILQ_INSERT_TAIL(&d->ring, g, ring);
-	}
-	sched_detach(s, i);
-	sched_place(s, i, P_ACTIVE);
-	d->active++;
-	return i;
-}
 
 /* A record comes back from whoever had it. */
 static void put_back(struct sched *s, uint32_t i)
@@ -73,6 +69,15 @@ static void put_back(struct sched *s, uint32_t i)
 		d->active--;
 	sched_detach(s, i);
 	sched_settle(s, i);
+}
+
+/* The same, and it does not count for its stream's rate. */
+static void put_back_unsent(struct sched *s, uint32_t i)
+{
+	uint32_t trans = sched_rec(s, i)->a;
+	if (trans != SCHED_NONE)
+		sched_trans_undo(s, trans);
+	put_back(s, i);
 }
 
 /* True when a rule that asks for more than the group covers this recipient; it is marked then. */
@@ -145,13 +150,13 @@ static void deferred(struct sched *s, uint32_t i, struct attempt *a, struct queu
 	note_trouble(g, a);
 	*ret = (struct queue_result){ .rid = { r->rid }, .attempts = r->attempts };
 	int64_t now = loop_wall_ms(s->loop);
-	int64_t end = r->expires_ms != 0 && r->expires_ms <= now + s->cfg.retry_max_ms * 2
-			      ? end_of_life(s, i)
-			      : INT64_MAX;
+	int64_t longest = longest_retry_ms(s, g->lane->conf);
+	int64_t end = r->expires_ms != 0 && r->expires_ms <= now + longest * 2 ? end_of_life(s, i)
+									       : INT64_MAX;
 	if (end <= now) {
 		a->outcome = OUTCOME_EXPIRED;
 	} else {
-		r->next_ms = now + sched_retry_ms(s, r->attempts);
+		r->next_ms = now + retry_ms(s, g->lane->conf, r->attempts);
 		if (g->dest->is_waiting && r->next_ms < g->dest->backoff_until_ms)
 			r->next_ms = g->dest->backoff_until_ms;
 		if (r->next_ms > end) /* a last try at the end */
@@ -229,7 +234,8 @@ static bool is_late(struct sched *s, uint32_t i)
 {
 	struct rec *r = sched_rec(s, i);
 	int64_t since = msgid_time_ms(rid_msgid((struct rid){ r->rid }));
-	if (s->cfg.delay_ms <= 0 || r->late || since + s->cfg.delay_ms > loop_wall_ms(s->loop))
+	int64_t delay = sched_delay_ms(s, i);
+	if (delay <= 0 || r->late || since + delay > loop_wall_ms(s->loop))
 		return false;
 	r->late = true;
 	return true;
@@ -284,7 +290,7 @@ void sched_give_back(struct sched *s, const struct rid *rids, unsigned n)
 	for (unsigned k = 0; k < n; k++) {
 		uint32_t i = sched_lookup(s, rids[k]);
 		if (i != SCHED_NONE && sched_rec(s, i)->place == P_ACTIVE)
-			put_back(s, i);
+			put_back_unsent(s, i);
 	}
 }
 
@@ -328,8 +334,9 @@ static bool hand_over(struct sched *s, uint64_t token, struct dest *d, struct ri
 	uint32_t i = sched_lookup(s, first);
 	ASSERT(i != SCHED_NONE);
 	const struct message_rcpt *r = rcpt_of(m, rid_n(first));
+	uint32_t trans = sched_rec(s, i)->a;
 	if (r == NULL || now_held(s, i, m, r))
-		put_back(s, i);
+		put_back_unsent(s, i);
 	else
 		ns[n++] = r->n;
 	for (unsigned k = 0; n > 0 && k < m->rcpts_n && n < SCHED_DELIVERY_MAX; k++) {
@@ -341,6 +348,7 @@ static bool hand_over(struct sched *s, uint64_t token, struct dest *d, struct ri
 			continue;
 		sched_detach(s, j);
 		sched_place(s, j, P_ACTIVE);
+		sched_trans_join(s, j, trans);
 		d->active++;
 		if (now_held(s, j, m, &m->rcpts[k]))
 			put_back(s, j);
@@ -388,7 +396,7 @@ void sched_want(struct sched *s, const char *next_hop, uint64_t token)
 		uint32_t i = SCHED_NONE;
 		if (s->running && d != NULL && d->kind == DEST_REAL && !d->is_waiting &&
 		    !d->failing)
-			i = pick(s, d);
+			i = sched_pick(s, d, true);
 		if (i == SCHED_NONE) {
 			s->ops->give(s->arg, token, NULL, NULL, 0);
 			return;
@@ -506,7 +514,7 @@ static void fetch_work(struct sched *s, uint32_t i, struct dest *d, bool expire)
 static void work(struct sched *s, struct dest *d)
 {
 	while (s->running && s->work < SCHED_WORK_MAX) {
-		uint32_t i = pick(s, d);
+		uint32_t i = sched_pick(s, d, false);
 		if (i == SCHED_NONE) {
 			d->failing = false;
 			return;
@@ -515,6 +523,14 @@ static void work(struct sched *s, struct dest *d)
 	}
 	if (d->ready > 0)
 		sched_dest_dirty(s, d);
+}
+
+/* What its stream's caps keep back comes again when they have room. */
+static void kick(struct sched *s, struct dest *d)
+{
+	unsigned n = sched_runnable(s, d);
+	if (n > 0)
+		s->ops->kick(s->arg, d->key, n);
 }
 
 static void on_kick(void *arg)
@@ -529,7 +545,7 @@ static void on_kick(void *arg)
 		if (d->ready == 0 || d->is_waiting)
 			continue;
 		if (d->kind == DEST_REAL && !d->failing)
-			s->ops->kick(s->arg, d->key, d->ready);
+			kick(s, d);
 		else if (s->work < SCHED_WORK_MAX)
 			work(s, d);
 		else
@@ -629,7 +645,7 @@ void sched_unreachable(struct sched *s, const char *next_hop, const struct attem
 		jitter(doubled(s->cfg.backoff_first_ms, d->fails++, s->cfg.backoff_max_ms));
 	/* Some recipients take the attempt as theirs; the others wait for the next hop. */
 	for (unsigned k = 0; k < SCHED_PROBES_MAX; k++) {
-		uint32_t i = pick(s, d);
+		uint32_t i = sched_pick(s, d, false);
 		if (i == SCHED_NONE)
 			break;
 		struct sched_result v = { .rid = { sched_rec(s, i)->rid }, .attempt = *d->why };
@@ -652,9 +668,11 @@ void sched_arm(struct sched *s)
 	TAILQ_FOREACH (d, &s->waiting, waiting)
 		if (d->backoff_until_ms < at)
 			at = d->backoff_until_ms;
-	if (at == INT64_MAX)
+	int64_t left = sched_caps_next_ms(s);
+	if (at == INT64_MAX && left == INT64_MAX)
 		return;
-	int64_t left = at - loop_wall_ms(s->loop);
+	if (at != INT64_MAX && at - loop_wall_ms(s->loop) < left)
+		left = at - loop_wall_ms(s->loop);
 	/* the wall clock may be set: look at least once a minute */
 	loop_timer_set(s->tick, left < 0 ? 0 : left > 60000 ? 60000 : left);
 }
@@ -676,6 +694,7 @@ static void on_tick(void *arg)
 		if (d->backoff_until_ms <= now)
 			backoff_end(s, d);
 	}
+	sched_caps_tick(s);
 	sched_arm(s);
 }
 
@@ -727,6 +746,7 @@ static void on_sweep(void *arg)
 	}
 	s->sweep_at = 0;
 	sweep_publish(s);
+	sched_caps_sweep(s);
 	if (s->expire_n > 0)
 		loop_timer_set(s->kick, 0);
 	loop_timer_set(s->sweep, SWEEP_MS);

@@ -209,6 +209,19 @@ bool out_has_room(const struct smtpout *o, const struct out_hop *h)
 	return before == 0 && fits(o, h);
 }
 
+/* Behind those that are as urgent. */
+static void insert_urgent(struct out_hops *line, struct out_hop *h)
+{
+	struct out_hop *at = TAILQ_LAST(line, out_hops);
+
+	while (at != NULL && at->priority < h->priority)
+		at = TAILQ_PREV(at, out_hops, queue);
+	if (at != NULL)
+		TAILQ_INSERT_AFTER(line, at, h, queue);
+	else
+		TAILQ_INSERT_HEAD(line, h, queue);
+}
+
 void out_wait(struct out_hop *h, enum out_wait what)
 {
 	struct smtpout *o = h->o;
@@ -220,7 +233,10 @@ void out_wait(struct out_hop *h, enum out_wait what)
 	h->wait = what;
 	if (what == OUT_WAIT_NONE)
 		return;
-	TAILQ_INSERT_TAIL(&o->lines[what], h, queue);
+	if (what == OUT_WAIT_FIRST)
+		insert_urgent(&o->lines[what], h);
+	else
+		TAILQ_INSERT_TAIL(&o->lines[what], h, queue);
 	o->lines_n[what]++;
 	if (what != OUT_WAIT_DNS && !loop_timer_pending(o->tick))
 		loop_timer_set(o->tick, TICK_MS);
@@ -240,6 +256,11 @@ static bool had_turn(const struct out_session *s)
 	return loop_now_ms(s->o->loop) - s->opened_ms >= TURN_MS;
 }
 
+bool out_more_urgent(const struct out_hop *h, const struct out_session *s)
+{
+	return h->priority > sched_priority(s->o->sched, s->hop->key);
+}
+
 bool out_must_yield(const struct out_session *s)
 {
 	const struct smtpout *o = s->o;
@@ -247,10 +268,14 @@ bool out_must_yield(const struct out_session *s)
 	unsigned more = o->lines_n[OUT_WAIT_MORE] - (s->hop->wait == OUT_WAIT_MORE);
 	unsigned share = o->cfg.connections_max / (o->hops_live + first);
 
-	if (out_site_next(s) != NULL && (s->hop->sessions_n > 1 || had_turn(s)))
+	const struct out_hop *next = out_site_next(s);
+
+	if (next != NULL && (s->hop->sessions_n > 1 || had_turn(s) || out_more_urgent(next, s)))
 		return true;
 	if (first + more == 0)
 		return false;
+	if (first > o->leaving && out_more_urgent(TAILQ_FIRST(&o->lines[OUT_WAIT_FIRST]), s))
+		return true;
 	return s->hop->sessions_n > (share > 0 ? share : 1) || (first > 0 && had_turn(s));
 }
 
@@ -334,6 +359,20 @@ static void on_tick(void *arg)
 
 /* --- from outside ----------------------------------------------------------------------------- */
 
+/* A next hop that waits moves up with it. */
+static void set_priority(struct out_hop *h, int priority)
+{
+	bool more = priority > h->priority;
+
+	h->priority = priority;
+	if (more && h->wait == OUT_WAIT_FIRST)
+		out_wait(h, OUT_WAIT_FIRST);
+	if (more && h->lined) {
+		out_site_line_done(h);
+		out_site_line(h);
+	}
+}
+
 void smtpout_kick(struct smtpout *o, const char *next_hop, unsigned n)
 {
 	struct out_hop *h;
@@ -342,6 +381,7 @@ void smtpout_kick(struct smtpout *o, const char *next_hop, unsigned n)
 		return;
 	h = out_hop_get(o, next_hop);
 	h->work = n;
+	set_priority(h, sched_priority(o->sched, next_hop));
 	out_hop_wake(h);
 	if (h->work > 0 || h->sessions_n == 0)
 		out_look(h);
@@ -393,6 +433,13 @@ static void on_grace(void *arg)
 unsigned smtpout_connections(const struct smtpout *o)
 {
 	return o->total;
+}
+
+const char *smtpout_site(const struct smtpout *o, const char *next_hop)
+{
+	const struct out_hop *h = out_hop_find(o, next_hop);
+
+	return h != NULL && h->site != NULL ? h->site->key : NULL;
 }
 
 bool smtpout_hop(const struct smtpout *o, const char *next_hop, struct smtpout_hop_view *ret)

@@ -97,6 +97,10 @@ void smtpout_hurry(struct smtpout *o, const char *next_hop);
 
 unsigned smtpout_connections(const struct smtpout *o); /* open or opening */
 
+/* A name for what the next hop shares with others that have the same hosts; NULL: it is not known
+ * now. Borrows until the loop turns. */
+const char *smtpout_site(const struct smtpout *o, const char *next_hop);
+
 /* What happens with a next hop now, for `why`. False: nothing is being done about it. */
 struct smtpout_hop_view {
 	unsigned connections; /* open */

@@ -81,6 +81,7 @@ struct out_hop {
 	unsigned sessions_n;
 	unsigned n[OUT_PHASE__COUNT];
 	unsigned work; /* recipients that are ready and not yet asked for, about */
+	int priority;  /* of the most urgent of them, when it was last said */
 	int64_t mean;  /* time of a transaction, sixteenths of a millisecond */
 	int64_t setup_ms;
 	struct out_site *site; /* since it was resolved */
@@ -169,6 +170,8 @@ void out_wait(struct out_hop *h, enum out_wait what);
 void out_wait_for_room(struct out_hop *h);
 /* Another next hop waits for the session's connection, and has a better right to it. */
 bool out_must_yield(const struct out_session *s);
+/* What waits for `h` is more urgent than what the session's next hop has. */
+bool out_more_urgent(const struct out_hop *h, const struct out_session *s);
 void out_slot_take(struct smtpout *o, struct out_session *s);
 void out_slot_give(struct smtpout *o, const struct out_session *s);
 

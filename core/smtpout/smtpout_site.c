@@ -235,12 +235,20 @@ void out_site_end(struct out_session *s)
 
 /* --- the line --------------------------------------------------------------------------------- */
 
+/* The most urgent is first; of those that are as urgent, who came first. */
 void out_site_line(struct out_hop *h)
 {
+	struct out_hop *at = TAILQ_LAST(&h->site->line, out_hops);
+
 	if (h->lined)
 		return;
 	h->lined = true;
-	TAILQ_INSERT_TAIL(&h->site->line, h, line);
+	while (at != NULL && at->priority < h->priority)
+		at = TAILQ_PREV(at, out_hops, line);
+	if (at != NULL)
+		TAILQ_INSERT_AFTER(&h->site->line, at, h, line);
+	else
+		TAILQ_INSERT_HEAD(&h->site->line, h, line);
 }
 
 void out_site_line_done(struct out_hop *h)

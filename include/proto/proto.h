@@ -91,7 +91,7 @@ enum {
 	MF_EDIT = 1u << 6,
 };
 
-#define PROTO_PARAMS_MAX 12
+#define PROTO_PARAMS_MAX 24
 struct method_def {
 	const char *name;
 	enum access role;

@@ -201,3 +201,103 @@ def expires(m):
     from datetime import datetime
     return round((datetime.fromisoformat(m["expires_at"].replace("Z", "+00:00")) -
                   datetime.fromisoformat(m["received_at"].replace("Z", "+00:00"))).total_seconds())
+
+
+# --- what they change about delivery ------------------------------------------------------------
+
+def submit(relay, n, to, sender=SENDER):
+    with relay.smtp() as s:
+        for k in range(n):
+            s.sendmail(sender, [to.format(k)], letter(sender, to.format(k)))
+
+
+def delivered(relay, stream):
+    return len(relay.weir("events", "--limit", "1000", "--where", f"state:delivered stream:{stream}"))
+
+
+def test_a_flood_does_not_delay_what_is_urgent(relay, world):
+    delay = 0.2
+    world.set("slow.example", "slow", delay=int(delay * 1000))
+    add(relay, "flood", "--match", "sender-domain:news.example", "--priority", "2")
+    add(relay, "urgent", "--match", "sender-domain:bank.example", "--priority", "9")
+
+    def urgent(to):
+        assert data(relay, to, sender="a@bank.example")[0] == 250
+        return relay.wait_event(to, "delivered")
+
+    alone = urgent("alone@slow.example")["duration_ms"] / 1000  # with its connection
+    submit(relay, 600, "f{}@slow.example", "n@news.example")
+    hop = wait_until(lambda: [r for r in relay.weir("queue") if r["active"] == 20], 20, "all connections to be taken")
+    assert hop[0]["ready"] > 100
+    before = delivered(relay, "flood")
+    e = urgent("busy@slow.example")
+    waited = seconds(e["at"]) - seconds(relay.weir("show", e["id"])["received_at"])
+    # One message's time on a connection, then its own.
+    assert waited <= 2 * alone + 0.3, (waited, alone)
+    assert relay.weir("queue")[0]["ready"] > 50 and delivered(relay, "flood") - before < 60
+    relay.weir("delete", "stream:flood", "--reason", "enough", "--yes")
+
+
+def seconds(at):
+    from datetime import datetime
+    return datetime.fromisoformat(at.replace("Z", "+00:00")).timestamp()
+
+
+def test_rate(relay, world):
+    add(relay, "slowly", "--match", "sender-domain:news.example", "--rate", "6")
+    submit(relay, 5, "a{}@fast.example", "n@news.example")
+    wait_until(lambda: delivered(relay, "slowly") == 1, 10, "the first one")
+    assert data(relay, "other@fast.example")[0] == 250
+    relay.wait_event("other@fast.example", "delivered")  # not concerned
+    why = relay.weir("why", "stream:slowly")
+    assert (why["binding"], why["rule"], why["limit"]) == ("rate", "slowly", 6), why
+    assert "6 messages a minute" in why["text"] and why["until_at"]
+    row = relay.recipients("stream:slowly")[0]
+    assert relay.weir("why", row["id"])["binding"] == "rate"
+    assert delivered(relay, "slowly") == 1
+    relay.weir("stream", "set", "slowly", "--rate", "600", "--reason", "faster")
+    wait_until(lambda: delivered(relay, "slowly") == 5, 10, "the others")
+    submit(relay, 40, "b{}@fast.example", "n@news.example")
+    wait_until(lambda: delivered(relay, "slowly") == 45, 15, "all of them")
+    at = sorted(seconds(e["at"]) for e in relay.weir("events", "--limit", "1000", "--where", "state:delivered to:b*"))
+    assert at[-1] - at[0] > 2.5, at  # a burst of a second's worth, and then ten a second
+
+
+def test_concurrency(relay, world):
+    world.set("slow.example", "slow", delay=150)
+    add(relay, "few", "--match", "sender-domain:news.example", "--concurrency", "2")
+    submit(relay, 8, "a{}@slow.example", "n@news.example")
+
+    def bound():
+        why = relay.weir("why", "stream:few")
+        return why if why["binding"] == "concurrency" else None
+    why = wait_until(bound, 10, "the cap to bind")
+    assert (why["rule"], why["current"], why["limit"]) == ("few", 2, 2), why
+    wait_until(lambda: delivered(relay, "few") == 8, 20, "all of them")
+    assert world.stats("slow.example")["max_connections"] <= 2
+
+
+def test_tls_demanded_by_a_stream(relay, world):
+    relay.expected.append("smtpout")
+    add(relay, "secret", "--match", "sender-domain:bank.example", "--tls", "required")
+    assert data(relay, "a@fast.example", sender="x@bank.example")[0] == 250
+    assert data(relay, "b@fast.example")[0] == 250
+    relay.wait_event("b@fast.example", "delivered")
+    row = relay.wait_state("a@fast.example", "deferred")
+    assert "STARTTLS" in row["last_reply"] and row["class"] == "tls", row
+    relay.weir("stream", "set", "secret", "--tls", "opportunistic", "--reason", "not so secret")
+    relay.weir("retry", "domain:fast.example")
+    relay.wait_event("a@fast.example", "delivered")
+
+
+def test_retry_schedule(relay, world):
+    world.set("slow.example", "reply", text="451 4.3.2 later")
+    add(relay, "patient", "--match", "sender-domain:news.example", "--retry", "2h,4h", "--priority", "3")
+    assert data(relay, "a@slow.example", sender="n@news.example")[0] == 250
+    assert data(relay, "b@slow.example")[0] == 250
+    assert 5700 < relay.wait_state("a@slow.example", "deferred")["next_attempt_s"] < 8700
+    assert relay.wait_state("b@slow.example", "deferred")["next_attempt_s"] < 75
+    relay.restart()
+    relay.weir("retry", "to:a@slow.example")
+    wait_until(lambda: relay.row("a@slow.example")["attempts"] == 2, 10, "the second attempt")
+    assert 11400 < relay.row("a@slow.example")["next_attempt_s"] < 17400

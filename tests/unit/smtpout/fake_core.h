@@ -37,6 +37,7 @@ struct letter {
 
 struct fake_hop {
 	char key[64];
+	int priority; /* of what is ready */
 	bool waiting; /* was reported as unreachable */
 	unsigned reports;
 	int64_t slow_until_ms; /* wall clock */
@@ -119,6 +120,12 @@ void queue_talk(struct queue *q, struct rid rid, struct str talk)
 	(void)q;
 	(void)rid;
 	(void)talk;
+}
+
+int sched_priority(const struct sched *s, const char *next_hop)
+{
+	(void)s;
+	return core_hop(next_hop)->priority;
 }
 
 static unsigned core_ready(const char *hop)
