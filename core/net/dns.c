@@ -14,6 +14,10 @@
  * failure is "could not contact", but the next server is tried. So there is a second channel
  * without the flag, for what the first one got a failure for, when there is more than one server.
  *
+ * c-ares' own questions have no AD bit, without which a server need not say what is secure: ours
+ * are made here and sent as they are, and the code of the answer is looked at here. A server that
+ * does not know EDNS says FORMERR; c-ares asks it again without, but only the first time.
+ *
  * c-ares keeps time by itself (it does not know loop_fake_clock()).
  */
 #include "net/dns.h"
@@ -42,6 +46,8 @@
 #define RECEIVE_BUFFER (512 * 1024) /* DNS_ACTIVE_MAX answers fit, as the kernel counts them */
 #define CSV_MAX 8192
 #define CLASS_IN 1
+#define HEADER_LEN 12
+#define FLAG_AD 0x20 /* in the header's fourth byte */
 #define NONSENSE "the name server's answer makes no sense"
 #define NOWHERE "its aliases (CNAME) lead nowhere"
 
@@ -56,6 +62,7 @@ struct channel {
 	uint32_t magic;
 	struct dns *dns;
 	ares_channel ares;
+	bool no_edns; /* its servers do not know it */
 	LIST_HEAD(, watch) watches;
 };
 
@@ -69,6 +76,8 @@ struct query {
 	void *arg;
 	bool waits;	     /* in d->waiting */
 	bool again;	     /* at the other servers */
+	bool edns;	     /* the last time it was asked */
+	bool secure;	     /* every answer so far was */
 	const char *trouble; /* what the first one said then */
 	unsigned aliases;    /* followed in earlier answers */
 	uint32_t ttl_s;
@@ -86,6 +95,7 @@ struct dns {
 	struct channel first;
 	struct channel others; /* ares is NULL with one server */
 	int64_t timeout_ms;
+	bool trusts;
 	struct loop_timer *repeat; /* c-ares' timeouts */
 	int64_t repeat_ms;	   /* when */
 	struct loop_timer *turn;
@@ -241,17 +251,45 @@ static void on_records(struct query *q, const uint8_t *p, size_t n)
 	}
 }
 
+/* What an answer says, as c-ares names it. */
+static int status_of(const uint8_t *p, size_t n)
+{
+	static const int of_code[16] = { [1] = ARES_EFORMERR,
+					 [2] = ARES_ESERVFAIL,
+					 [3] = ARES_ENOTFOUND,
+					 [4] = ARES_ENOTIMP,
+					 [5] = ARES_EREFUSED };
+	unsigned code;
+
+	if (p == NULL || n < HEADER_LEN)
+		return ARES_EBADRESP;
+	code = p[3] & 0xfu;
+	if (code == 0)
+		return p[6] == 0 && p[7] == 0 ? ARES_ENODATA : ARES_SUCCESS;
+	return of_code[code] != 0 ? of_code[code] : ARES_EBADRESP;
+}
+
 static void on_ares(void *arg, int status, int timeouts, unsigned char *p, int n)
 {
 	struct query *q = OBJ(query, DNS_QUERY_MAGIC, arg);
 	struct dns *d = q->dns;
-	const char *trouble = trouble_of(status);
+	struct channel *c = q->again ? &d->others : &d->first;
+	const char *trouble;
 
 	(void)timeouts;
 	if (d->freeing)
 		return;
 	d->active_n--;
-	if (trouble != NULL && other_may_know(status) && !q->again && d->others.ares != NULL) {
+	if (status == ARES_SUCCESS)
+		status = status_of(p, n < 0 ? 0 : (size_t)n);
+	/* without a proper answer there are no flags: nobody vouches for it */
+	q->secure &= p != NULL && n >= HEADER_LEN && (p[3] & FLAG_AD) != 0;
+	trouble = trouble_of(status);
+	if (status == ARES_EFORMERR && q->edns) {
+		c->no_edns = true;
+		send_query(q);
+	} else if (trouble != NULL && other_may_know(status) && !q->again &&
+		   d->others.ares != NULL) {
 		q->again = true;
 		q->trouble = trouble;
 		send_query(q);
@@ -269,10 +307,24 @@ static void send_query(struct query *q)
 {
 	struct dns *d = q->dns;
 	struct channel *c = q->again ? &d->others : &d->first;
+	unsigned char *p = NULL;
+	int n = 0;
+	int rc;
 
 	d->active_n++;
-	ares_query(c->ares, q->name, CLASS_IN, (int)q->type, on_ares, q);
-	arm(d, d->timeout_ms);
+	q->edns = !c->no_edns;
+	rc = ares_create_query(q->name, CLASS_IN, (int)q->type, (unsigned short)arc4random(), 1, &p,
+			       &n, q->edns ? EDNS_SIZE : 0);
+	if (rc != ARES_SUCCESS || n < HEADER_LEN) {
+		on_ares(q, rc != ARES_SUCCESS ? rc : ARES_EBADNAME, 0, NULL, 0);
+	} else {
+		if (d->trusts)
+			p[3] |= FLAG_AD;
+		ares_send(c->ares, p, n, on_ares, q);
+		arm(d, d->timeout_ms);
+	}
+	if (p != NULL)
+		ares_free_string(p);
 }
 
 static void query_free(struct query *q)
@@ -296,6 +348,7 @@ static void answer(struct query *q)
 	struct dns_answer a = {
 		.status = q->status,
 		.trouble = q->trouble,
+		.secure = q->dns->trusts && q->secure && q->status != DNS_TROUBLE,
 		.name = q->parsed.name != NULL ? q->parsed.name : q->name,
 		.ttl_s = q->parsed.records_n > 0 ? q->ttl_s : 0,
 		.records = q->parsed.records,
@@ -337,8 +390,10 @@ uint64_t dns_ask(struct dns *d, const char *name, enum dns_type type, dns_fn *fn
 	q->arg = arg;
 	q->trouble = "";
 	q->ttl_s = UINT32_MAX;
+	q->secure = true;
 	RB_INSERT(query_tree, &d->queries, q);
 	if (strlen(name) > DNS_NAME_MAX) {
+		q->secure = false; /* nobody was asked */
 		done(q, DNS_NXDOMAIN, "");
 	} else if (d->active_n < DNS_ACTIVE_MAX) {
 		send_query(q);
@@ -438,6 +493,44 @@ static bool many_servers(const struct channel *c)
 	return many;
 }
 
+static bool is_loopback(const struct ares_addr_port_node *s)
+{
+	if (s->family == AF_INET)
+		return ntohl(s->addr.addr4.s_addr) >> 24 == 127;
+	return s->family == AF_INET6 &&
+	       IN6_IS_ADDR_LOOPBACK((const struct in6_addr *)(const void *)&s->addr.addr6);
+}
+
+static bool all_loopback(const struct channel *c)
+{
+	struct ares_addr_port_node *list = NULL;
+	bool all = ares_get_servers_ports(c->ares, &list) == ARES_SUCCESS && list != NULL;
+
+	for (const struct ares_addr_port_node *s = list; s != NULL; s = s->next)
+		all = all && is_loopback(s);
+	if (list != NULL)
+		ares_free_data(list);
+	return all;
+}
+
+static bool is_trusted(const struct channel *c, enum dns_trust trust)
+{
+	switch (trust) {
+	case DNS_TRUST_AUTO:
+		return all_loopback(c);
+	case DNS_TRUST_YES:
+		return true;
+	case DNS_TRUST_NO:
+		break;
+	}
+	return false;
+}
+
+bool dns_trusts(const struct dns *d)
+{
+	return d->trusts;
+}
+
 static void channel_init(struct channel *c, struct dns *d)
 {
 	c->magic = DNS_CHANNEL_MAGIC;
@@ -466,6 +559,8 @@ int dns_new(struct loop *l, const struct dns_config *cfg, struct dns **ret, stru
 	rc = server_list(cfg, &csv, err);
 	if (rc >= 0)
 		rc = open_channel(&d->first, cfg, ARES_FLAG_NOCHECKRESP, buf_cstr(&csv), err);
+	if (rc >= 0)
+		d->trusts = is_trusted(&d->first, cfg->trust);
 	if (rc >= 0 && many_servers(&d->first))
 		rc = open_channel(&d->others, cfg, 0, buf_cstr(&csv), err);
 	if (rc >= 0)

@@ -5,6 +5,9 @@
  *          where the server leaves that to us; what is not owned by the name at their end is not
  *          taken. "No such name" and "no such record" are told apart from trouble, which may be
  *          over in a while. Nothing is remembered here.
+ *          Whether an answer is secure (DNSSEC) is what a validating server says of it (the AD bit,
+ *          RFC 6840, 5.7 and 5.8); it is believed only where the configuration trusts the server
+ *          and the way to it.
  *          Several servers are tried one after the other, on silence as on a failure that another
  *          one may not have; truncated answers are fetched again over TCP.
  * Owner:   the answer and all that is in it borrow for the length of the callback.
@@ -16,6 +19,7 @@
 #ifndef NET_DNS_H
 #define NET_DNS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,7 +41,8 @@ enum dns_type { /* as on the wire */
 		DNS_TYPE_PTR = 12,
 		DNS_TYPE_MX = 15,
 		DNS_TYPE_TXT = 16,
-		DNS_TYPE_AAAA = 28
+		DNS_TYPE_AAAA = 28,
+		DNS_TYPE_TLSA = 52
 };
 
 enum dns_status {
@@ -52,16 +57,23 @@ struct dns_record {
 	struct ipaddr ip;    /* A, AAAA */
 	uint16_t preference; /* MX */
 	const char *host;    /* MX, PTR: lower case, without the last dot; "" is the root */
-	struct str text;     /* TXT: its strings joined; any bytes */
+	struct str text;     /* TXT: its strings joined; TLSA: its data. Any bytes */
 };
 
 struct dns_answer {
 	enum dns_status status;
 	const char *trouble; /* static, in plain words; "" without */
+	bool secure;	     /* validated, also that there is none; never with trouble */
 	const char *name;    /* where the aliases led; the name asked for without any */
 	uint32_t ttl_s;	     /* of the records and aliases, the least; 0 without records */
 	const struct dns_record *records;
 	size_t records_n;
+};
+
+enum dns_trust {
+	DNS_TRUST_NO,
+	DNS_TRUST_AUTO, /* servers that are all on the loopback interface */
+	DNS_TRUST_YES
 };
 
 struct dns_config {
@@ -69,12 +81,15 @@ struct dns_config {
 	size_t servers_n;
 	int64_t timeout_ms; /* 0: DNS_TIMEOUT_MS */
 	unsigned tries;	    /* 0: DNS_TRIES */
+	enum dns_trust trust;
 };
 
 struct dns;
 int dns_new(struct loop *l, const struct dns_config *cfg, struct dns **ret,
 	    struct err *err) MUST_CHECK;
 void dns_free(struct dns **dp); /* no callback comes any more */
+/* False: no answer is ever secure. */
+bool dns_trusts(const struct dns *d);
 
 /* Answers a number for dns_cancel(), never 0. */
 typedef void dns_fn(void *arg, const struct dns_answer *answer);

@@ -38,7 +38,7 @@ struct rr {
 	struct ipaddr ip;
 	uint16_t preference;
 	char *target; /* CNAME, MX, PTR */
-	char *text;   /* TXT */
+	char *text;   /* TXT, TLSA */
 	size_t text_n;
 };
 
@@ -132,6 +132,16 @@ static void get_text(struct cursor *c, size_t end, struct rr *r)
 	r->text[r->text_n] = '\0';
 }
 
+/* All bytes up to `end`. */
+static void get_data(struct cursor *c, size_t end, struct rr *r)
+{
+	r->text_n = end - c->at;
+	r->text = xmalloc(r->text_n + 1);
+	memcpy(r->text, c->p + c->at, r->text_n);
+	r->text[r->text_n] = '\0';
+	c->at = end;
+}
+
 static void rr_done(struct rr *r)
 {
 	free(r->owner);
@@ -162,6 +172,8 @@ static void get_rr(struct cursor *c, enum dns_type type, struct rrs *to)
 			get_ip(c, r.type == DNS_TYPE_A ? 4 : sizeof(r.ip.b), &r.ip);
 		} else if (r.type == DNS_TYPE_TXT) {
 			get_text(c, end, &r);
+		} else if (r.type == DNS_TYPE_TLSA) {
+			get_data(c, end, &r);
 		} else {
 			if (r.type == DNS_TYPE_MX)
 				r.preference = (uint16_t)get16(c);

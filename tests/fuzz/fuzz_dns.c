@@ -14,8 +14,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const enum dns_type types[] = { DNS_TYPE_A, DNS_TYPE_MX, DNS_TYPE_AAAA, DNS_TYPE_PTR,
-					       DNS_TYPE_TXT };
+	static const enum dns_type types[] = { DNS_TYPE_A,   DNS_TYPE_MX,  DNS_TYPE_AAAA,
+					       DNS_TYPE_PTR, DNS_TYPE_TXT, DNS_TYPE_TLSA };
 	struct dns_parsed x;
 	enum dns_type type;
 
@@ -31,7 +31,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (size_t i = 0; i < x.records_n; i++) {
 		const char *host = x.records[i].host;
 		ASSERT((host != NULL) == (type == DNS_TYPE_MX || type == DNS_TYPE_PTR));
-		ASSERT((x.records[i].text.p != NULL) == (type == DNS_TYPE_TXT));
+		ASSERT((x.records[i].text.p != NULL) ==
+		       (type == DNS_TYPE_TXT || type == DNS_TYPE_TLSA));
 		ASSERT(host == NULL || strlen(host) <= 4 * DNS_NAME_MAX);
 		for (size_t k = 0; host != NULL && host[k] != '\0'; k++)
 			ASSERT(host[k] >= ' ' && host[k] <= '~' &&

@@ -25,13 +25,14 @@
 #define TYPE_CNAME 5
 #define FLAGS 0x8180u /* an answer, recursion wanted and available */
 #define FLAG_TC 0x0200u
-enum { RCODE_OK = 0, RCODE_SERVFAIL = 2, RCODE_NXDOMAIN = 3, RCODE_REFUSED = 5 };
+#define FLAG_AD 0x0020u
+enum { RCODE_OK = 0, RCODE_FORMERR = 1, RCODE_SERVFAIL = 2, RCODE_NXDOMAIN = 3, RCODE_REFUSED = 5 };
 
 static const struct {
 	const char *name;
 	unsigned number;
-} types[] = { { "A", 1 },     { "CNAME", TYPE_CNAME }, { "MX", 15 },
-	      { "AAAA", 28 }, { "PTR", 12 },	       { "TXT", 16 } };
+} types[] = { { "A", 1 },    { "CNAME", TYPE_CNAME }, { "MX", 15 },  { "AAAA", 28 },
+	      { "PTR", 12 }, { "TXT", 16 },	      { "TLSA", 52 } };
 
 struct asked {
 	STAILQ_ENTRY(asked) next;
@@ -79,6 +80,7 @@ struct reply {
 	unsigned records;
 	bool alias_alone;
 	bool other_owner;
+	bool insecure; /* a row that was used is */
 };
 
 static void put16(struct buf *b, unsigned v)
@@ -135,13 +137,30 @@ static bool same_name(const char *a, const char *b)
 	return str_eq_nocase(str_of(a), str_of(b));
 }
 
+/* "3 1 1 00ff…" */
+static void put_tlsa(struct buf *b, struct str data)
+{
+	static const char digits[] = "0123456789abcdef";
+	uint64_t number;
+
+	for (int i = 0; i < 3; i++) {
+		ASSERT(str_u64(str_cut(&data, ' '), UINT8_MAX, &number));
+		(void)buf_putc(b, (char)number);
+	}
+	for (size_t i = 0; i + 1 < data.n; i += 2)
+		(void)buf_putc(b, (char)((strchr(digits, data.p[i]) - digits) << 4 |
+					 (strchr(digits, data.p[i + 1]) - digits)));
+}
+
 static void put_data(struct buf *b, const struct fake_dns_row *row)
 {
 	struct str data = str_of(row->data);
 	struct ipaddr ip;
 	uint64_t preference = 0;
 
-	if (row->type[0] == 'T') {
+	if (strcmp(row->type, "TLSA") == 0) {
+		put_tlsa(b, data);
+	} else if (row->type[0] == 'T') {
 		while (data.n > 0) {
 			struct str piece = str_cut(&data, '|');
 			(void)buf_putc(b, (char)piece.n);
@@ -190,6 +209,8 @@ static bool put_records(struct fake_dns *f, const char *name, unsigned type, uns
 		if (!same_name(row->name, name))
 			continue;
 		exists = true;
+		if (type_number(row->type) == type || type_number(row->type) == TYPE_CNAME)
+			r->insecure |= !row->secure;
 		if (row->data == NULL ||
 		    (type_number(row->type) != type && type_number(row->type) != TYPE_CNAME))
 			continue;
@@ -247,11 +268,15 @@ static void compose(struct fake_dns *f, const uint8_t *p, const struct question 
 		r.records = 1;
 	} else if (act == FAKE_DNS_SERVFAIL) {
 		flags |= RCODE_SERVFAIL;
+	} else if (act == FAKE_DNS_NO_EDNS && p[11] != 0) {
+		flags |= RCODE_FORMERR;
 	} else if (act == FAKE_DNS_REFUSED) {
 		flags |= RCODE_REFUSED;
 	} else if (act == FAKE_DNS_NXDOMAIN || !put_records(f, q->name, q->type, 0, &r)) {
 		flags |= RCODE_NXDOMAIN;
 	}
+	if (!r.insecure && (flags & 0xfu) == RCODE_OK && (p[3] & FLAG_AD) != 0)
+		flags |= FLAG_AD;
 	out->p[2] = (char)(flags >> 8);
 	out->p[3] = (char)(flags & 0xff);
 	out->p[6] = (char)(r.records >> 8);

@@ -3,7 +3,8 @@
  *
  * Model:   a name that has a row exists. Rows with data are its records; a CNAME is answered
  *          together with what it leads to. A row that acts decides what happens to every question
- *          for the name, or for one type at it. What has no row does not exist.
+ *          for the name, or for one type at it. What has no row does not exist. That a name has no
+ *          records of a type is secure always.
  * Owner:   whoever made it; the rows are borrowed. Context: the loop's thread.
  *
  *	static const struct fake_dns_row rows[] = {
@@ -31,17 +32,19 @@ enum fake_dns_act {
 	FAKE_DNS_WRONG_ID, /* the answer to a question that was not asked, then the true one */
 	FAKE_DNS_WRONG_QUESTION, /* the same, with the right id and another name */
 	FAKE_DNS_ALIAS_ALONE,	 /* only the CNAME, not what it leads to */
+	FAKE_DNS_NO_EDNS,	 /* whoever speaks EDNS gets FORMERR */
 	FAKE_DNS_OTHER_OWNER,	 /* the records, as if they were another name's */
 };
 
 struct fake_dns_row {
 	const char *name;
 	const char *type; /* "A", "AAAA", "MX" ("10 host", "0 ." is the root), "CNAME", "PTR", "TXT"
-			     (strings of at most 255 bytes, separated by '|'); NULL with an act:
-			     all types */
+			     (strings of at most 255 bytes, separated by '|'), "TLSA" ("3 1 1
+			     00ff"); NULL with an act: all types */
 	const char *data;
 	unsigned ttl_s; /* 0: 300 */
 	enum fake_dns_act act;
+	bool secure; /* validated: whoever sets AD gets AD, when all that was used is */
 };
 
 #define FAKE_DNS_RR(name_, type_, ...)                                                             \

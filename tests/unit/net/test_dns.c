@@ -52,6 +52,16 @@ static const struct fake_dns_row rows[] = {
 	FAKE_DNS_RR("wrong-id.test", "A", "192.0.2.4", .act = FAKE_DNS_WRONG_ID),
 	FAKE_DNS_RR("wrong-name.test", "A", "192.0.2.5", .act = FAKE_DNS_WRONG_QUESTION),
 	FAKE_DNS_RR("others.test", "A", "192.0.2.6", .act = FAKE_DNS_OTHER_OWNER),
+	FAKE_DNS_RR("old1.test", "A", "192.0.2.8", .act = FAKE_DNS_NO_EDNS),
+	FAKE_DNS_RR("old2.test", "A", "192.0.2.9", .act = FAKE_DNS_NO_EDNS),
+	FAKE_DNS_RR("signed.test", "A", "192.0.2.7", .secure = true),
+	FAKE_DNS_RR("signed.test", "TLSA", "3 1 1 004142", .secure = true),
+	FAKE_DNS_RR("signed-alias.test", "CNAME", "signed.test", .secure = true),
+	FAKE_DNS_RR("half-signed.test", "CNAME", "signed.test"),
+	FAKE_DNS_RR("chain.test", "CNAME", "half-signed.test", .secure = true,
+		    .act = FAKE_DNS_ALIAS_ALONE),
+	FAKE_DNS_RR("last-unsigned.test", "CNAME", "mx1.a.test", .secure = true,
+		    .act = FAKE_DNS_ALIAS_ALONE),
 };
 
 struct rig {
@@ -65,7 +75,10 @@ struct rig {
 	bool asking;
 	/* of the last answer */
 	enum dns_status status;
+	bool secure;
 	uint32_t ttl_s;
+	uint8_t data[16]; /* of its first record */
+	size_t data_n;
 	char said[512]; /* trouble, or name and records */
 	size_t records_n;
 };
@@ -79,6 +92,12 @@ static void on_answer(void *arg, const struct dns_answer *a)
 	r->got++;
 	r->status = a->status;
 	r->ttl_s = a->ttl_s;
+	r->secure = a->secure;
+	if (a->records_n > 0 && a->records[0].text.p != NULL) {
+		r->data_n = a->records[0].text.n < sizeof(r->data) ? a->records[0].text.n
+								   : sizeof(r->data);
+		memcpy(r->data, a->records[0].text.p, r->data_n);
+	}
 	r->records_n = a->records_n;
 	n += (size_t)snprintf(r->said, sizeof(r->said), "%s",
 			      a->status == DNS_TROUBLE ? a->trouble : a->name);
@@ -110,9 +129,9 @@ static void on_impatience(void *arg)
 	fail_msg("no answer");
 }
 
-static void open_rig(struct rig *r, size_t servers, int64_t timeout_ms)
+static void open_trusting(struct rig *r, size_t servers, int64_t timeout_ms, enum dns_trust trust)
 {
-	struct dns_config cfg = { .timeout_ms = timeout_ms, .tries = TRIES };
+	struct dns_config cfg = { .timeout_ms = timeout_ms, .tries = TRIES, .trust = trust };
 	const char *list[2];
 	struct err err = ERR_INIT;
 
@@ -130,6 +149,11 @@ static void open_rig(struct rig *r, size_t servers, int64_t timeout_ms)
 		fail_msg("%s", err.msg);
 	r->patience = loop_timer_new(r->loop, "patience", on_impatience, NULL);
 	loop_timer_set(r->patience, PATIENCE_MS);
+}
+
+static void open_rig(struct rig *r, size_t servers, int64_t timeout_ms)
+{
+	open_trusting(r, servers, timeout_ms, DNS_TRUST_AUTO);
 }
 
 static void close_rig(struct rig *r)
@@ -235,6 +259,102 @@ static void test_answers(void **state)
 	/* A failing server that is the only one is not asked again. */
 	assert_int_equal(fake_dns_asked(r.server, "servfail.test"), 1);
 	close_rig(&r);
+}
+
+/* What the server says to be validated is, along the whole chain of aliases, where it is trusted.
+ */
+static void test_secure(void **state)
+{
+	static const struct {
+		const char *name;
+		enum dns_type type;
+		bool secure;
+	} cases[] = {
+		{ "signed.test", DNS_TYPE_A, true },
+		{ "signed.test", DNS_TYPE_TLSA, true },
+		{ "signed.test", DNS_TYPE_AAAA, true },
+		{ "mx1.a.test", DNS_TYPE_A, false },
+		{ "signed-alias.test", DNS_TYPE_A, true },
+		{ "half-signed.test", DNS_TYPE_A, false },
+		{ "chain.test", DNS_TYPE_A, false },
+		{ "last-unsigned.test", DNS_TYPE_A, false },
+		{ "nobody.test", DNS_TYPE_A, false },
+		{ "servfail.test", DNS_TYPE_A, false },
+		{ LABEL63 "x.test", DNS_TYPE_A, false },
+	};
+
+	(void)state;
+	for (int trust = DNS_TRUST_NO; trust <= DNS_TRUST_YES; trust++) {
+		struct rig r;
+		open_trusting(&r, 1, TIMEOUT_MS, (enum dns_trust)trust);
+		assert_int_equal(dns_trusts(r.dns), trust != DNS_TRUST_NO);
+		for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+			(void)ask(&r, cases[i].name, cases[i].type);
+			await(&r, 1);
+			if (r.secure != (cases[i].secure && trust != DNS_TRUST_NO))
+				fail_msg("%s is %s with trust %d", cases[i].name,
+					 r.secure ? "secure" : "insecure", trust);
+		}
+		close_rig(&r);
+	}
+}
+
+static void test_tlsa(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	open_rig(&r, 1, TIMEOUT_MS);
+	(void)ask(&r, "signed.test", DNS_TYPE_TLSA);
+	await(&r, 1);
+	assert_int_equal(r.status, DNS_OK);
+	assert_int_equal(r.records_n, 1);
+	assert_memory_equal(r.data, "\3\1\1\0AB", 6);
+	assert_int_equal(r.data_n, 6);
+	close_rig(&r);
+}
+
+/* Each server is asked once with EDNS too many. */
+static void test_without_edns(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	open_rig(&r, 1, TIMEOUT_MS);
+	for (unsigned i = 1; i <= 3; i++) {
+		const char *name = i == 1 ? "old1.test" : "old2.test";
+		(void)ask(&r, name, DNS_TYPE_A);
+		await(&r, 1);
+		assert_int_equal(r.status, DNS_OK);
+	}
+	assert_int_equal(fake_dns_asked(r.server, "old1.test"), 2);
+	assert_true(fake_dns_asked(r.server, "old2.test") <= 3);
+	close_rig(&r);
+}
+
+static void test_trust_of_addresses(void **state)
+{
+	static const struct {
+		const char *servers[2];
+		bool trusted;
+	} cases[] = {
+		{ { "127.0.0.53:53", "[::1]:53" }, true },
+		{ { "127.0.0.1:53", "192.0.2.1:53" }, false },
+		{ { "[2001:db8::1]:53", "127.0.0.1:53" }, false },
+	};
+	struct loop *l = loop_new();
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct dns_config cfg = { .servers = cases[i].servers,
+					  .servers_n = 2,
+					  .trust = DNS_TRUST_AUTO };
+		struct dns *d = NULL;
+		assert_int_equal(dns_new(l, &cfg, &d, NULL), 0);
+		assert_int_equal(dns_trusts(d), cases[i].trusted);
+		dns_free(&d);
+	}
+	loop_free(&l);
 }
 
 static void test_reverse(void **state)
@@ -438,6 +558,8 @@ int main(void)
 		cmocka_unit_test(test_queue),	     cmocka_unit_test(test_waiting_limit),
 		cmocka_unit_test(test_cancel),	     cmocka_unit_test(test_second_server),
 		cmocka_unit_test(test_dead_server),  cmocka_unit_test(test_configuration),
+		cmocka_unit_test(test_secure),	     cmocka_unit_test(test_tlsa),
+		cmocka_unit_test(test_without_edns), cmocka_unit_test(test_trust_of_addresses),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
