@@ -8,7 +8,7 @@ BUILD   = build/$(notdir $(CC))$(if $(SAN),-san)$(if $(TSAN),-tsan)
 VERSION = 0.1.0
 PREFIX  = /usr/local
 
-PKGS      = ncursesw libssh sqlite3 jansson libcrypto libssl libevent libevent_openssl libcares libconfuse gmime-3.0 libbsd libpsl libidn2 libgsasl zlib
+PKGS      = ncursesw libssh sqlite3 jansson libcrypto libssl libevent libevent_openssl libcares libconfuse gmime-3.0 libbsd libpsl libidn2 libgsasl zlib libcurl
 PKGS_HAVE := $(shell pkg-config --exists $(PKGS) 2>/dev/null && echo yes)
 ifeq ($(PKGS_HAVE),yes)
 PKG_CFLAGS := $(patsubst -I%,-isystem %,$(shell pkg-config --cflags-only-I $(PKGS)))

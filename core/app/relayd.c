@@ -329,6 +329,15 @@ static int open_queue(struct relayd *r, struct err *err)
 	return 0;
 }
 
+static enum dns_trust trust_of(const struct conf *c)
+{
+	static const enum dns_trust of[] = { [CONF_TRUST_NO] = DNS_TRUST_NO,
+					     [CONF_TRUST_AUTO] = DNS_TRUST_AUTO,
+					     [CONF_TRUST_YES] = DNS_TRUST_YES };
+
+	return of[c->trust_ad];
+}
+
 /* Checks are made for somebody who waits: they give up sooner than mail does. */
 static int open_dns(struct relayd *r, struct err *err)
 {
@@ -337,6 +346,7 @@ static int open_dns(struct relayd *r, struct err *err)
 		.servers_n = r->conf->dns_servers.n,
 		.timeout_ms = CHECK_TIMEOUT_MS,
 		.tries = CHECK_TRIES,
+		.trust = trust_of(r->conf),
 	};
 
 	r->env.addresses = r->addresses;
@@ -359,6 +369,10 @@ static int open_resolver(struct relayd *r, struct err *err)
 				    .own_n = r->own_n,
 				    .avoid = avoid,
 				    .avoid_n = r->conf->delivery_avoid.n,
+				    .trust = trust_of(r->conf),
+				    .sts_trust = r->trust,
+				    .sts_port = (uint16_t)r->conf->sts_port,
+				    .sts_keep = wire_keep_sts,
 			    },
 			    wire_provider, r, &r->env.resolver, err);
 }
@@ -381,6 +395,8 @@ static int load(struct relayd *r, struct err *err)
 							 .backoff_max_ms = 600000 },
 				 &wire_sched_ops, r);
 	rc = queue_load(r->env.queue, wire_load, r, err);
+	if (rc >= 0)
+		rc = queue_load_objects(r->env.queue, WIRE_KIND_STS, wire_load_sts, r, err);
 	if (rc >= 0)
 		rc = actions_open(&r->env, err);
 	if (rc < 0)

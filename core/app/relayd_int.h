@@ -46,6 +46,10 @@ bool wire_slows(void *arg, const struct attempt *a);
 void wire_relayed(void *arg, const struct message *m, const struct sched_result *results,
 		  unsigned n);
 bool wire_demands(void *arg, const char *next_hop, struct smtpout_demands *ret);
+/* Policies of MTA-STS are objects of the store. */
+#define WIRE_KIND_STS "mta-sts"
+void wire_keep_sts(void *arg, const char *domain, const char *json);
+void wire_load_sts(void *arg, const struct queue_object *o);
 void wire_load(void *arg, const struct queue_row *row);
 void wire_drained(struct relayd *r); /* looks whether all is over */
 

@@ -246,7 +246,7 @@ static void judge_group(void *arg, uint32_t domain, uint32_t stream, struct sche
 	/* A rule may wait for the provider: wire_provider() judges again when it is known. */
 	if (ret->hold_asks || ret->next_hop[0] == '\0') {
 		(void)snprintf(hop, sizeof(hop), "mx:%.*s", STR_ARG(name));
-		(void)resolver_ask(r->env.resolver, hop, on_nothing, NULL);
+		(void)resolver_ask(r->env.resolver, hop, 0, on_nothing, NULL);
 	}
 }
 
@@ -336,22 +336,43 @@ bool wire_slows(void *arg, const struct attempt *a)
 	return copy.reply_class == REPLY_RATE_LIMITED;
 }
 
+static void on_kept(void *arg, const struct err *err)
+{
+	(void)arg;
+	if (err != NULL && log_limited("relayd.sts"))
+		log_warn(NULL, "relayd.sts", F_STR("error", err->msg),
+			 F_STR("effect", "a policy of MTA-STS is fetched again after a restart"));
+}
+
+/* A cache: earlier versions are of no interest. */
+void wire_keep_sts(void *arg, const char *domain, const char *json)
+{
+	const struct relayd *r = OBJ(relayd, RELAYD_MAGIC, arg);
+	const struct queue_object o = {
+		.kind = WIRE_KIND_STS, .id = domain, .json = json, .secret = true
+	};
+
+	if (r->env.queue != NULL && !r->ending)
+		queue_commit(r->env.queue, NULL, &o, 1, on_kept, NULL);
+}
+
+void wire_load_sts(void *arg, const struct queue_object *o)
+{
+	const struct relayd *r = OBJ(relayd, RELAYD_MAGIC, arg);
+	struct err err = ERR_INIT;
+
+	if (resolver_load_sts(r->env.resolver, o->id, o->json, &err) < 0)
+		log_warn(NULL, "relayd.sts", F_STR("error", err.msg));
+}
+
 bool wire_demands(void *arg, const char *next_hop, struct smtpout_demands *ret)
 {
-	static const enum smtpout_tls tls[ROUTE_TLS__COUNT] = {
-		[ROUTE_TLS_OPPORTUNISTIC] = SMTPOUT_TLS_OPPORTUNISTIC,
-		[ROUTE_TLS_NONE] = SMTPOUT_TLS_NONE,
-		[ROUTE_TLS_REQUIRED] = SMTPOUT_TLS_REQUIRED,
-		[ROUTE_TLS_IMPLICIT] = SMTPOUT_TLS_IMPLICIT,
-	};
 	const struct relayd *r = OBJ(relayd, RELAYD_MAGIC, arg);
 	struct route_demands d;
 
 	if (!routes_demands(r->env.routes, next_hop, &d))
 		return false;
-	*ret = (struct smtpout_demands){ .tls = tls[d.tls],
-					 .user = d.user,
-					 .password = d.password };
+	*ret = (struct smtpout_demands){ .tls = d.tls, .user = d.user, .password = d.password };
 	return true;
 }
 

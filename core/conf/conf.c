@@ -32,7 +32,8 @@ enum kind {
 	KIND_YES,
 	KIND_TLS,
 	KIND_AUTH,
-	KIND_KEEP
+	KIND_KEEP,
+	KIND_TRUST
 };
 
 /* Where a section's values are: `listen` and `role` may come several times, the others once. */
@@ -81,6 +82,7 @@ static const char *const tls_words[] = { "none", "starttls", "implicit" };
 static const char *const yes_words[] = { "no", "yes" };
 static const char *const auth_words[] = { "none", "optional", "required" };
 static const char *const keep_words[] = { "yes", "failures", "no" };
+static const char *const trust_words[] = { "no", "auto", "yes" };
 
 #define KEYS_MAX 32
 #define FILE_MAX (1u << 20)
@@ -265,6 +267,11 @@ static bool value_parse(const struct option_def *o, const char *text, int64_t *r
 	case KIND_KEEP:
 		v = word_index(keep_words, ARRAY_LEN(keep_words), text);
 		(void)snprintf(why, why_n, "yes, failures or no is expected");
+		*ret = v;
+		return v >= 0;
+	case KIND_TRUST:
+		v = word_index(trust_words, ARRAY_LEN(trust_words), text);
+		(void)snprintf(why, why_n, "no, yes or auto is expected");
 		*ret = v;
 		return v >= 0;
 	}
@@ -561,6 +568,8 @@ static void put_value(struct buf *out, const struct option_def *o, const void *f
 		put_quoted(out, auth_words[v]);
 	else if (o->kind == KIND_KEEP)
 		put_quoted(out, keep_words[v]);
+	else if (o->kind == KIND_TRUST)
+		put_quoted(out, trust_words[v]);
 	else if (o->kind == KIND_MODE)
 		(void)buf_printf(out, "\"%04lo\"", (long)v);
 	else if (o->kind == KIND_AGE)

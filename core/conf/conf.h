@@ -28,6 +28,7 @@ struct conf_list {
 
 enum conf_tls { CONF_TLS_NONE, CONF_TLS_STARTTLS, CONF_TLS_IMPLICIT };
 enum conf_keep { CONF_KEEP_YES, CONF_KEEP_FAILURES, CONF_KEEP_NO };
+enum conf_trust { CONF_TRUST_NO, CONF_TRUST_AUTO, CONF_TRUST_YES };
 enum conf_auth { CONF_AUTH_NONE, CONF_AUTH_OPTIONAL, CONF_AUTH_REQUIRED };
 
 struct conf_listen {
@@ -60,8 +61,10 @@ struct conf {
 	char *tls_key;
 	char *tls_authorities;
 	struct conf_list dns_servers; /* empty: the system's */
+	int64_t trust_ad;	      /* enum conf_trust */
 	int64_t delivery_port;
 	struct conf_list delivery_avoid; /* networks */
+	int64_t sts_port;
 	int64_t delivery_connections;
 	int64_t delivery_per_hop;
 	int64_t delivery_per_connection;

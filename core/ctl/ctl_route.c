@@ -111,7 +111,20 @@ static void fill_row(const struct test *t, struct filter_row *row)
 	filter_row_text(row, FILTER_SENDER_DOMAIN, address_domain(&t->from));
 }
 
-static json_t *hosts_json(const struct resolve_answer *a)
+/* What a connection to the host has to be, and why; what is not demanded may still be found. */
+static json_t *tls_json(const struct resolve_host *h, enum route_tls demand)
+{
+	const char *why;
+	enum tls_need need = tls_policy_need(h->tls, demand, &why);
+
+	if (why[0] != '\0' || h->tls == NULL)
+		return json_pack("{s:s, s:o}", "need", tls_need_name(need), "why",
+				 json_text_or_null(str_of(why)));
+	return json_pack("{s:s, s:o}", "need", tls_need_name(need), "why",
+			 json_sprintf("%s; %s", h->tls->dane_text, h->tls->sts_text));
+}
+
+static json_t *hosts_json(const struct resolve_answer *a, enum route_tls demand)
 {
 	json_t *hosts = json_array();
 
@@ -124,9 +137,10 @@ static json_t *hosts_json(const struct resolve_answer *a)
 			(void)json_array_append_new(addresses, json_string(text));
 		}
 		(void)json_array_append_new(
-			hosts, json_pack("{s:o, s:i, s:i, s:o}", "host", json_text(str_of(h->name)),
-					 "preference", (int)h->preference, "port", (int)a->port,
-					 "addresses", addresses));
+			hosts,
+			json_pack("{s:o, s:i, s:i, s:o, s:o}", "host", json_text(str_of(h->name)),
+				  "preference", (int)h->preference, "port", (int)a->port,
+				  "addresses", addresses, "tls", tls_json(h, demand)));
 	}
 	return hosts;
 }
@@ -168,12 +182,14 @@ static void answer(struct test *t, const struct resolve_answer *a)
 	const struct ctl_env *env = t->job.env;
 	AUTO_BUF text = BUF_INIT(4000);
 	const struct route *r = NULL;
+	struct route_demands demands;
 	struct filter_row row;
 	char hop[ROUTE_HOP_MAX];
 	bool known;
 
 	fill_row(t, &row);
 	known = routes_judge(env->routes, &row, address_domain(&t->to), &r, hop);
+	(void)routes_demands(env->routes, hop, &demands);
 	if (!known)
 		(void)buf_printf(&text,
 				 "it depends on the message: some route asks for more than %s",
@@ -194,7 +210,8 @@ static void answer(struct test *t, const struct resolve_answer *a)
 			     !known	 ? json_null()
 			     : r != NULL ? json_string(r->to)
 					 : json_string("mx"),
-			     "next_hops", hosts_json(a), "text", json_text(buf_str(&text))));
+			     "next_hops", hosts_json(a, demands.tls), "text",
+			     json_text(buf_str(&text))));
 }
 
 static void judge(struct test *t);
@@ -230,9 +247,9 @@ static void judge(struct test *t)
 	if (!known && !t->has_provider && (row.known & 1u << FILTER_PROVIDER) == 0) {
 		t->has_provider = true;
 		(void)snprintf(hop, sizeof(hop), "mx:%.*s", STR_ARG(domain));
-		t->ask = resolver_ask(env->resolver, hop, on_provider, t);
+		t->ask = resolver_ask(env->resolver, hop, 0, on_provider, t);
 	} else if (known && strchr(hop, ':') != NULL) {
-		t->ask = resolver_ask(env->resolver, hop, on_hosts, t);
+		t->ask = resolver_ask(env->resolver, hop, RESOLVE_DANE | RESOLVE_STS, on_hosts, t);
 	} else {
 		answer(t, NULL);
 	}

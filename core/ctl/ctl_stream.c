@@ -303,9 +303,9 @@ static void judge(struct test *t)
 	if (!known && !t->asked && (row.known & 1u << FILTER_PROVIDER) == 0) {
 		t->asked = true;
 		(void)snprintf(hop, sizeof(hop), "mx:%.*s", STR_ARG(domain));
-		t->ask = resolver_ask(env->resolver, hop, on_provider, t);
+		t->ask = resolver_ask(env->resolver, hop, 0, on_provider, t);
 	} else if (known && strchr(hop, ':') != NULL) {
-		t->ask = resolver_ask(env->resolver, hop, on_hosts, t);
+		t->ask = resolver_ask(env->resolver, hop, 0, on_hosts, t);
 	} else {
 		answer(t, NULL);
 	}

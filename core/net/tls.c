@@ -113,6 +113,35 @@ int64_t tls_server_expires_ms(const struct tls_server *t)
 	return (int64_t)timegm(&tm) * 1000;
 }
 
+static bool is_whole(const struct tls_tlsa *r)
+{
+	const unsigned char *p = r->data;
+	X509 *x = NULL;
+	EVP_PKEY *key = NULL;
+	bool whole;
+
+	if (r->selector == 0)
+		x = d2i_X509(NULL, &p, (long)r->n);
+	else
+		key = d2i_PUBKEY(NULL, &p, (long)r->n);
+	whole = (x != NULL || key != NULL) && p == r->data + r->n;
+	X509_free(x);
+	EVP_PKEY_free(key);
+	ERR_clear_error();
+	return whole;
+}
+
+bool tls_tlsa_usable(const struct tls_tlsa *r)
+{
+	if ((r->usage != 2 && r->usage != 3) || r->selector > 1)
+		return false;
+	if (r->matching == 1)
+		return r->n == 32;
+	if (r->matching == 2)
+		return r->n == 64;
+	return r->matching == 0 && is_whole(r);
+}
+
 int tls_client_new(const char *authorities, struct tls_client **ret_client, struct err *err)
 {
 	struct tls_client *t = xcalloc(1, sizeof(*t));

@@ -44,6 +44,10 @@ struct tls_tlsa {
 	size_t n;
 };
 
+/* DANE-TA or DANE-EE with fields that we know and data that fits them; what else there is does not
+ * count (RFC 7672, 3.1). */
+bool tls_tlsa_usable(const struct tls_tlsa *r);
+
 struct tls_peer {
 	const char *host;	  /* for SNI and the name in the certificate; an address is
 				     looked for there, too; NULL: any */

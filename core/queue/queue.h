@@ -288,7 +288,7 @@ void queue_causes(struct queue *q, const struct filter *filter, size_t limit, in
  * kept. An action is a row of the journal; it is committed together with the objects it changes.
  */
 struct queue_object {
-	const char *kind; /* "hold", "route", "allow", "dkim", "dkim-secret" */
+	const char *kind; /* "hold", "route", "allow", "dkim", "dkim-secret", … */
 	const char *id;
 	const char *json; /* NULL: deleted */
 	bool secret;	  /* no earlier version is kept, and what is deleted is overwritten */

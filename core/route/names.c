@@ -21,6 +21,7 @@
 #define NAMES_MAGIC 0x3a3e0001u
 #define ENTRY_MAGIC 0x3a3e0002u
 #define QUESTIONS_MAX 2
+#define TLSA_HEAD 3	  /* usage, selector, matching */
 #define ENTRY_OVERHEAD 64 /* of the allocator, about */
 
 struct names_entry {
@@ -106,6 +107,10 @@ static void entry_free(struct names_entry *e)
 	free(f->hosts);
 	free(f->v6);
 	free(f->v4);
+	for (size_t i = 0; i < f->tlsa_n; i++)
+		free((void *)(uintptr_t)f->tlsa[i].data);
+	free(f->tlsa);
+	free(f->sts_id);
 	free(f->site_host);
 	free(f->name);
 	e->magic = 0;
@@ -275,6 +280,41 @@ static void take_mx(struct names_entry *e, const struct dns_answer *a)
 	keep_hosts(&e->facts, c, unique);
 }
 
+static void take_tlsa(struct names_facts *f, const struct dns_answer *a)
+{
+	f->tlsa = xcalloc(a->records_n + 1, sizeof(*f->tlsa));
+	for (size_t i = 0; i < a->records_n && f->tlsa_n < NAMES_TLSA_MAX; i++) {
+		struct str s = a->records[i].text;
+		const uint8_t *p = (const uint8_t *)s.p;
+		if (s.n < TLSA_HEAD)
+			continue;
+		f->tlsa[f->tlsa_n++] = (struct tls_tlsa){ .usage = p[0],
+							  .selector = p[1],
+							  .matching = p[2],
+							  .data = (uint8_t *)xstrndup(
+								  s.p + TLSA_HEAD, s.n - TLSA_HEAD),
+							  .n = s.n - TLSA_HEAD };
+	}
+}
+
+/* Other TXT records there are none of MTA-STS' business; two of its own are as good as none. */
+static void take_sts(struct names_facts *f, const struct dns_answer *a)
+{
+	char id[STS_ID_MAX + 1];
+	size_t n = 0;
+	bool good = false;
+
+	for (size_t i = 0; i < a->records_n; i++) {
+		if (!sts_record_is(a->records[i].text))
+			continue;
+		n++;
+		good = sts_record_parse(a->records[i].text, id);
+	}
+	f->sts_wrong = n > 1 || (n == 1 && !good);
+	if (n == 1 && good)
+		f->sts_id = xstrdup(id);
+}
+
 static size_t facts_bytes(const struct names_facts *f)
 {
 	size_t n = strlen(f->name) + ENTRY_OVERHEAD;
@@ -283,6 +323,8 @@ static size_t facts_bytes(const struct names_facts *f)
 		n += sizeof(f->hosts[i]) + strlen(f->hosts[i].name) + ENTRY_OVERHEAD;
 	if (f->site_host != NULL)
 		n += strlen(f->site_host) + ENTRY_OVERHEAD;
+	for (size_t i = 0; i < f->tlsa_n; i++)
+		n += sizeof(f->tlsa[i]) + f->tlsa[i].n + ENTRY_OVERHEAD;
 	return n + (f->v4_n + f->v6_n) * sizeof(struct ipaddr);
 }
 
@@ -291,7 +333,7 @@ static void conclude(struct names_entry *e)
 {
 	struct names_facts *f = &e->facts;
 	enum dns_status a = e->status[0];
-	enum dns_status b = e->kind == NAMES_MX ? a : e->status[1];
+	enum dns_status b = e->kind == NAMES_ADDRESSES ? e->status[1] : a;
 	int64_t keep_s = RESOLVE_FAIL_S;
 
 	if (a == DNS_OK || b == DNS_OK)
@@ -300,16 +342,43 @@ static void conclude(struct names_entry *e)
 		f->status = DNS_TROUBLE;
 	else
 		f->status = a == DNS_NXDOMAIN && b == DNS_NXDOMAIN ? DNS_NXDOMAIN : DNS_NODATA;
+	f->secure &= f->status != DNS_TROUBLE;
 	if (f->trouble == NULL)
 		f->trouble = "";
 	if (f->status == DNS_OK && f->trouble[0] == '\0') {
 		keep_s = e->ttl_s < RESOLVE_TTL_MAX_S ? e->ttl_s : RESOLVE_TTL_MAX_S;
 		keep_s = keep_s > RESOLVE_TTL_MIN_S ? keep_s : RESOLVE_TTL_MIN_S;
 	}
+	if ((e->kind == NAMES_TLSA || e->kind == NAMES_STS) &&
+	    (f->status == DNS_NODATA || f->status == DNS_NXDOMAIN))
+		keep_s = NAMES_NONE_S;
 	e->until_ms = loop_now_ms(e->names->loop) + keep_s * 1000;
 	if (e->in_tree)
 		e->names->bytes += facts_bytes(f);
 	e->bytes += facts_bytes(f);
+}
+
+static void take_records(struct names_entry *e, size_t i, const struct dns_answer *a)
+{
+	struct names_facts *f = &e->facts;
+
+	switch (e->kind) {
+	case NAMES_MX:
+		take_mx(e, a);
+		break;
+	case NAMES_ADDRESSES:
+		if (i == 0)
+			take_addresses(a, &f->v6, &f->v6_n);
+		else
+			take_addresses(a, &f->v4, &f->v4_n);
+		break;
+	case NAMES_TLSA:
+		take_tlsa(f, a);
+		break;
+	case NAMES_STS:
+		take_sts(f, a);
+		break;
+	}
 }
 
 static void take_answer(struct names_entry *e, size_t i, const struct dns_answer *a)
@@ -320,17 +389,14 @@ static void take_answer(struct names_entry *e, size_t i, const struct dns_answer
 	e->status[i] = a->status;
 	if (a->status == DNS_TROUBLE)
 		f->trouble = a->trouble;
+	else
+		f->secure &= a->secure;
 	if (f->name == NULL)
 		f->name = xstrdup(a->name);
 	if (a->status == DNS_OK) {
 		if (a->ttl_s < e->ttl_s)
 			e->ttl_s = a->ttl_s;
-		if (e->kind == NAMES_MX)
-			take_mx(e, a);
-		else if (i == 0)
-			take_addresses(a, &f->v6, &f->v6_n);
-		else
-			take_addresses(a, &f->v4, &f->v4_n);
+		take_records(e, i, a);
 	}
 	if (e->kind == NAMES_MX && a->status == DNS_NODATA)
 		f->own = strcasecmp(a->name, e->names->own) == 0;
@@ -366,15 +432,17 @@ static void on_second(void *arg, const struct dns_answer *a)
 
 static void ask(struct names_entry *e)
 {
+	static const enum dns_type types[] = { [NAMES_MX] = DNS_TYPE_MX,
+					       [NAMES_ADDRESSES] = DNS_TYPE_AAAA,
+					       [NAMES_TLSA] = DNS_TYPE_TLSA,
+					       [NAMES_STS] = DNS_TYPE_TXT };
 	struct dns *d = e->names->dns;
 
 	e->ttl_s = UINT32_MAX;
-	if (e->kind == NAMES_MX) {
-		e->asked[0] = dns_ask(d, e->key, DNS_TYPE_MX, on_first, e);
-	} else {
-		e->asked[0] = dns_ask(d, e->key, DNS_TYPE_AAAA, on_first, e);
+	e->facts.secure = true;
+	e->asked[0] = dns_ask(d, e->key, types[e->kind], on_first, e);
+	if (e->kind == NAMES_ADDRESSES)
 		e->asked[1] = dns_ask(d, e->key, DNS_TYPE_A, on_second, e);
-	}
 }
 
 /* --- references ------------------------------------------------------------------------------- */
@@ -428,6 +496,11 @@ void names_put(struct names_ref *ref)
 const struct names_facts *names_facts(const struct names_ref *ref)
 {
 	return ref->entry != NULL && !asking(ref->entry) ? &ref->entry->facts : NULL;
+}
+
+const char *names_key(const struct names_ref *ref)
+{
+	return ref->entry->key;
 }
 
 const struct names_facts *names_look(const struct names *ns, enum names_kind kind, const char *name)

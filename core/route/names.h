@@ -1,6 +1,6 @@
 /*
  * names - what DNS says of names, asked once and remembered: mail exchangers of domains, addresses
- * of hosts.
+ * of hosts, and what they publish about TLS.
  *
  * Model:   names_get() takes a reference to what is known, or begins to ask; whoever else wants the
  *          same meanwhile waits for the same answer. names_facts() is NULL until it is there.
@@ -13,7 +13,7 @@
  * Errors:  failures are facts.
  * Limits:  RESOLVE_CACHE_MAX entries or RESOLVE_CACHE_BYTES of them: those that nobody used for
  *          longest make room. RESOLVE_HOSTS_MAX of a domain's hosts, the preferred ones;
- *          RESOLVE_ADDRESSES_MAX of a host's addresses of each family.
+ *          RESOLVE_ADDRESSES_MAX of a host's addresses of each family; NAMES_TLSA_MAX records.
  */
 #ifndef ROUTE_NAMES_H
 #define ROUTE_NAMES_H
@@ -25,9 +25,19 @@
 
 #include "base/ipnet.h"
 #include "net/dns.h"
+#include "net/tls.h"
 #include "route/resolve.h"
+#include "route/sts_policy.h"
 
-enum names_kind { NAMES_MX, NAMES_ADDRESSES };
+#define NAMES_TLSA_MAX 32
+#define NAMES_NONE_S 300 /* that there are no records about TLS is remembered so long */
+
+enum names_kind {
+	NAMES_MX,
+	NAMES_ADDRESSES,
+	NAMES_TLSA, /* of "_25._tcp.HOST" */
+	NAMES_STS   /* of "_mta-sts.DOMAIN" */
+};
 
 struct names_host {
 	const char *name;
@@ -37,6 +47,7 @@ struct names_host {
 struct names_facts {
 	enum dns_status status;
 	const char *trouble; /* static; with DNS_OK: the other address family is not known */
+	bool secure;	     /* validated (DNSSEC): all that was found, or that there is nothing */
 	char *name;	     /* where the aliases led */
 
 	/* NAMES_MX, by preference; equal ones in any order, without repetition. */
@@ -52,6 +63,14 @@ struct names_facts {
 	size_t v6_n;
 	struct ipaddr *v4;
 	size_t v4_n;
+
+	/* NAMES_TLSA */
+	struct tls_tlsa *tlsa;
+	size_t tlsa_n;
+
+	/* NAMES_STS */
+	char *sts_id;	/* NULL: none */
+	bool sts_wrong; /* a record that cannot be read, or several */
 };
 
 struct names;
@@ -75,6 +94,7 @@ void names_get(struct names *ns, enum names_kind kind, const char *name, struct 
 	       names_fn *fn, void *arg);
 void names_put(struct names_ref *ref);
 const struct names_facts *names_facts(const struct names_ref *ref);
+const char *names_key(const struct names_ref *ref); /* what was asked for */
 /* What is known, without asking or keeping. Borrows until the loop turns. */
 const struct names_facts *names_look(const struct names *ns, enum names_kind kind,
 				     const char *name);

@@ -1,8 +1,11 @@
 /*
  * An ask is a small machine over what names.c knows:
  *
- *	DOMAIN   waits for the domain's MX records              -> HOSTS, READY
- *	HOSTS    waits for the addresses of all hosts           -> READY
+ *	DOMAIN   waits for the domain's MX records              -> HOSTS
+ *	HOSTS    waits for the addresses of all hosts           -> RECORDS, READY
+ *	RECORDS  waits for the hosts' TLSA records              -> SECOND
+ *	SECOND   the same at the hosts' own names               -> STS
+ *	STS      waits for the domain's policy, begun at first  -> READY
  *	READY    in r->ready; on_turn() makes the answer        -> gone
  *
  * Everything else is decided when the answer is made, from facts that do not change while the ask
@@ -22,37 +25,21 @@
 #include "base/obj.h"
 #include "loop/loop.h"
 #include "net/dns.h"
-#include "route/hop.h"
-#include "route/names.h"
 #include "route/providers.h"
+#include "route/resolve_int.h"
 #include "route/site.h"
 
 #define RESOLVER_MAGIC 0x4e501001u
-#define ASK_MAGIC 0x4e501002u
 #define BATCH 64 /* answers in one wake-up */
 #define NO_CUT (UINT16_MAX + 1u)
 
-struct ask {
-	uint32_t magic;
-	struct resolver *resolver;
-	uint64_t id;
-	resolve_fn *fn;
-	void *arg;
-	struct hop hop; /* with its port, whatever it is */
-	struct names_ref domain;
-	struct names_ref *hosts; /* of the domain's first hosts, in its order; or one */
-	size_t hosts_n;
-	size_t missing; /* hosts whose facts are not there yet */
-	bool ready;
-	RB_ENTRY(ask) node;
-	TAILQ_ENTRY(ask) next;
-};
 RB_HEAD(ask_tree, ask);
 
 struct resolver {
 	uint32_t magic;
 	struct dns *dns;
 	struct names *names;
+	struct sts *sts; /* NULL: no policies are looked for */
 	struct providers *providers;
 	char *hostname;
 	uint16_t mx_port;
@@ -73,6 +60,7 @@ struct work {
 	struct resolve_answer answer;
 	struct resolve_failure failure;
 	struct resolve_host hosts[RESOLVE_HOSTS_MAX];
+	struct tls_policy *policies[RESOLVE_HOSTS_MAX];
 	struct ipaddr addresses[RESOLVE_HOSTS_MAX][RESOLVE_ADDRESSES_MAX];
 	char literal[IPADDR_TEXT_LEN];
 	char avoided[IPADDR_TEXT_LEN]; /* the last address passed over for cfg->avoid, or empty */
@@ -97,14 +85,6 @@ static void make_ready(struct ask *a)
 		loop_timer_set(r->turn, 0);
 }
 
-static void on_host(void *arg)
-{
-	struct ask *a = OBJ(ask, ASK_MAGIC, arg);
-
-	if (--a->missing == 0)
-		make_ready(a);
-}
-
 static bool is_implicit(const struct names_facts *domain)
 {
 	return domain->status == DNS_NODATA;
@@ -124,40 +104,101 @@ static size_t hosts_before_own(const struct names_facts *f)
 	return n;
 }
 
+static void advance(struct ask *a);
+
+static void on_facts(void *arg)
+{
+	struct ask *a = OBJ(ask, RESOLVE_ASK_MAGIC, arg);
+
+	if (--a->missing == 0)
+		advance(a);
+}
+
+void resolver_want(struct ask *a, enum names_kind kind, const char *name, struct names_ref *ref)
+{
+	names_get(a->resolver->names, kind, name, ref, on_facts, a);
+	if (names_facts(ref) == NULL)
+		a->missing++;
+}
+
+bool resolver_validates(const struct ask *a)
+{
+	return dns_trusts(a->resolver->dns);
+}
+
+static struct names_host host_of(const struct names_facts *domain, size_t i)
+{
+	return is_implicit(domain) ? (struct names_host){ .name = domain->name } : domain->hosts[i];
+}
+
+const char *resolver_host_name(const struct ask *a, size_t i)
+{
+	const struct names_facts *f = names_facts(&a->domain);
+
+	return f == NULL ? a->hop.name : host_of(f, i).name;
+}
+
 static void want_hosts(struct ask *a)
 {
 	const struct names_facts *f = names_facts(&a->domain);
-	struct names *names = a->resolver->names;
 
 	a->hosts_n = f != NULL ? hosts_before_own(f) : 1;
 	a->hosts = xcalloc(a->hosts_n + 1, sizeof(*a->hosts));
-	for (size_t i = 0; i < a->hosts_n; i++) {
-		const char *name = f == NULL	    ? a->hop.name
-				   : is_implicit(f) ? f->name
-						    : f->hosts[i].name;
-		names_get(names, NAMES_ADDRESSES, name, &a->hosts[i], on_host, a);
-		if (names_facts(&a->hosts[i]) == NULL)
-			a->missing++;
+	for (size_t i = 0; i < a->hosts_n; i++)
+		resolver_want(a, NAMES_ADDRESSES, resolver_host_name(a, i), &a->hosts[i]);
+}
+
+static void next_phase(struct ask *a)
+{
+	switch (a->phase) {
+	case ASK_DOMAIN:
+		a->phase = ASK_HOSTS;
+		want_hosts(a);
+		break;
+	case ASK_HOSTS:
+		/* without a host all else is of no use */
+		a->phase = a->hosts_n > 0 ? ASK_RECORDS : ASK_STS;
+		if (a->hosts_n > 0)
+			resolve_tls_records(a);
+		else
+			sts_put(&a->tls.sts);
+		break;
+	case ASK_RECORDS:
+		a->phase = ASK_SECOND;
+		resolve_tls_second(a);
+		break;
+	case ASK_SECOND:
+	case ASK_STS:
+		a->phase = ASK_STS;
+		break;
 	}
-	if (a->missing == 0)
+}
+
+static void advance(struct ask *a)
+{
+	while (a->missing == 0 && a->phase != ASK_STS)
+		next_phase(a);
+	if (a->phase == ASK_STS && !a->tls.sts.waits && !a->ready)
 		make_ready(a);
 }
 
-static void on_domain(void *arg)
+static void on_sts(void *arg)
 {
-	want_hosts(OBJ(ask, ASK_MAGIC, arg));
+	advance(OBJ(ask, RESOLVE_ASK_MAGIC, arg));
 }
 
 static void ask_start(struct ask *a)
 {
+	struct resolver *r = a->resolver;
+
 	switch (a->hop.kind) {
 	case HOP_DOMAIN:
-		names_get(a->resolver->names, NAMES_MX, a->hop.name, &a->domain, on_domain, a);
-		if (names_facts(&a->domain) != NULL)
-			want_hosts(a);
+		resolve_tls_begin(a, r->sts, on_sts);
+		resolver_want(a, NAMES_MX, a->hop.name, &a->domain);
+		advance(a);
 		break;
 	case HOP_HOST:
-		want_hosts(a);
+		advance(a);
 		break;
 	case HOP_LITERAL:
 	case HOP_ADDRESS:
@@ -179,6 +220,7 @@ static void take_out(struct ask *a)
 
 static void ask_free(struct ask *a)
 {
+	resolve_tls_done(a);
 	for (size_t i = 0; i < a->hosts_n; i++)
 		names_put(&a->hosts[i]);
 	names_put(&a->domain);
@@ -267,14 +309,17 @@ static size_t put_public(const struct resolver *r, const struct names_facts *f, 
 	return n;
 }
 
-static void put_host(struct work *w, const char *name, uint16_t preference, size_t addresses_n)
+static void put_host(struct work *w, const char *name, uint16_t preference, size_t addresses_n,
+		     struct tls_policy *tls_take)
 {
 	size_t i = w->answer.hosts_n++;
 
+	w->policies[i] = tls_take;
 	w->hosts[i] = (struct resolve_host){ .name = name,
 					     .preference = preference,
 					     .addresses = w->addresses[i],
-					     .addresses_n = addresses_n };
+					     .addresses_n = addresses_n,
+					     .tls = tls_take };
 }
 
 static bool is_own(const struct resolver *r, const struct ipaddr *list, size_t n)
@@ -328,11 +373,6 @@ static void fail_domain(const struct ask *a, const struct names_facts *domain, c
 		     a->hop.name);
 }
 
-static struct names_host host_of(const struct names_facts *domain, size_t i)
-{
-	return is_implicit(domain) ? (struct names_host){ .name = domain->name } : domain->hosts[i];
-}
-
 /* From which preference on we find ourselves among the hosts, by address; *ret_own is the name. */
 static unsigned find_cut(const struct ask *a, const struct names_facts *domain,
 			 const char **ret_own)
@@ -364,7 +404,7 @@ static void answer_hosts(const struct ask *a, const struct names_facts *domain, 
 			break;
 		n = put_public(a->resolver, f, w->addresses[w->answer.hosts_n], w);
 		if (n > 0)
-			put_host(w, h.name, h.preference, n);
+			put_host(w, h.name, h.preference, n, resolve_tls_policy(a, order[i]));
 		else if (f->trouble[0] != '\0' && trouble == NULL)
 			trouble = f;
 	}
@@ -411,7 +451,7 @@ static void answer_smarthost(const struct ask *a, struct work *w)
 	} else {
 		n = put_addresses(f, w->addresses[0]);
 		if (n > 0)
-			put_host(w, a->hop.name, 0, n);
+			put_host(w, a->hop.name, 0, n, resolve_tls_policy(a, 0));
 		else
 			fail(w, false, "4.3.5", "the smarthost %.100s has no usable address",
 			     a->hop.name);
@@ -438,7 +478,7 @@ static void answer_address(const struct ask *a, struct work *w)
 		fail(w, true, "5.1.2", "this relay sends nothing to %s for a recipient's asking",
 		     w->literal);
 	else
-		put_host(w, w->literal, 0, 1);
+		put_host(w, w->literal, 0, 1, NULL);
 }
 
 static void make_answer(const struct ask *a, struct work *w)
@@ -479,11 +519,13 @@ static void deliver(struct resolver *r, struct ask *a)
 	    providers_put(r->providers, str_of(a->hop.name), w.answer.provider))
 		r->fn(r->arg, str_of(a->hop.name), w.answer.provider);
 	a = find(r, id);
-	if (a == NULL)
-		return;
-	take_out(a);
-	a->fn(a->arg, &w.answer);
-	ask_free(a);
+	if (a != NULL) {
+		take_out(a);
+		a->fn(a->arg, &w.answer);
+		ask_free(a);
+	}
+	for (size_t i = 0; i < w.answer.hosts_n; i++)
+		tls_policy_unref(&w.policies[i]);
 }
 
 static void on_turn(void *arg)
@@ -497,15 +539,17 @@ static void on_turn(void *arg)
 		loop_timer_set(r->turn, 0);
 }
 
-uint64_t resolver_ask(struct resolver *r, const char *next_hop, resolve_fn *fn, void *arg)
+uint64_t resolver_ask(struct resolver *r, const char *next_hop, unsigned wants, resolve_fn *fn,
+		      void *arg)
 {
 	struct ask *a = xcalloc(1, sizeof(*a));
 
-	a->magic = ASK_MAGIC;
+	a->magic = RESOLVE_ASK_MAGIC;
 	a->resolver = r;
 	a->id = ++r->last_id;
 	a->fn = fn;
 	a->arg = arg;
+	a->wants = wants;
 	RB_INSERT(ask_tree, &r->asks, a);
 	a->hop = hop_parse(str_of(next_hop));
 	if (a->hop.kind == HOP_DOMAIN || a->hop.kind == HOP_LITERAL)
@@ -535,20 +579,45 @@ static void forget_domain(struct names *names, const char *domain)
 	names_forget(names, NAMES_MX, domain);
 }
 
+/* What is published about TLS: a mistake there is mended by somebody who then says "retry". */
+static void forget_tls(struct resolver *r, const char *domain, uint16_t port)
+{
+	const struct names_facts *f = names_look(r->names, NAMES_MX, domain);
+	char name[DNS_NAME_MAX + 32];
+
+	for (size_t i = 0; f != NULL && i < f->hosts_n; i++) {
+		(void)snprintf(name, sizeof(name), "_%u._tcp.%s", (unsigned)port, f->hosts[i].name);
+		names_forget(r->names, NAMES_TLSA, name);
+	}
+	(void)snprintf(name, sizeof(name), "_mta-sts.%.*s", DNS_NAME_MAX, domain);
+	names_forget(r->names, NAMES_STS, name);
+	if (r->sts != NULL)
+		sts_forget(r->sts, domain);
+}
+
 void resolver_forget(struct resolver *r, const char *next_hop)
 {
 	struct hop h;
 
 	if (next_hop == NULL) {
 		names_forget_all(r->names);
+		if (r->sts != NULL)
+			sts_forget_all(r->sts);
 		return;
 	}
 	h = hop_parse(str_of(next_hop));
-	if (h.kind == HOP_DOMAIN)
+	if (h.kind == HOP_DOMAIN) {
+		forget_tls(r, h.name, r->mx_port);
 		forget_domain(r->names, h.name);
+	}
 	if (h.kind == HOP_HOST)
 		names_forget(r->names, NAMES_ADDRESSES, h.name);
 	hop_done(&h);
+}
+
+int resolver_load_sts(struct resolver *r, const char *domain, const char *json, struct err *err)
+{
+	return r->sts != NULL ? sts_load(r->sts, domain, json, err) : 0;
 }
 
 const char *resolver_provider(const struct resolver *r, struct str domain)
@@ -562,7 +631,8 @@ int resolver_new(struct loop *l, const struct resolver_config *cfg, resolver_pro
 	const struct dns_config dns = { .servers = cfg->servers,
 					.servers_n = cfg->servers_n,
 					.timeout_ms = cfg->dns_timeout_ms,
-					.tries = cfg->dns_tries };
+					.tries = cfg->dns_tries,
+					.trust = cfg->trust };
 	struct resolver *r;
 	struct dns *d = NULL;
 	int rc = dns_new(l, &dns, &d, err);
@@ -584,6 +654,14 @@ int resolver_new(struct loop *l, const struct resolver_config *cfg, resolver_pro
 	r->avoid = xcalloc(cfg->avoid_n + 1, sizeof(*r->avoid));
 	if (cfg->avoid_n > 0)
 		memcpy(r->avoid, cfg->avoid, cfg->avoid_n * sizeof(*r->avoid));
+	if (cfg->sts_trust != NULL)
+		r->sts = sts_new(l, r->names,
+				 &(struct sts_config){ .trust = cfg->sts_trust,
+						       .port = cfg->sts_port,
+						       .keep = cfg->sts_keep,
+						       .avoid = r->avoid,
+						       .avoid_n = r->avoid_n,
+						       .arg = arg });
 	r->fn = fn;
 	r->arg = arg;
 	RB_INIT(&r->asks);
@@ -604,6 +682,7 @@ void resolver_free(struct resolver **rp)
 		take_out(a);
 		ask_free(a);
 	}
+	sts_free(&r->sts);
 	names_free(&r->names);
 	dns_free(&r->dns);
 	providers_free(&r->providers);

@@ -9,6 +9,8 @@
  *          own at each answer.
  *          What DNS said is kept by name, for next hops to share, as long as its TTL says, between
  *          RESOLVE_TTL_MIN_S and RESOLVE_TTL_MAX_S; failures for RESOLVE_FAIL_S.
+ *          On demand the hosts come with what is published about their TLS: TLSA records, where DNS
+ *          is validated, and the domain's MTA-STS policy.
  *          A domain's provider is the site of its mail exchangers: the registered domain of the
  *          most preferred host ("google.com"), and the domain itself for an implicit MX.
  * Owner:   copies its configuration; the answer borrows for the length of the callback.
@@ -29,6 +31,7 @@
 #include "base/ipnet.h"
 #include "base/str.h"
 #include "mail/reply.h"
+#include "net/dns.h"
 
 #define RESOLVE_HOSTS_MAX 16	 /* hosts of one answer */
 #define RESOLVE_ADDRESSES_MAX 16 /* addresses of one host */
@@ -40,14 +43,21 @@
 #define RESOLVE_TTL_MAX_S 3600
 #define RESOLVE_FAIL_S 30
 
+/* What to look for besides, about TLS (route/tls_policy.h). */
+enum { RESOLVE_DANE = 1u << 0, RESOLVE_STS = 1u << 1 };
+
 struct loop;
 struct resolver;
+struct tls_client;
+struct tls_policy;
 
 struct resolve_host {
 	const char *name; /* lower case, without the last dot; the address text for a literal */
 	uint16_t preference;
 	const struct ipaddr *addresses; /* v6 and v4 in the order of trying */
 	size_t addresses_n;
+	struct tls_policy *tls; /* what is published; NULL where nothing was looked for. Borrowed:
+				   who keeps it takes a reference. */
 };
 
 struct resolve_failure {
@@ -78,6 +88,12 @@ struct resolver_config {
 	int64_t dns_timeout_ms; /* of the first try; 0: DNS_TIMEOUT_MS */
 	unsigned dns_tries;	/* 0: DNS_TRIES */
 	size_t cache_max;	/* 0: RESOLVE_CACHE_MAX */
+	enum dns_trust trust;	/* does the AD bit count? */
+	/* For policies of MTA-STS: who certifies their hosts (borrowed; NULL: no policy is looked
+	 * for), their port, and who stores them (json NULL: no longer). */
+	const struct tls_client *sts_trust;
+	uint16_t sts_port;
+	void (*sts_keep)(void *arg, const char *domain, const char *json);
 };
 
 /* The provider of a domain became known or changed. Called before the answers that wait for it. */
@@ -87,10 +103,15 @@ int resolver_new(struct loop *l, const struct resolver_config *cfg, resolver_pro
 		 void *arg, struct resolver **ret_resolver, struct err *err) MUST_CHECK;
 void resolver_free(struct resolver **rp);
 
-/* next_hop: "mx:DOMAIN" or "smarthost:HOST:PORT". Answers a number for resolver_cancel(), never 0.
- */
+/* A policy that sts_keep() was given, at start. ERR_CORRUPT. */
+int resolver_load_sts(struct resolver *r, const char *domain, const char *json,
+		      struct err *err) MUST_CHECK;
+
+/* next_hop: "mx:DOMAIN" or "smarthost:HOST:PORT"; wants: RESOLVE_DANE, RESOLVE_STS. Answers a
+ * number for resolver_cancel(), never 0. */
 typedef void resolve_fn(void *arg, const struct resolve_answer *answer);
-uint64_t resolver_ask(struct resolver *r, const char *next_hop, resolve_fn *fn, void *arg);
+uint64_t resolver_ask(struct resolver *r, const char *next_hop, unsigned wants, resolve_fn *fn,
+		      void *arg);
 void resolver_cancel(struct resolver *r, uint64_t ask);
 /* Forgets what is remembered about a next hop, or everything (NULL). Providers stay. */
 void resolver_forget(struct resolver *r, const char *next_hop);

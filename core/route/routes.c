@@ -33,6 +33,9 @@ static const char *const tls_names[ROUTE_TLS__COUNT] = {
 	[ROUTE_TLS_NONE] = "none",
 	[ROUTE_TLS_REQUIRED] = "required",
 	[ROUTE_TLS_IMPLICIT] = "implicit",
+	[ROUTE_TLS_DANE] = "dane",
+	[ROUTE_TLS_STS] = "sts",
+	[ROUTE_TLS_UNVERIFIED] = "unverified",
 };
 
 const char *route_tls_name(enum route_tls t)
@@ -208,6 +211,9 @@ int routes_check_demands(const char *to, enum route_tls tls, const char *user, c
 
 	if (!sends && tls != ROUTE_TLS_OPPORTUNISTIC)
 		return err_param(err, ERR_INVALID, "tls", "a route to %s makes no connections", to);
+	if (is_smarthost(to) && tls == ROUTE_TLS_STS)
+		return err_param(err, ERR_INVALID, "tls",
+				 "MTA-STS is for mail exchangers; a smarthost has `required`");
 	if (!is_smarthost(to) && tls == ROUTE_TLS_IMPLICIT)
 		return err_param(err, ERR_INVALID, "tls",
 				 "implicit TLS is for smarthosts; mail exchangers have STARTTLS");
@@ -216,7 +222,7 @@ int routes_check_demands(const char *to, enum route_tls tls, const char *user, c
 	if ((*user == '\0') != (*password == '\0'))
 		return err_param(err, ERR_INVALID, *user == '\0' ? "user" : "password",
 				 "user and password belong together; one is missing");
-	if (*user != '\0' && tls == ROUTE_TLS_NONE && !is_here(to))
+	if (*user != '\0' && (tls == ROUTE_TLS_NONE || tls == ROUTE_TLS_UNVERIFIED) && !is_here(to))
 		return err_param(err, ERR_INVALID, "tls",
 				 "a password is given to another machine only under TLS");
 	return 0;

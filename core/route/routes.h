@@ -24,18 +24,12 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "filter/filter.h"
+#include "route/tls_policy.h"
 
 #define ROUTES_MAX 10000
 #define ROUTE_DEFAULT "default" /* what stands behind all routes: everything by MX */
 #define ROUTE_HOP_MAX 300	/* of a next hop's text, SCHED_KEY_MAX */
 
-enum route_tls {
-	ROUTE_TLS_OPPORTUNISTIC,
-	ROUTE_TLS_NONE,
-	ROUTE_TLS_REQUIRED, /* STARTTLS, and a certificate that is valid for the host */
-	ROUTE_TLS_IMPLICIT, /* the same from the first byte on (port 465) */
-	ROUTE_TLS__COUNT
-};
 const char *route_tls_name(enum route_tls t); /* "opportunistic", … */
 
 struct route {

@@ -10,6 +10,9 @@
  *          untried goes back (sched_give_back). A next hop none of whose hosts can be reached is
  *          reported once (sched_unreachable). A session with nothing to do stays open for a moment
  *          (SMTPOUT_IDLE_MS), then quits.
+ *          What TLS a connection must have follows from the next hop's demands and from what is
+ *          published for each host (route/tls_policy.h); hosts for which no connection will do are
+ *          passed over, with the reason.
  *          A recipient's attempt has what the peer said for it: the reply to its RCPT when that
  *          refused it, else the one that decided the transaction.
  * Owner:   smtpout borrows loop, scheduler and resolver; free it before them.
@@ -26,21 +29,16 @@
 #include "net/tls.h"
 #include "queue/queue.h"
 #include "route/resolve.h"
+#include "route/tls_policy.h"
 #include "sched/sched.h"
 
 #define SMTPOUT_IDLE_MS 2000
 
 struct smtpout;
 
-/* What a connection to a next hop must be. */
-enum smtpout_tls {
-	SMTPOUT_TLS_OPPORTUNISTIC, /* where it is offered and works; the certificate may be any */
-	SMTPOUT_TLS_NONE,
-	SMTPOUT_TLS_REQUIRED, /* STARTTLS, and a certificate that is valid for the host */
-	SMTPOUT_TLS_IMPLICIT  /* the same, from the first byte on */
-};
+/* What is demanded of connections to a next hop. */
 struct smtpout_demands {
-	enum smtpout_tls tls;
+	enum route_tls tls;
 	const char *user; /* to log in with; NULL: without. Both borrow until the loop turns. */
 	const char *password;
 };

@@ -23,7 +23,7 @@ void out_attempt(const struct out_session *s, enum outcome outcome, struct attem
 	memcpy(ret->host, s->host, sizeof(ret->host));
 	memcpy(ret->ip, s->ip, sizeof(ret->ip));
 	memcpy(ret->source, s->source, sizeof(ret->source));
-	memcpy(ret->tls, s->tls, sizeof(ret->tls));
+	out_secure_tell(s, ret->tls);
 }
 
 void out_attempt_reply(const struct out_session *s, struct attempt *ret)

@@ -91,8 +91,10 @@ void out_plain_note(struct smtpout *o, const struct netaddr *a, int64_t ms)
 
 static void forget_hosts(struct out_hop *h)
 {
-	while (h->names_n > 0)
+	while (h->names_n > 0) {
 		free(h->names[--h->names_n]);
+		tls_policy_unref(&h->policies[h->names_n]);
+	}
 	h->targets_n = 0;
 	h->resolved = false;
 }
@@ -103,6 +105,7 @@ static void note_hosts(struct out_hop *h, const struct resolve_answer *answer)
 	for (size_t i = 0; i < answer->hosts_n && h->names_n < RESOLVE_HOSTS_MAX; i++) {
 		const struct resolve_host *from = &answer->hosts[i];
 		h->names[h->names_n] = xstrdup(from->name);
+		h->policies[h->names_n] = tls_policy_ref(from->tls);
 		for (size_t k = 0; k < from->addresses_n && h->targets_n < OUT_TARGETS_MAX; k++)
 			h->targets[h->targets_n++] = (struct out_target){
 				.addr = { .ip = from->addresses[k], .port = answer->port },
@@ -145,7 +148,7 @@ static const struct out_target *choose(struct out_hop *h, bool bad_too)
 	return n == 0 ? NULL : found[h->turn++ % n];
 }
 
-bool out_hop_pick(struct out_hop *h, const char **ret_name, struct netaddr *ret_addr)
+bool out_hop_pick(struct out_hop *h, unsigned *ret_host, struct netaddr *ret_addr)
 {
 	const struct out_target *t = choose(h, false);
 
@@ -156,7 +159,7 @@ bool out_hop_pick(struct out_hop *h, const char **ret_name, struct netaddr *ret_
 	/* one session finds out whether it is still bad */
 	if (bad_is(bad_slot(h->o, &t->addr), &t->addr))
 		bad_note(h->o, &t->addr);
-	*ret_name = h->names[t->host];
+	*ret_host = t->host;
 	*ret_addr = t->addr;
 	return true;
 }
@@ -175,7 +178,7 @@ void out_hop_failed(struct out_hop *h, const struct netaddr *addr, const struct 
 		if (h->targets[i].addr.port == addr->port &&
 		    ipaddr_eq(&h->targets[i].addr.ip, &addr->ip))
 			h->targets[i].failed_round = h->round;
-	if (*out_hop_demands(h) == '\0')
+	if (*out_hop_demands(h) == '\0' && why->reply_class != REPLY_TLS)
 		bad_note(h->o, addr); /* else it may do for others */
 	if (h->failure == NULL)
 		h->failure = xcalloc(1, sizeof(*h->failure));
@@ -304,11 +307,23 @@ static void on_resolved(void *arg, const struct resolve_answer *answer)
 	}
 }
 
+/* What has to be looked for besides the hosts. */
+static unsigned wanted(const struct out_hop *h)
+{
+	const struct smtpout_config *cfg = &h->o->cfg;
+	struct smtpout_demands d = { .tls = ROUTE_TLS_OPPORTUNISTIC };
+
+	if (cfg->tls == NULL || (cfg->demands != NULL && !cfg->demands(cfg->arg, h->key, &d)))
+		return 0;
+	return (route_tls_wants_dane(d.tls) ? RESOLVE_DANE : 0) |
+	       (route_tls_wants_sts(d.tls) ? RESOLVE_STS : 0);
+}
+
 void out_hop_ask(struct out_hop *h)
 {
 	h->o->asks++;
 	h->asked_ms = loop_now_ms(h->o->loop);
-	h->ask = resolver_ask(h->o->resolver, h->key, on_resolved, h);
+	h->ask = resolver_ask(h->o->resolver, h->key, wanted(h), on_resolved, h);
 }
 
 void out_hop_wake(struct out_hop *h)

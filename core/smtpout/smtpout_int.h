@@ -71,6 +71,7 @@ struct out_hop {
 	int64_t asked_ms;
 	int64_t dns_ms; /* the last answer took so long */
 	char *names[RESOLVE_HOSTS_MAX];
+	struct tls_policy *policies[RESOLVE_HOSTS_MAX]; /* of these hosts; NULL: none is known */
 	unsigned names_n;
 	struct out_target targets[OUT_TARGETS_MAX];
 	unsigned targets_n;
@@ -187,8 +188,8 @@ const char *out_hop_demands(const struct out_hop *h);
 void out_hop_ask(struct out_hop *h);
 void out_hop_wake(struct out_hop *h);
 bool out_hop_wants(struct out_hop *h);
-/* The address that is tried next; false: none is left in this round. */
-bool out_hop_pick(struct out_hop *h, const char **ret_name, struct netaddr *ret_addr);
+/* The address that is tried next, and the index of its host; false: none is left in this round. */
+bool out_hop_pick(struct out_hop *h, unsigned *ret_host, struct netaddr *ret_addr);
 void out_hop_failed(struct out_hop *h, const struct netaddr *addr, const struct attempt *why);
 /* The host's TLS does not work. */
 bool out_plain_is(const struct smtpout *o, const struct netaddr *a);
@@ -216,7 +217,8 @@ void out_site_line(struct out_hop *h);
 void out_site_line_done(struct out_hop *h);
 /* The next hop that waits for a connection of this session's site; NULL. */
 struct out_hop *out_site_next(const struct out_session *s);
-/* The session can serve that next hop as well: the same hosts, the same demands. */
+/* The session can serve that next hop as well: the same hosts, the same demands, and what is
+ * published for the next hop's domain is met. */
 bool out_site_fits(const struct out_session *s, const struct out_hop *h);
 struct out_session *out_site_idle(const struct out_hop *h); /* one that fits; NULL */
 void out_site_hurry(struct out_site *t);		    /* ends what it waits for */

@@ -20,7 +20,7 @@ static bool connect_to(struct out_session *s, bool fresh)
 	smtp_reply_reset(&s->reply);
 	ipaddr_text(&s->addr.ip, s->ip);
 	s->source[0] = s->tls[0] = '\0';
-	s->ending = s->secure = s->logged_in = false;
+	s->ending = s->secure = s->valid = s->dane = s->logged_in = false;
 	out_login_done(s);
 	s->opened_ms = s->since_ms = s->step_ms = loop_now_ms(o->loop);
 	out_session_state(s, OUT_CONNECTING);
@@ -39,11 +39,13 @@ static bool connect_to(struct out_session *s, bool fresh)
 /* Tries addresses until one of them takes its time. */
 static void connect_next(struct out_session *s)
 {
-	const char *name;
+	unsigned host;
 
-	while (out_hop_pick(s->hop, &name, &s->addr)) {
-		(void)snprintf(s->host, sizeof(s->host), "%s", name);
-		if (connect_to(s, true))
+	while (out_hop_pick(s->hop, &host, &s->addr)) {
+		(void)snprintf(s->host, sizeof(s->host), "%s", s->hop->names[host]);
+		ipaddr_text(&s->addr.ip, s->ip);
+		out_secure_policy(s, s->hop->policies[host]);
+		if (out_secure_allows(s) && connect_to(s, true))
 			return;
 	}
 	out_session_over(s);
@@ -171,7 +173,7 @@ void out_open_greeting(struct out_session *s)
 
 void out_open_connected(struct out_session *s)
 {
-	if (s->demands.tls == SMTPOUT_TLS_IMPLICIT && s->o->cfg.tls != NULL)
+	if (s->demands.tls == ROUTE_TLS_IMPLICIT && s->o->cfg.tls != NULL)
 		out_secure_shake(s);
 	else
 		out_open_greeting(s);
@@ -219,7 +221,7 @@ void out_open_forget(struct out_session *s)
 static bool get_demands(const struct out_hop *h, struct smtpout_demands *ret)
 {
 	const struct smtpout_config *cfg = &h->o->cfg;
-	struct smtpout_demands d = { .tls = SMTPOUT_TLS_OPPORTUNISTIC };
+	struct smtpout_demands d = { .tls = ROUTE_TLS_OPPORTUNISTIC };
 
 	if (cfg->demands != NULL && !cfg->demands(cfg->arg, h->key, &d))
 		return false;

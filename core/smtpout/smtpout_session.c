@@ -117,6 +117,7 @@ static void reap(struct out_session *s)
 	out_mail_done(&s->mail);
 	out_open_forget(s);
 	talk_log_done(&s->opening);
+	tls_policy_unref(&s->policy);
 	s->magic = 0;
 	free(s);
 }
@@ -214,6 +215,9 @@ void out_session_move(struct out_session *s, struct out_hop *h)
 		s->o->hops_live--;
 	out_look(was);
 	s->hop = h;
+	for (unsigned i = 0; i < h->names_n; i++)
+		if (strcmp(h->names[i], s->host) == 0)
+			out_secure_policy(s, h->policies[i]);
 	TAILQ_INSERT_HEAD(&h->sessions, s, of_hop);
 	h->n[phase]++;
 	if (h->sessions_n++ == 0)

@@ -110,9 +110,14 @@ struct out_session {
 	char ip[IPADDR_TEXT_LEN];
 	char source[IPADDR_TEXT_LEN];
 	struct smtpout_demands demands; /* user and password are copies */
-	bool secure;			/* TLS */
-	char tls[ATTEMPT_TLS_MAX];	/* what it is, or why it is none */
-	unsigned mechanisms;		/* of AUTH that are offered and known */
+	struct tls_policy *policy;	/* of the host; NULL */
+	enum tls_need need;
+	const char *need_why;	   /* borrows from the policy, or is static */
+	bool secure;		   /* TLS */
+	bool valid;		   /* with a certificate that is valid for the host */
+	bool dane;		   /* with one that the TLSA records name */
+	char tls[ATTEMPT_TLS_MAX]; /* protocol and cipher, or why there is none */
+	unsigned mechanisms;	   /* of AUTH that are offered and known */
 	unsigned mechanism;
 	Gsasl_session *login; /* while it goes on */
 	bool proven;	      /* the server knows the secret */
@@ -170,6 +175,14 @@ void out_open_again(struct out_session *s);  /* the same address from the beginn
 void out_open_failed(struct out_session *s, const struct attempt *a, bool said);
 
 /* smtpout_secure.c */
+/* What is published for its host, from now on. */
+void out_secure_policy(struct out_session *s, struct tls_policy *p);
+/* The host may be connected to; else the address has failed. */
+bool out_secure_allows(struct out_session *s);
+/* What the connection has would do for that host of the next hop, too. */
+bool out_secure_meets(const struct out_session *s, const struct out_hop *h);
+/* For the attempt's record: with the result of the verification. */
+void out_secure_tell(const struct out_session *s, char ret[static ATTEMPT_TLS_MAX]);
 /* After EHLO. False: there is nothing to do. */
 bool out_secure_begin(struct out_session *s);
 void out_secure_shake(struct out_session *s);

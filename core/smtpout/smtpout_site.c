@@ -266,7 +266,8 @@ struct out_hop *out_site_next(const struct out_session *s)
 
 bool out_site_fits(const struct out_session *s, const struct out_hop *h)
 {
-	return s->site == h->site && strcmp(out_hop_demands(s->hop), out_hop_demands(h)) == 0;
+	return s->site == h->site && strcmp(out_hop_demands(s->hop), out_hop_demands(h)) == 0 &&
+	       out_secure_meets(s, h);
 }
 
 struct out_session *out_site_idle(const struct out_hop *h)

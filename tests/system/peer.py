@@ -33,21 +33,26 @@ class Peer:
     users: name to password. refuse: the beginning of a command, and what it is answered."""
 
     def __init__(self, certificate=None, extensions=("PIPELINING", "8BITMIME", "SMTPUTF8", "DSN"), starttls=None,
-                 broken=False, implicit=False, users=None, mechanisms="PLAIN LOGIN", refuse=None, host="127.0.0.1"):
+                 broken=False, implicit=False, users=None, mechanisms="PLAIN LOGIN", refuse=None, host="127.0.0.1",
+                 port=0):
         self.extensions, self.starttls, self.broken = extensions, starttls or b"220 2.0.0 Go ahead\r\n", broken
         self.implicit, self.users, self.mechanisms = implicit, users, mechanisms
         self.refuse = refuse or {}
-        self.context = None
-        if certificate:
-            self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            self.context.load_cert_chain(*certificate)
+        self.use(certificate)
         self.messages = []     # what was accepted: a dict each
         self.commands = []     # (encrypted, line) of all connections
-        self.listener = socket.create_server((host, 0))
+        self.listener = socket.create_server((host, port))
         self.port = self.listener.getsockname()[1]
         self.host = host
         self.at = f"smarthost:{host}:{self.port}"
         threading.Thread(target=self._accept, daemon=True).start()
+
+    def use(self, certificate):
+        """Another one, or none and no STARTTLS, from now on."""
+        self.context = None
+        if certificate:
+            self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.context.load_cert_chain(*certificate)
 
     def close(self):
         self.listener.close()

@@ -63,8 +63,10 @@ const char *resolver_provider(const struct resolver *r, struct str domain)
 	return str_eq(domain, STR("down.example")) ? "down.example" : NULL;
 }
 
-uint64_t resolver_ask(struct resolver *r, const char *next_hop, resolve_fn *fn, void *arg)
+uint64_t resolver_ask(struct resolver *r, const char *next_hop, unsigned wants, resolve_fn *fn,
+		      void *arg)
 {
+	(void)wants;
 	(void)r;
 	assert_null(rig.ask.fn);
 	rig.ask.fn = fn;

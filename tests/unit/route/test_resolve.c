@@ -179,7 +179,7 @@ static uint64_t ask(struct rig *r, const char *hop)
 	uint64_t id;
 
 	r->asking = true;
-	id = resolver_ask(r->resolver, hop, on_answer, r);
+	id = resolver_ask(r->resolver, hop, 0, on_answer, r);
 	r->asking = false;
 	assert_true(id != 0);
 	return id;

@@ -243,8 +243,10 @@ void sched_unreachable(struct sched *s, const char *next_hop, const struct attem
 
 /* --- the resolver ----------------------------------------------------------------------------- */
 
-uint64_t resolver_ask(struct resolver *r, const char *next_hop, resolve_fn *fn, void *arg)
+uint64_t resolver_ask(struct resolver *r, const char *next_hop, unsigned wants, resolve_fn *fn,
+		      void *arg)
 {
+	(void)wants;
 	(void)r;
 	ASSERT(core.asks_n < ARRAY_LEN(core.asks));
 	struct fake_hop *h = core_hop(next_hop);

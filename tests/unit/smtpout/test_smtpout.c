@@ -876,7 +876,7 @@ static bool demands_tls(void *arg, const char *next_hop, struct smtpout_demands 
 {
 	(void)arg;
 	(void)next_hop;
-	*ret = (struct smtpout_demands){ .tls = SMTPOUT_TLS_REQUIRED };
+	*ret = (struct smtpout_demands){ .tls = ROUTE_TLS_REQUIRED };
 	return true;
 }
 
@@ -902,7 +902,7 @@ static bool demands_login(void *arg, const char *next_hop, struct smtpout_demand
 {
 	(void)arg;
 	(void)next_hop;
-	*ret = (struct smtpout_demands){ .tls = SMTPOUT_TLS_NONE,
+	*ret = (struct smtpout_demands){ .tls = ROUTE_TLS_NONE,
 					 .user = "user",
 					 .password = "pencil" };
 	return true;
