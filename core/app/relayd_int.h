@@ -71,8 +71,8 @@ bool wire_sign(struct relayd *r, const struct queue_new *n, const struct mailstr
 const struct mailstream *wire_stream_early(const struct relayd *r, const struct smtpin_envelope *e,
 					   const struct address *rcpt);
 const struct mailstream *wire_stream(const struct relayd *r, const struct smtpin_message *m);
-/* It lacks what its stream demands. */
-bool wire_stream_refuses(const struct mailstream *x, const struct smtpin_message *m,
-			 struct smtp_answer *ret_refusal);
+/* It lacks what its stream demands, or its credential is bound to other streams. */
+bool wire_stream_refuses(const struct relayd *r, const struct mailstream *x,
+			 const struct smtpin_message *m, struct smtp_answer *ret_refusal);
 
 #endif

@@ -20,8 +20,11 @@
 static void on_connect(void *arg, const struct ipaddr *client, struct smtpin_client_facts *ret)
 {
 	struct relayd *r = OBJ(relayd, RELAYD_MAGIC, arg);
+	int64_t now_ms = loop_wall_ms(r->env.loop);
+	const struct allow_entry *e = allow_hit(r->env.allow, client, now_ms);
 
-	ret->may_relay = allow_hit(r->env.allow, client, loop_wall_ms(r->env.loop)) != NULL;
+	ret->may_relay = e != NULL && e->mode == ALLOW_RELAY;
+	ret->no_auth = !allow_may_authenticate(r->env.allow, e);
 }
 
 static bool refuse(struct smtp_answer *a, int code, const char *enhanced, const char *text)
@@ -156,7 +159,8 @@ static void accept_message(void *arg, struct smtpin_message *take, struct smtpin
 	char client[IPADDR_TEXT_LEN];
 	struct smtp_answer no;
 
-	if (wire_stream_refuses(stream, take, &no)) {
+	smtpin_in_stream(r->env.smtpin, token, str_of(stream->id));
+	if (wire_stream_refuses(r, stream, take, &no)) {
 		smtpin_accepted(r->env.smtpin, token, &no);
 		return;
 	}

@@ -36,6 +36,17 @@ static void fill_row(const struct relayd *r, const struct smtpin_envelope *e,
 	filter_row_text(row, FILTER_CREDENTIAL, e->credential);
 }
 
+/* Where the allowlist puts a client that did not authenticate; NULL: the rules say. */
+static const struct mailstream *of_network(const struct relayd *r, const struct smtpin_envelope *e)
+{
+	const struct allow_entry *x = e->credential.n == 0 ? allow_check(r->env.allow, &e->client,
+									 loop_wall_ms(r->env.loop))
+							   : NULL;
+
+	return x != NULL && *x->stream != '\0' ? streams_find(r->env.streams, str_of(x->stream))
+					       : NULL;
+}
+
 const struct mailstream *wire_stream_early(const struct relayd *r, const struct smtpin_envelope *e,
 					   const struct address *rcpt)
 {
@@ -51,6 +62,9 @@ const struct mailstream *wire_stream_early(const struct relayd *r, const struct 
 
 	if (streams_n(r->env.streams) == 1)
 		return streams_at(r->env.streams, 0);
+	open = of_network(r, e);
+	if (open != NULL)
+		return open;
 	fill_row(r, e, client, &row);
 	return streams_assign(r->env.streams, &f, &open);
 }
@@ -80,6 +94,9 @@ const struct mailstream *wire_stream(const struct relayd *r, const struct smtpin
 
 	if (streams_n(r->env.streams) == 1)
 		return streams_at(r->env.streams, 0);
+	x = of_network(r, &m->envelope);
+	if (x != NULL)
+		return x;
 	fill_row(r, &m->envelope, client, &row);
 	filter_row_number(&row, FILTER_SIZE, (int64_t)m->size);
 	filter_row_text(&row, FILTER_SUBJECT, str_of(m->subject));
@@ -89,11 +106,27 @@ const struct mailstream *wire_stream(const struct relayd *r, const struct smtpin
 	return x;
 }
 
-bool wire_stream_refuses(const struct mailstream *x, const struct smtpin_message *m,
-			 struct smtp_answer *ret_refusal)
+static bool is_bound_elsewhere(const struct relayd *r, const struct mailstream *x,
+			       struct str credential)
+{
+	const struct cred *c = creds_find(r->env.creds, credential);
+
+	return c != NULL && !cred_in_streams(c, str_of(x->id));
+}
+
+bool wire_stream_refuses(const struct relayd *r, const struct mailstream *x,
+			 const struct smtpin_message *m, struct smtp_answer *ret_refusal)
 {
 	AUTO_BUF lacks = BUF_INIT(STREAM_CONDITION_MAX + 200);
 
+	if (m->envelope.credential.n > 0 && is_bound_elsewhere(r, x, m->envelope.credential)) {
+		ret_refusal->code = 550;
+		(void)snprintf(ret_refusal->enhanced, sizeof(ret_refusal->enhanced), "5.7.1");
+		(void)snprintf(ret_refusal->text, sizeof(ret_refusal->text),
+			       "The credential %.*s may not send mail of the stream %s",
+			       STR_ARG(m->envelope.credential), x->id);
+		return true;
+	}
 	if (x->require[0] == NULL || !streams_lacks(x, header_of(m), &lacks))
 		return false;
 	ret_refusal->code = 550;

@@ -29,7 +29,7 @@ static const struct {
 } particular[] = {
 	{ M_STATUS_GET, run_status }, { M_MESSAGE_GET, run_show },   { M_EVENT_LIST, run_events },
 	{ M_DKIM_SHOW, run_records }, { M_CHECK_DOMAIN, run_check }, { M_AUDIT_LIST, run_audit },
-	{ M_CONFIG_DIFF, run_diff },  { M_CRED_SHOW, run_cred },
+	{ M_CONFIG_DIFF, run_diff },  { M_CRED_SHOW, run_cred },     { M_ALLOW_LIST, run_allow },
 };
 
 static cli_verb_fn *function_of(const struct args *a)

@@ -1,4 +1,7 @@
-/* creds - one credential: what it may, its secrets, and who uses them. */
+/*
+ * creds - one credential: what it may, its secrets, and who uses them; and the allowlist with what
+ * is worth knowing about its entries.
+ */
 #include "base/json.h"
 #include "cli/cli_int.h"
 #include "cli/columns.h"
@@ -75,5 +78,47 @@ int run_cred(struct cli *c, const struct args *a, struct err *err)
 		cli_print(c, &b);
 	}
 	json_decref(cred);
+	return 0;
+}
+
+/* --- the allowlist ---------------------------------------------------------------------------- */
+
+static void put_notices(const struct out *o, struct buf *b, const json_t *row)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(json_object_get(row, "notices"), i, one)
+	{
+		out_style(o, b, OUT_WARN, true);
+		(void)buf_printf(b, "%s: ", json_get_str(row, "network"));
+		out_style(o, b, OUT_WARN, false);
+		out_clean(o, b, str_of(json_string_value(one)));
+		(void)buf_putc(b, '\n');
+	}
+}
+
+int run_allow(struct cli *c, const struct args *a, struct err *err)
+{
+	AUTO_BUF b = BUF_INIT(OUT_MAX);
+	json_t *page = NULL;
+	const json_t *rows;
+	const json_t *row;
+	size_t i;
+	int rc;
+
+	if (c->json || a->own[OWN_WIDE] != NULL)
+		return run_list(c, a, err);
+	rc = talk_call(c, a->m->name, json_copy(a->params), &page, err);
+	if (rc < 0)
+		return rc;
+	rows = json_object_get(page, "rows");
+	if (json_array_size(rows) == 0)
+		(void)buf_puts(&b, "none\n");
+	else
+		put_table(&c->out, &b, a->m->entity, rows);
+	json_array_foreach(rows, i, row) put_notices(&c->out, &b, row);
+	cli_print(c, &b);
+	json_decref(page);
 	return 0;
 }

@@ -209,7 +209,7 @@ void ctl_cred_add(struct ctl_call *call)
 	creds_salt(env->creds, str_of(name), m->salt);
 	m->after = new_cred(op, m);
 	if (rc >= 0)
-		rc = cred_bounds_put(m->after, params, loop_wall_ms(env->loop), &err);
+		rc = cred_bounds_put(m->after, params, env->streams, loop_wall_ms(env->loop), &err);
 	json_decref(params);
 	if (rc >= 0)
 		rc = take_secret(call, m, &err);

@@ -55,7 +55,7 @@ void ctl_cred_set(struct ctl_call *call)
 	if (rc >= 0) {
 		before = creds_json(x);
 		after = creds_json(x);
-		rc = cred_bounds_put(after, params, loop_wall_ms(env->loop), &err);
+		rc = cred_bounds_put(after, params, env->streams, loop_wall_ms(env->loop), &err);
 	}
 	if (rc >= 0 && json_equal(before, after))
 		rc = err_set(&err, ERR_STATE, "that is how %s is already", x->name);

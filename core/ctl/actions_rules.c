@@ -12,10 +12,8 @@
 #include "base/obj.h"
 #include "base/secret.h"
 #include "ctl/actions_rules.h"
+#include "ctl/allow_notices.h"
 #include "ctl/handlers.h"
-
-#define WIDE_V4 16 /* public networks with shorter prefixes are pointed out */
-#define WIDE_V6 32
 
 /* What a route cannot ask for: it is decided before the first attempt, and not again. */
 #define NOT_FOR_ROUTES                                                                             \
@@ -71,58 +69,80 @@ void rule_warn(struct op *op, char *text_take)
 	free(text_take);
 }
 
-static bool is_private(const struct ipnet *net)
-{
-	static const char *const ranges[] = { "10.0.0.0/8",  "172.16.0.0/12",  "192.168.0.0/16",
-					      "127.0.0.0/8", "169.254.0.0/16", "100.64.0.0/10",
-					      "fc00::/7",    "fe80::/10",      "::1" };
-	for (size_t i = 0; i < ARRAY_LEN(ranges); i++) {
-		struct ipnet range;
-		if (ipnet_parse(str_of(ranges[i]), &range, NULL) >= 0 && ipnet_covers(&range, net))
-			return true;
-	}
-	return false;
-}
-
-static void warn_of_overlaps(struct op *op, const struct ipnet *net, int64_t now)
+static void warn_of_narrower(struct op *op, const struct ipnet *net)
 {
 	const struct allow_entry *first = NULL;
 	size_t n = 0;
 	for (size_t i = 0; i < allow_n(op->env->allow); i++) {
 		const struct allow_entry *e = allow_at(op->env->allow, i);
-		if (e->expires_ms != 0 && e->expires_ms <= now)
+		if (ipnet_prefix(&e->net) <= ipnet_prefix(net) || !ipnet_covers(net, &e->net))
 			continue;
-		if (ipnet_covers(&e->net, net)) {
-			rule_warn(op,
-				  xasprintf("%s is on the list already and has all of it (%.80s)",
-					    e->text, e->note));
-		} else if (ipnet_covers(net, &e->net)) {
-			first = first != NULL ? first : e;
-			n++;
-		}
+		first = first != NULL ? first : e;
+		n++;
 	}
 	if (n > 0)
 		rule_warn(op, xasprintf("it has %zu other %s of the list in it, %s for one", n,
 					n == 1 ? "entry" : "entries", first->text));
 }
 
-static void warn_of_width(struct op *op, const struct ipnet *net)
+static void warn_of_notices(struct op *op, const struct allow_entry *e, int64_t now)
 {
-	bool v4 = ipaddr_is_v4(&net->addr);
-	if (ipnet_prefix(net) < (v4 ? WIDE_V4 : WIDE_V6) && !is_private(net))
-		rule_warn(op,
-			  xasprintf("this is a large part of the public Internet: everybody in /%u "
-				    "may relay",
-				    ipnet_prefix(net)));
+	json_t *notices = allow_notices(op->env->allow, e, now);
+	size_t i;
+	json_t *one;
+	json_array_foreach(notices, i, one) rule_warn(op, xstrdup(json_string_value(one)));
+	json_decref(notices);
+}
+
+/* Clients that authenticated before, and may not any more: the first one, and how many. */
+static size_t locked_out(const struct ctl_env *env, const struct ipnet *net, int64_t now,
+			 const struct cred **ret_cred, struct ipaddr *ret_client)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < creds_n(env->creds); i++) {
+		const struct cred *x = creds_at(env->creds, i);
+		for (size_t k = 0; k < x->use->n_secrets; k++) {
+			const struct cred_secret_use *s = &x->use->secrets[k];
+			if (s->uses == 0 || ipnet_has(net, &s->last_client) ||
+			    allow_check(env->allow, &s->last_client, now) != NULL)
+				continue;
+			*ret_cred = x;
+			*ret_client = s->last_client;
+			n++;
+		}
+	}
+	return n;
+}
+
+/* With the first entry of this mode, all others may not authenticate any more. */
+static void warn_of_lockout(struct op *op, const struct ipnet *net, int64_t now)
+{
+	const struct ctl_env *env = op->env;
+	const struct cred *x = NULL;
+	struct ipaddr client;
+	char text[IPADDR_TEXT_LEN];
+	size_t n;
+	if (!allow_may_authenticate(env->allow, NULL))
+		return;
+	rule_warn(op,
+		  xstrdup("from now on only clients in networks of this list may authenticate"));
+	n = locked_out(env, net, now, &x, &client);
+	if (n == 0 || x == NULL)
+		return;
+	ipaddr_text(&client, text);
+	rule_warn(op, xasprintf("that shuts out %zu secret%s last used from elsewhere: %s from %s, "
+				"for one",
+				n, n == 1 ? "" : "s", x->name, text));
 }
 
 static int allow_check_new(const struct ctl_call *call, const struct ipnet *net, const char *text,
-			   int64_t now, struct err *err)
+			   enum allow_mode mode, int64_t now, struct err *err)
 {
+	const char *stream = ctl_str(call, "stream");
 	const struct ctl_env *env = ctl_env(call);
 	const struct allow_entry *e = allow_find(env->allow, str_of(text));
 	char since[FMT_TIME_LEN];
-	if (ipnet_prefix(net) == 0 && !ctl_bool(call, "everything"))
+	if (ipnet_prefix(net) == 0 && mode == ALLOW_RELAY && !ctl_bool(call, "everything"))
 		return err_param(err, ERR_INVALID, "network",
 				 "%s would let everybody in the Internet relay; if that is really "
 				 "meant, say so with everything (--everything)",
@@ -133,23 +153,49 @@ static int allow_check_new(const struct ctl_call *call, const struct ipnet *net,
 				 "%s is on the allowlist already, added by %s at %s: %.100s", text,
 				 e->by, since, e->note[0] != '\0' ? e->note : "no note");
 	}
+	if (stream != NULL && mode != ALLOW_RELAY)
+		return err_param(err, ERR_INVALID, "stream",
+				 "a stream is for mail without authentication: other mail belongs "
+				 "where the rules or its credential say");
+	if (stream != NULL && streams_find(env->streams, str_of(stream)) == NULL)
+		return err_param(err, ERR_UNKNOWN, "stream",
+				 "there is no stream %.40s; weir stream list has those there are",
+				 stream);
 	if (allow_n(env->allow) >= ALLOW_MAX)
 		return err_set(err, ERR_LIMIT, "the allowlist has %d entries already", ALLOW_MAX);
 	return 0;
 }
 
-static json_t *new_entry(const struct op *op, const struct ipnet *net, const char *text)
+static enum allow_mode mode_of(const struct ctl_call *call)
 {
+	const char *name = ctl_str(call, "mode");
+	enum allow_mode mode = ALLOW_RELAY;
+	if (name != NULL)
+		(void)allow_mode_read(name, &mode);
+	return mode;
+}
+
+static void add_entry(struct op *op, const struct ipnet *net, const char *text)
+{
+	const char *stream = ctl_str(op->call, "stream");
 	int64_t for_s = ctl_age(op->call, "for_s");
 	AUTO_FREE char *note = text_of(ctl_str(op->call, "note"));
 	AUTO_FREE char *by = text_of(op->who->user);
 	struct allow_entry e = { .net = *net,
+				 .mode = mode_of(op->call),
 				 .note = note,
 				 .by = by,
 				 .created_ms = op->at_ms,
 				 .expires_ms = for_s > 0 ? op->at_ms + for_s * 1000 : 0 };
 	(void)snprintf(e.text, sizeof(e.text), "%s", text);
-	return allow_json(&e);
+	if (stream != NULL)
+		(void)snprintf(e.stream, sizeof(e.stream), "%s",
+			       streams_find(op->env->streams, str_of(stream))->id);
+	warn_of_notices(op, &e, op->at_ms);
+	warn_of_narrower(op, net);
+	if (e.mode == ALLOW_AUTHENTICATE)
+		warn_of_lockout(op, net, op->at_ms);
+	op_object(op, "allow", text, object_current(op->env, "allow", text), allow_json(&e));
 }
 
 void ctl_allow_add(struct ctl_call *call)
@@ -166,15 +212,13 @@ void ctl_allow_add(struct ctl_call *call)
 	}
 	ipnet_text(&net, text);
 	op = rule_op(call, text);
-	if (allow_check_new(call, &net, text, now, &err) < 0 ||
+	if (allow_check_new(call, &net, text, mode_of(call), now, &err) < 0 ||
 	    op_lock(op, "allow", text, &err) < 0) {
 		op_fail(op, &err);
 		return;
 	}
 	op_begin(op, true);
-	warn_of_overlaps(op, &net, now);
-	warn_of_width(op, &net);
-	op_object(op, "allow", text, object_current(env, "allow", text), new_entry(op, &net, text));
+	add_entry(op, &net, text);
 	rule_store(op);
 }
 

@@ -8,16 +8,34 @@
 #include "base/mem.h"
 #include "policy/creds.h"
 #include "proto/proto.h"
+#include "route/streams.h"
 
-static int canonical_sender(const char *text, char *ret, struct err *err)
+static int canonical_sender(const struct streams *streams, const char *text, char *ret,
+			    struct err *err)
 {
+	(void)streams;
 	return cred_sender_read(str_of(text), ret, err);
 }
 
-static int canonical_network(const char *text, char *ret, struct err *err)
+static int canonical_stream(const struct streams *streams, const char *text, char *ret,
+			    struct err *err)
+{
+	const struct mailstream *x = streams_find(streams, str_of(text));
+
+	if (x == NULL)
+		return err_param(err, ERR_UNKNOWN, "streams",
+				 "there is no stream %.40s; weir stream list has those there are",
+				 text);
+	(void)snprintf(ret, CRED_SENDER_LEN, "%s", x->id);
+	return 0;
+}
+
+static int canonical_network(const struct streams *streams, const char *text, char *ret,
+			     struct err *err)
 {
 	struct ipnet net;
 
+	(void)streams;
 	if (ipnet_parse(str_of(text), &net, err) < 0) {
 		if (err != NULL)
 			(void)snprintf(err->param, sizeof(err->param), "networks");
@@ -35,8 +53,11 @@ static bool has(const json_t *list, const char *text)
 	return false;
 }
 
+typedef int canonical_fn(const struct streams *streams, const char *text, char *ret,
+			 struct err *err);
+
 static int put_list(json_t *cred, const json_t *params, const char *name,
-		    int (*canonical)(const char *text, char *ret, struct err *err), struct err *err)
+		    const struct streams *streams, canonical_fn *canonical, struct err *err)
 {
 	static const char all[] = "all";
 	const json_t *given = json_object_get(params, name);
@@ -54,7 +75,7 @@ static int put_list(json_t *cred, const json_t *params, const char *name,
 	list = json_array();
 	for (size_t i = 0; rc >= 0 && i < n; i++) {
 		char text[CRED_SENDER_LEN];
-		rc = canonical(json_string_value(json_array_get(given, i)), text, err);
+		rc = canonical(streams, json_string_value(json_array_get(given, i)), text, err);
 		if (rc >= 0 && !has(list, text))
 			(void)json_array_append_new(list, json_text(str_of(text)));
 	}
@@ -64,14 +85,17 @@ static int put_list(json_t *cred, const json_t *params, const char *name,
 	return rc;
 }
 
-int cred_bounds_put(json_t *cred, const json_t *params, int64_t now_ms, struct err *err)
+int cred_bounds_put(json_t *cred, const json_t *params, const struct streams *streams,
+		    int64_t now_ms, struct err *err)
 {
 	static const char *const plain[] = { "per_minute", "per_day", "recipients_max", "note" };
 	int64_t for_s = 0;
-	int rc = put_list(cred, params, "senders", canonical_sender, err);
+	int rc = put_list(cred, params, "senders", streams, canonical_sender, err);
 
 	if (rc >= 0)
-		rc = put_list(cred, params, "networks", canonical_network, err);
+		rc = put_list(cred, params, "networks", streams, canonical_network, err);
+	if (rc >= 0)
+		rc = put_list(cred, params, "streams", streams, canonical_stream, err);
 	if (rc < 0)
 		return rc;
 	for (size_t i = 0; i < ARRAY_LEN(plain); i++) {

@@ -2,7 +2,7 @@
  * cred_bounds - what an operator may say of a credential besides its name and secrets, as it stands
  * in parameters of methods and in an exported file, to be put into the credential's stored text.
  *
- *	senders, networks		arrays of texts; empty, or only "all": no bound
+ *	senders, networks, streams	arrays of texts; empty, or only "all": no bound
  *	per_minute, per_day, recipients_max	numbers; 0: no bound
  *	note				text
  *	for_s				age, from now on; 0: it does not end
@@ -17,8 +17,12 @@
 
 #include "base/err.h"
 
-/* `cred`: from creds_json(). Types have been checked (proto/check.c). ERR_INVALID, ERR_LIMIT, with
- * the parameter at fault; `cred` may have been changed in part then. */
-int cred_bounds_put(json_t *cred, const json_t *params, int64_t now_ms, struct err *err) MUST_CHECK;
+struct streams;
+
+/* `cred`: from creds_json(). Types have been checked (proto/check.c). ERR_INVALID, ERR_LIMIT,
+ * ERR_UNKNOWN (a stream), with the parameter at fault; `cred` may have been changed in part then.
+ */
+int cred_bounds_put(json_t *cred, const json_t *params, const struct streams *streams,
+		    int64_t now_ms, struct err *err) MUST_CHECK;
 
 #endif

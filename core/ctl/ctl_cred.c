@@ -89,9 +89,12 @@ static json_t *cred_json(const struct ctl_env *env, const struct cred *x)
 {
 	int64_t now_ms = loop_wall_ms(env->loop);
 	json_t *senders = json_array();
+	json_t *streams = json_array();
 	json_t *networks = json_array();
 	json_t *row;
 
+	for (size_t i = 0; i < x->n_streams; i++)
+		(void)json_array_append_new(streams, json_text(str_of(x->streams[i])));
 	for (size_t i = 0; i < x->n_senders; i++)
 		(void)json_array_append_new(senders, json_text(str_of(x->senders[i])));
 	for (size_t i = 0; i < x->n_networks; i++) {
@@ -99,11 +102,11 @@ static json_t *cred_json(const struct ctl_env *env, const struct cred *x)
 		ipnet_text(&x->networks[i], text);
 		(void)json_array_append_new(networks, json_string(text));
 	}
-	row = json_pack("{s:s, s:s, s:o, s:o, s:o, s:[], s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
+	row = json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
 			"s:o}",
 			"name", x->name, "status", cred_status(x, now_ms), "note",
 			json_text_or_null(str_of(x->note)), "secrets", secrets_json(x, now_ms),
-			"senders", senders, "streams", "networks", networks, "per_minute",
+			"senders", senders, "streams", streams, "networks", networks, "per_minute",
 			limit_json(x->per_minute), "per_day", limit_json(x->per_day),
 			"recipients_max", limit_json(x->recipients_max), "expires_at",
 			json_time(x->expires_ms), "disabled_at", json_time(x->disabled_ms), "by",

@@ -6,6 +6,7 @@
 #include "policy/allow.h"
 
 #include <bsd/sys/tree.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -35,8 +36,31 @@ struct allow {
 	struct node_list news;
 	size_t n;
 	size_t with_bits[BITS_MAX + 1]; /* entries of each prefix length */
+	size_t authenticating;		/* entries of this mode */
 	struct order *order;
 };
+
+static const char *const mode_names[ALLOW_MODE__COUNT] = {
+	[ALLOW_RELAY] = "relay",
+	[ALLOW_AUTHENTICATE] = "authenticate",
+};
+
+const char *allow_mode_name(enum allow_mode m)
+{
+	ASSERT(m < ALLOW_MODE__COUNT);
+	return mode_names[m];
+}
+
+bool allow_mode_read(const char *name, enum allow_mode *ret)
+{
+	for (int i = 0; i < ALLOW_MODE__COUNT; i++) {
+		if (strcmp(mode_names[i], name) != 0)
+			continue;
+		*ret = (enum allow_mode)i;
+		return true;
+	}
+	return false;
+}
 
 static int node_cmp(const struct node *a, const struct node *b)
 {
@@ -119,6 +143,7 @@ static void take_out(struct allow *a, struct node *n)
 	RB_REMOVE(node_tree, &a->tree, n);
 	a->n--;
 	a->with_bits[n->e.net.bits]--;
+	a->authenticating -= n->e.mode == ALLOW_AUTHENTICATE;
 	a->order->fresh = false;
 	node_free(&n);
 }
@@ -129,12 +154,20 @@ int allow_put(struct allow *a, const char *json, struct err *err)
 	struct node *n = NULL;
 	struct node *old;
 	struct ipnet net;
+	enum allow_mode mode = ALLOW_RELAY;
+	const char *name;
 	int rc = json_read(json, &o, err);
 
 	if (rc < 0)
 		return err_prefix(err, "an entry of the allowlist");
 	if (ipnet_parse(str_of(json_get_str(o, "network")), &net, err) < 0) {
 		rc = err_set(err, ERR_CORRUPT, "an entry of the allowlist has no proper network");
+		goto out;
+	}
+	name = json_get_str(o, "mode");
+	if (*name != '\0' && !allow_mode_read(name, &mode)) {
+		rc = err_set(err, ERR_CORRUPT, "an entry of the allowlist has the mode %.40s",
+			     name);
 		goto out;
 	}
 	old = find(a, &net);
@@ -144,11 +177,13 @@ int allow_put(struct allow *a, const char *json, struct err *err)
 	}
 	n = xcalloc(1, sizeof(*n));
 	n->e = (struct allow_entry){ .net = net,
+				     .mode = mode,
 				     .note = json_dup_str(o, "note"),
 				     .by = json_dup_str(o, "by"),
 				     .created_ms = json_get_int(o, "created_ms"),
 				     .expires_ms = json_get_int(o, "expires_ms") };
 	ipnet_text(&net, n->e.text);
+	(void)snprintf(n->e.stream, sizeof(n->e.stream), "%s", json_get_str(o, "stream"));
 	if (old != NULL) {
 		n->e.hits = old->e.hits;
 		n->e.last_hit_ms = old->e.last_hit_ms;
@@ -158,6 +193,7 @@ int allow_put(struct allow *a, const char *json, struct err *err)
 	tell(a, n); /* the store may have the counts of a former one */
 	a->n++;
 	a->with_bits[net.bits]++;
+	a->authenticating += mode == ALLOW_AUTHENTICATE;
 	a->order->fresh = false;
 out:
 	json_decref(o);
@@ -166,7 +202,8 @@ out:
 
 json_t *allow_json(const struct allow_entry *e)
 {
-	return json_pack("{s:s, s:o, s:o, s:I, s:I}", "network", e->text, "note",
+	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:I, s:I}", "network", e->text, "mode",
+			 allow_mode_name(e->mode), "stream", json_text(str_of(e->stream)), "note",
 			 json_text(str_of(e->note)), "by", json_text(str_of(e->by)), "created_ms",
 			 (json_int_t)e->created_ms, "expires_ms", (json_int_t)e->expires_ms);
 }
@@ -218,6 +255,28 @@ const struct allow_entry *allow_check(const struct allow *a, const struct ipaddr
 	const struct node *n = check(a, client, now_ms);
 
 	return n != NULL ? &n->e : NULL;
+}
+
+const struct allow_entry *allow_above(const struct allow *a, const struct ipnet *net,
+				      int64_t now_ms)
+{
+	for (unsigned bits = net->bits; bits-- > 0;) {
+		struct ipnet wider;
+		const struct node *n;
+		if (a->with_bits[bits] == 0)
+			continue;
+		wider = net_of(&net->addr, bits);
+		n = find(a, &wider);
+		if (n != NULL && ipnet_covers(&n->e.net, net) &&
+		    (n->e.expires_ms == 0 || n->e.expires_ms > now_ms))
+			return &n->e;
+	}
+	return NULL;
+}
+
+bool allow_may_authenticate(const struct allow *a, const struct allow_entry *e)
+{
+	return e != NULL || a->authenticating == 0;
 }
 
 const struct allow_entry *allow_hit(struct allow *a, const struct ipaddr *client, int64_t now_ms)

@@ -1,10 +1,17 @@
 /*
- * allow - the allowlist: networks that may relay without authentication.
+ * allow - the allowlist: networks that may relay without authentication, or may authenticate.
  *
  * Model:   entries are objects of the store (kind "allow", id is the canonical network); this is
  *          what is asked for every connection. The most specific network that has an address
  *          decides. An entry past its end counts no more.
- * Stored:  {"network", "note", "by", "created_ms", "expires_ms"}; times in wall clock
+ *		relay		its clients may relay without authentication, and authenticate
+ *		authenticate	its clients may authenticate
+ *          While the list has an entry of the second kind (until it is taken away, when its time
+ *          is over), who is in no network of it may not
+ *          authenticate; while it has none, everybody may.
+ *          What a client of a network with a stream sends without authentication belongs there.
+ * Stored:  {"network", "mode" ("relay" unless said), "stream" ("" unless said), "note", "by",
+ *          "created_ms", "expires_ms"}; times in wall clock
  *          milliseconds, 0 or absent: none. Beside it, now and then (ctl/uses.c), kind "allow-use"
  *          of the same id: {"hits", "last_hit_ms"}.
  * Owner:   entries belong to the list; pointers stay valid until the next change of it.
@@ -24,10 +31,18 @@
 #include "base/str.h"
 
 #define ALLOW_MAX 100000
+#define ALLOW_STREAM_LEN 64
+
+enum allow_mode { ALLOW_RELAY, ALLOW_AUTHENTICATE, ALLOW_MODE__COUNT };
+const char *allow_mode_name(enum allow_mode m);
+/* False when it is none. */
+bool allow_mode_read(const char *name, enum allow_mode *ret);
 
 struct allow_entry {
 	struct ipnet net;
-	char text[IPNET_TEXT_LEN]; /* canonical; the entry's id */
+	enum allow_mode mode;
+	char stream[ALLOW_STREAM_LEN]; /* empty: by the rules */
+	char text[IPNET_TEXT_LEN];     /* canonical; the entry's id */
 	char *note;
 	char *by;
 	int64_t created_ms;
@@ -46,10 +61,15 @@ json_t *allow_json(const struct allow_entry *e); /* owned */
 bool allow_drop(struct allow *a, struct str network);
 const struct allow_entry *allow_find(const struct allow *a,
 				     struct str network); /* exactly this one */
-/* The entry that lets this address relay, or NULL. */
+/* The entry that decides for this address, or NULL. */
 const struct allow_entry *allow_check(const struct allow *a, const struct ipaddr *client,
 				      int64_t now_ms);
-/* The same for a connection: counts it. */
+/* Whether a client may authenticate for which this entry, or none, decides. */
+bool allow_may_authenticate(const struct allow *a, const struct allow_entry *e);
+/* The narrowest other entry in force that has all of this network, or NULL. */
+const struct allow_entry *allow_above(const struct allow *a, const struct ipnet *net,
+				      int64_t now_ms);
+/* The same as allow_check() for a connection: counts it. */
 const struct allow_entry *allow_hit(struct allow *a, const struct ipaddr *client, int64_t now_ms);
 /* The next one whose counts the store has not, and which it has from now on; NULL: there is none.
  */

@@ -47,6 +47,9 @@ static void cred_free(struct cred **xp)
 	for (size_t i = 0; i < x->n_senders; i++)
 		free(x->senders[i]);
 	free(x->senders);
+	for (size_t i = 0; i < x->n_streams; i++)
+		free(x->streams[i]);
+	free(x->streams);
 	free(x->networks);
 	cred_use_free(&x->use);
 	free(x);
@@ -171,23 +174,32 @@ static bool read_secrets(const json_t *o, struct cred *x)
 	return true;
 }
 
-static bool read_bounds(const json_t *o, struct cred *x)
+static bool read_texts(const json_t *list, char ***ret, size_t *ret_n)
 {
-	const json_t *senders = json_object_get(o, "senders");
-	const json_t *networks = json_object_get(o, "networks");
-	size_t n_senders = json_array_size(senders);
-	size_t n_networks = json_array_size(networks);
+	size_t n = json_array_size(list);
 
-	if (n_senders > CRED_BOUNDS_MAX || n_networks > CRED_BOUNDS_MAX)
+	if (n > CRED_BOUNDS_MAX)
 		return false;
-	x->senders = xcalloc(n_senders + 1, sizeof(char *));
-	x->networks = xcalloc(n_networks + 1, sizeof(*x->networks));
-	for (size_t i = 0; i < n_senders; i++) {
-		const char *text = json_string_value(json_array_get(senders, i));
+	*ret = xcalloc(n + 1, sizeof(char *));
+	for (size_t i = 0; i < n; i++) {
+		const char *text = json_string_value(json_array_get(list, i));
 		if (text == NULL)
 			return false;
-		x->senders[x->n_senders++] = xstrdup(text);
+		(*ret)[(*ret_n)++] = xstrdup(text);
 	}
+	return true;
+}
+
+static bool read_bounds(const json_t *o, struct cred *x)
+{
+	const json_t *networks = json_object_get(o, "networks");
+	size_t n_networks = json_array_size(networks);
+
+	if (n_networks > CRED_BOUNDS_MAX ||
+	    !read_texts(json_object_get(o, "senders"), &x->senders, &x->n_senders) ||
+	    !read_texts(json_object_get(o, "streams"), &x->streams, &x->n_streams))
+		return false;
+	x->networks = xcalloc(n_networks + 1, sizeof(*x->networks));
 	for (size_t i = 0; i < n_networks; i++) {
 		const char *text = json_string_value(json_array_get(networks, i));
 		if (text == NULL ||
@@ -299,26 +311,34 @@ static json_t *secrets_json(const struct cred *x)
 	return list;
 }
 
+static json_t *texts_json(char *const *texts, size_t n)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < n; i++)
+		(void)json_array_append_new(list, json_text(str_of(texts[i])));
+	return list;
+}
+
 json_t *creds_json(const struct cred *x)
 {
-	json_t *senders = json_array();
+	json_t *senders = texts_json(x->senders, x->n_senders);
 	json_t *networks = json_array();
 
-	for (size_t i = 0; i < x->n_senders; i++)
-		(void)json_array_append_new(senders, json_text(str_of(x->senders[i])));
 	for (size_t i = 0; i < x->n_networks; i++) {
 		char text[IPNET_TEXT_LEN];
 		ipnet_text(&x->networks[i], text);
 		(void)json_array_append_new(networks, json_string(text));
 	}
 	return json_pack(
-		"{s:s, s:o, s:o, s:I, s:I, s:I, s:I, s:o, s:i, s:o, s:o, s:I, s:I, s:I, "
+		"{s:s, s:o, s:o, s:I, s:I, s:I, s:I, s:o, s:i, s:o, s:o, s:o, s:I, s:I, s:I, "
 		"s:o}",
 		"name", x->name, "note", json_text(str_of(x->note)), "by", json_text(str_of(x->by)),
 		"created_ms", (json_int_t)x->created_ms, "revoked_ms", (json_int_t)x->revoked_ms,
 		"disabled_ms", (json_int_t)x->disabled_ms, "expires_ms", (json_int_t)x->expires_ms,
 		"salt", bytes_json(x->salt, sizeof(x->salt)), "iterations", CRED_ITERATIONS,
-		"senders", senders, "networks", networks, "per_minute", (json_int_t)x->per_minute,
+		"senders", senders, "networks", networks, "streams",
+		texts_json(x->streams, x->n_streams), "per_minute", (json_int_t)x->per_minute,
 		"per_day", (json_int_t)x->per_day, "recipients_max", (json_int_t)x->recipients_max,
 		"secrets", secrets_json(x));
 }
@@ -477,6 +497,14 @@ static bool sender_fits(struct str rule, const struct address *from)
 	if (str_index(rule, '@') >= 0)
 		return str_eq_nocase(rule, address_str(from));
 	return str_eq_nocase(rule, domain);
+}
+
+bool cred_in_streams(const struct cred *x, struct str stream)
+{
+	for (size_t i = 0; i < x->n_streams; i++)
+		if (str_eq(str_of(x->streams[i]), stream))
+			return true;
+	return x->n_streams == 0;
 }
 
 bool cred_may_send(const struct cred *x, const struct address *from)

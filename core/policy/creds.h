@@ -10,10 +10,11 @@
  *          When a secret is replaced, the old one stays good until its end: a date, and earlier
  *          when it was not used for silent_ms. The newest one is the last.
  *          Empty bounds are no bounds: senders ("shop.example", "*.shop.example",
- *          "app@shop.example", "<>" for the null sender), networks of clients, messages in a
+ *          "app@shop.example", "<>" for the null sender), networks of clients, streams that its
+ *          mail may belong to, messages in a
  *          minute and in a day (UTC), recipients of a message.
  * Stored:  {"name", "note", "by", "created_ms", "revoked_ms", "disabled_ms", "expires_ms", "salt",
- *          "iterations", "senders": […], "networks": […], "per_minute", "per_day",
+ *          "iterations", "senders": […], "networks": […], "streams": […], "per_minute", "per_day",
  *          "recipients_max", "secrets": [{"id", "created_ms", "expires_ms", "replaced_ms",
  *          "silent_ms", "stored_key", "server_key"}]}; bytes in base64; times in wall clock
  * milliseconds, 0: none. What was done with it is stored apart (cred_use.h). Owner:   credentials
@@ -76,6 +77,8 @@ struct cred {
 	size_t n_senders;
 	struct ipnet *networks;
 	size_t n_networks;
+	char **streams;
+	size_t n_streams;
 	/* 0: no bound of its own */
 	unsigned per_minute; /* messages */
 	unsigned per_day;
@@ -107,6 +110,7 @@ int cred_sender_read(struct str sender, char ret[static CRED_SENDER_LEN],
 /* active, revoked, disabled, expired (also when every secret is), empty (it has none). */
 const char *cred_status(const struct cred *x, int64_t now_ms);
 bool cred_in_networks(const struct cred *x, const struct ipaddr *client);
+bool cred_in_streams(const struct cred *x, struct str stream);
 bool cred_may_send(const struct cred *x, const struct address *from);
 const struct cred_secret *cred_secret_find(const struct cred *x, struct str id);
 bool cred_secret_usable(const struct cred *x, const struct cred_secret *s, int64_t now_ms);

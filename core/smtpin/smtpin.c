@@ -285,6 +285,15 @@ void smtpin_accepted(struct smtpin *in, struct smtpin_token token,
 		session_result(in->slots[slot], token.v, refusal);
 }
 
+void smtpin_in_stream(struct smtpin *in, struct smtpin_token token, struct str stream)
+{
+	unsigned slot = token.v & ((1u << SLOT_BITS) - 1);
+	struct smtpin_session *s = slot < in->conf.connections_max ? in->slots[slot] : NULL;
+
+	if (s != NULL && s->token == token.v)
+		(void)snprintf(s->stream_name, sizeof(s->stream_name), "%.*s", STR_ARG(stream));
+}
+
 void smtpin_recheck(struct smtpin *in)
 {
 	struct smtpin_session *s = TAILQ_FIRST(&in->sessions);

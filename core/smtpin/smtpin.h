@@ -96,6 +96,7 @@ struct smtpin_rules {
 /* The answer to on_connect(). */
 struct smtpin_client_facts {
 	bool may_relay;
+	bool no_auth; /* it may not authenticate */
 	bool refused; /* no service at all: `refusal` (421 or 554) is the greeting */
 	struct smtp_answer refusal;
 };
@@ -186,6 +187,10 @@ void smtpin_serve(struct smtpin *s, int fd, const struct ipaddr *client,
 /* The result of accept(): NULL when the message is on disk, else the reply to give. */
 void smtpin_accepted(struct smtpin *s, struct smtpin_token token,
 		     const struct smtp_answer *refusal);
+
+/* The stream of a message that accept() has, before its result: for what is counted of its
+ * credential. */
+void smtpin_in_stream(struct smtpin *s, struct smtpin_token token, struct str stream);
 
 /*
  * Who may relay has changed: every session asks on_connect() again before its next message, and

@@ -28,7 +28,7 @@ static bool is_loopback(const struct ipaddr *a)
 
 bool auth_offered(const struct smtpin_session *s)
 {
-	if (s->rules->auth == SMTPIN_AUTH_NONE || s->credential[0] != '\0')
+	if (s->rules->auth == SMTPIN_AUTH_NONE || s->credential[0] != '\0' || s->facts.no_auth)
 		return false;
 	return s->secure || (s->rules->auth_loopback && s->named && is_loopback(&s->client));
 }
@@ -46,6 +46,8 @@ bool auth_good(const struct smtpin_session *s)
 
 	if (s->credential[0] == '\0')
 		return true;
+	if (s->facts.no_auth)
+		return false;
 	c = creds_find(s->in->conf.creds, str_of(s->credential));
 	secret = c != NULL ? cred_secret_find(c, str_of(s->secret)) : NULL;
 	return secret != NULL && cred_secret_usable(c, secret, loop_wall_ms(s->in->loop)) &&
@@ -58,6 +60,7 @@ void auth_sent(const struct smtpin_session *s)
 					 .secret = str_of(s->secret),
 					 .client = &s->client,
 					 .helo = str_of(s->helo),
+					 .stream = str_of(s->stream_name),
 					 .recipients = s->n_rcpts,
 					 .bytes = s->handed_size };
 
@@ -238,6 +241,8 @@ static bool may_begin(struct smtpin_session *s)
 		session_refuse(s, 503, "5.5.1", "You are authenticated already");
 	else if (s->in_mail)
 		session_refuse(s, 503, "5.5.1", "AUTH is not possible during a transaction");
+	else if (s->facts.no_auth)
+		session_refuse(s, 554, "5.7.1", "Your address may not authenticate here");
 	else if (!auth_offered(s))
 		session_refuse(s, 538, "5.7.11", "AUTH needs TLS here");
 	else if (auth_blocked(s))

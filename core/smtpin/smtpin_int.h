@@ -73,6 +73,7 @@ struct smtpin_session {
 	bool counted;	    /* as a session of the credential */
 	bool day_taken;	    /* the transaction is one of the credential's messages of the day */
 	size_t handed_size; /* of the message whose result is awaited */
+	char stream_name[CRED_STREAM_LEN]; /* of that */
 	bool greeted;
 	bool esmtp;
 	bool in_mail;

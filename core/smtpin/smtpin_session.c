@@ -262,6 +262,7 @@ void session_hand_over(struct smtpin_session *s)
 	stream_deadline(s->stream, 0);
 	in->stats.accepted_bytes += m.size;
 	s->handed_size = m.size;
+	s->stream_name[0] = '\0';
 	/* the result may come from inside the call, and free the bytes if they are still here */
 	s->body.bytes = BUF_INIT(0);
 	in->ops->accept(in->arg, &m, (struct smtpin_token){ token });

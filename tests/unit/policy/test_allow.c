@@ -133,13 +133,88 @@ static void test_damaged(void **state)
 	allow_free(&a);
 }
 
+static void put_mode(struct allow *a, const char *network, const char *mode)
+{
+	char json[200];
+
+	(void)snprintf(json, sizeof(json), "{\"network\":\"%s\",\"mode\":\"%s\",\"stream\":\"s\"}",
+		       network, mode);
+	assert_int_equal(allow_put(a, json, NULL), 0);
+}
+
+static bool may_authenticate(const struct allow *a, const char *address)
+{
+	struct ipaddr addr;
+
+	assert_true(ipaddr_parse(str_of(address), &addr));
+	return allow_may_authenticate(a, allow_check(a, &addr, 1));
+}
+
+/* The most specific entry decides, also which of both it may. */
+static void modes(void **state)
+{
+	struct allow *a = allow_new();
+	const struct allow_entry *above;
+	struct ipnet net;
+
+	(void)state;
+	put_mode(a, "10.0.0.0/8", "relay");
+	assert_true(may_authenticate(a, "192.0.2.1"));
+	put_mode(a, "10.1.0.0/16", "authenticate");
+	put_mode(a, "2001:db8::/32", "authenticate");
+	assert_int_equal(allow_find(a, STR("10.1.0.0/16"))->mode, ALLOW_AUTHENTICATE);
+	assert_string_equal(allow_find(a, STR("10.1.0.0/16"))->stream, "s");
+	assert_true(may_authenticate(a, "10.1.2.3"));
+	assert_true(may_authenticate(a, "10.2.2.3"));
+	assert_true(may_authenticate(a, "2001:db8::7"));
+	assert_false(may_authenticate(a, "192.0.2.1"));
+	assert_true(ipnet_parse(STR("10.1.2.0/24"), &net, NULL) >= 0);
+	above = allow_above(a, &net, 1);
+	assert_non_null(above);
+	assert_string_equal(above->text, "10.1.0.0/16");
+	assert_true(ipnet_parse(STR("10.0.0.0/8"), &net, NULL) >= 0);
+	assert_null(allow_above(a, &net, 1));
+	put_mode(a, "10.1.0.0/16", "relay");
+	assert_false(may_authenticate(a, "192.0.2.1"));
+	assert_true(allow_drop(a, STR("2001:db8::/32")));
+	assert_true(may_authenticate(a, "192.0.2.1"));
+	assert_int_equal(allow_put(a, "{\"network\":\"10.0.0.0/8\",\"mode\":\"both\"}", NULL),
+			 -ERR_CORRUPT);
+	allow_free(&a);
+}
+
+static void counts_and_the_store(void **state)
+{
+	struct allow *a = allow_new();
+	struct ipaddr addr;
+	json_t *o;
+
+	(void)state;
+	put_mode(a, "10.0.0.0/8", "relay");
+	put_mode(a, "192.0.2.0/24", "relay");
+	while (allow_dirty(a) != NULL)
+		;
+	assert_true(ipaddr_parse(STR("10.0.0.1"), &addr));
+	(void)allow_hit(a, &addr, 77);
+	(void)allow_hit(a, &addr, 78);
+	put_mode(a, "10.0.0.0/8", "relay"); /* an edit keeps it */
+	assert_true(allow_is_dirty(a));
+	o = allow_use_json(allow_dirty(a));
+	assert_false(allow_is_dirty(a));
+	assert_true(allow_put_use(a, STR("192.0.2.0/24"), o));
+	assert_false(allow_put_use(a, STR("192.0.2.0/25"), o));
+	assert_int_equal(allow_find(a, STR("192.0.2.0/24"))->hits, 2);
+	assert_int_equal(allow_find(a, STR("192.0.2.0/24"))->last_hit_ms, 78);
+	json_decref(o);
+	allow_free(&a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_most_specific),
-		cmocka_unit_test(test_families),
-		cmocka_unit_test(test_counters_and_order),
-		cmocka_unit_test(test_damaged),
+		cmocka_unit_test(test_most_specific),	   cmocka_unit_test(modes),
+		cmocka_unit_test(counts_and_the_store),	   cmocka_unit_test(test_families),
+		cmocka_unit_test(test_counters_and_order), cmocka_unit_test(test_damaged),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

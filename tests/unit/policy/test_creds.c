@@ -53,11 +53,12 @@ static void kept_as_it_was(void **state)
 {
 	json_t *before = NULL;
 	json_t *after;
-	static const char text[] =
-		CRED("shop", "\"note\":\"n\",\"by\":\"olga\",\"created_ms\":7,\"revoked_ms\":0,"
-			     "\"disabled_ms\":8,\"expires_ms\":9,\"per_minute\":10,\"per_day\":11,"
-			     "\"recipients_max\":12,\"senders\":[\"a.example\",\"<>\"],"
-			     "\"networks\":[\"10.0.0.0/8\"],");
+	static const char text[] = CRED(
+		"shop",
+		"\"note\":\"n\",\"by\":\"olga\",\"created_ms\":7,\"revoked_ms\":0,"
+		"\"disabled_ms\":8,\"expires_ms\":9,\"per_minute\":10,\"per_day\":11,"
+		"\"recipients_max\":12,\"streams\":[\"news\"],\"senders\":[\"a.example\",\"<>\"],"
+		"\"networks\":[\"10.0.0.0/8\"],");
 
 	(void)state;
 	put(text);
