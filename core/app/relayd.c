@@ -294,8 +294,11 @@ int relayd_new(const struct conf *conf, struct loop *loop_take, struct relayd **
 						  .block_ms = conf->auth_block_s * 1000 });
 	r->sasl = sasl_server_new(r->env.loop, r->env.creds);
 	r->env.keys = keys_new();
+	r->env.suppress = suppress_new();
 	loop_workers(r->env.loop, WORKERS);
 	rc = classify_load(conf->classify_rules, &r->env.rules, err);
+	if (rc >= 0)
+		rc = suppression_open(r, err);
 	if (rc >= 0)
 		rc = open_control(r, err);
 	if (rc >= 0)
@@ -453,6 +456,7 @@ int relayd_open(struct relayd *r, struct err *err)
 			    r->env.sched, r->env.resolver);
 	sched_start(r->env.sched);
 	actions_start(r->env.actions);
+	suppression_start(r);
 	return 0;
 }
 
@@ -571,7 +575,7 @@ int relayd_test(const struct conf *conf, struct err *err)
 	tls_server_free(&tls);
 	rc = classify_load(conf->classify_rules, &rules, err);
 	classify_free(&rules);
-	return rc;
+	return rc < 0 ? rc : suppression_test(conf, err);
 }
 
 void relayd_free(struct relayd **rp)
@@ -589,6 +593,7 @@ void relayd_free(struct relayd **rp)
 	smtpout_free(&r->env.smtpout);
 	if (r->env.actions != NULL)
 		actions_flush(r->env.actions);
+	suppression_end(r);
 	/* no reader works on anybody's filter any more, and no answer comes */
 	queue_close(&r->env.queue);
 	views_close(&r->env);
@@ -607,6 +612,7 @@ void relayd_free(struct relayd **rp)
 	allow_free(&r->env.allow);
 	guard_free(&r->env.guard);
 	keys_free(&r->env.keys);
+	suppress_free(&r->env.suppress);
 	classify_free(&r->env.rules);
 	for (int k = 0; k < ACCESS__COUNT; k++) {
 		free((void *)(uintptr_t)r->roles[k].uids);

@@ -30,6 +30,12 @@ struct relayd {
 	struct ipaddr addresses[RELAYD_ADDRESSES_MAX]; /* env.addresses */
 	struct ipaddr own[RELAYD_OWN_MAX];
 	size_t own_n;
+	struct suppression {
+		bool drop;	  /* what is suppressed, instead of refusing it */
+		uint64_t at_once; /* classes, a bit each */
+		uint64_t several;
+		struct loop_timer *tend; /* stores counters, drops what ended */
+	} suppression;
 	bool ending;
 	bool in_drained;
 	bool out_drained;
@@ -52,6 +58,30 @@ void wire_keep_sts(void *arg, const char *domain, const char *json);
 void wire_load_sts(void *arg, const struct queue_object *o);
 void wire_load(void *arg, const struct queue_row *row);
 void wire_drained(struct relayd *r); /* looks whether all is over */
+
+/* The suppression list (wire_suppress.c). */
+int suppression_open(struct relayd *r, struct err *err) MUST_CHECK; /* the policy */
+int suppression_test(const struct conf *conf, struct err *err) MUST_CHECK;
+void suppression_start(struct relayd *r);
+void suppression_end(struct relayd *r);
+/* False refuses the recipient. */
+bool wire_suppressed(struct relayd *r, struct str rcpt, struct str stream,
+		     struct smtp_answer *ret_refusal);
+bool wire_ends(void *arg, const struct message *m, const struct message_rcpt *rcpt,
+	       struct attempt *ret);
+/* Why an address comes on the list by itself; texts are borrowed. */
+struct wire_offence {
+	struct str address;
+	struct str stream;
+	enum suppress_source source;
+	const char *reason;
+	struct str reply;
+	struct rid rid; /* 0 without */
+	bool several;	/* only counted until there are several */
+};
+void wire_suppress(struct relayd *r, const struct wire_offence *o);
+/* A permanent failure: it may be one that suppresses. */
+void wire_bounced(struct relayd *r, const struct queue_event *e);
 
 /* The addresses that this machine has to the public (addresses.c). */
 size_t public_addresses(struct ipaddr *ret, size_t max);

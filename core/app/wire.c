@@ -74,7 +74,8 @@ static bool on_rcpt(void *arg, const struct smtpin_envelope *e, const struct add
 		filter_row_text(&row, FILTER_PROVIDER, str_of(provider));
 	if (routes_judge(r->env.routes, &row, domain, &route, hop) && strcmp(hop, "reject") == 0)
 		return refuse(ret_refusal, 550, "5.7.1", "A route of this relay refuses this mail");
-	return true;
+	return wire_suppressed(OBJ(relayd, RELAYD_MAGIC, arg), address_str(rcpt),
+			       str_of(stream != NULL ? stream->id : ""), ret_refusal);
 }
 
 static struct msgid new_id(void *arg)
@@ -320,7 +321,8 @@ static void on_classify(void *arg, struct attempt *a)
 	const struct relayd *r = OBJ(relayd, RELAYD_MAGIC, arg);
 	struct classify_out out;
 
-	if (a->outcome == OUTCOME_DELIVERED || a->outcome == OUTCOME_DELETED)
+	if (a->outcome == OUTCOME_DELIVERED || a->outcome == OUTCOME_DELETED ||
+	    a->reply_class == REPLY_SUPPRESSED)
 		return;
 	classify(r->env.rules,
 		 &(struct classify_in){ .provider = str_of(site_of(a->host)),
@@ -410,6 +412,7 @@ void wire_relayed(void *arg, const struct message *m, const struct sched_result 
 const struct sched_ops wire_sched_ops = {
 	.judge_group = judge_group,
 	.judge_rcpt = judge_rcpt,
+	.ends = wire_ends,
 	.extra_life = extra_life,
 	.site = on_site,
 	.kick = on_kick,
@@ -510,6 +513,8 @@ void wire_event(void *arg, const struct queue_event *e)
 	struct relayd *r = OBJ(relayd, RELAYD_MAGIC, arg);
 
 	count(r, e->attempt.outcome);
+	if (e->attempt.outcome == OUTCOME_FAILED)
+		wire_bounced(r, e);
 	if (log_enabled(LOG_LEVEL_INFO))
 		log_event(e);
 	if (ctl_events_wanted(r->env.ctl))

@@ -158,7 +158,7 @@ bool fmt_parse_age(struct str s, int64_t *ret_s)
 		size_t n = 0;
 		while (n < s.n && s.p[n] >= '0' && s.p[n] <= '9')
 			n++;
-		if (n == s.n || unit_s(s.p[n]) == 0 || !str_u64(str_from(s.p, n), 1000000, &v))
+		if (n == s.n || unit_s(s.p[n]) == 0 || !str_u64(str_from(s.p, n), INT32_MAX, &v))
 			return false;
 		total += (int64_t)v * unit_s(s.p[n]);
 		s.p += n + 1;

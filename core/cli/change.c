@@ -188,8 +188,10 @@ static void put_done(const struct out *o, struct buf *b, const struct args *a, c
 			out_clean(o, b, str_of(json_get_str(a->params, p->name)));
 		}
 	(void)buf_puts(b, ": done");
-	if ((a->m->flags & (MF_PLAN | MF_EDIT)) == MF_PLAN ||
-	    json_get_int(done, "recipients") > 0) {
+	if (cli_has(done, "entries"))
+		(void)buf_printf(b, ", entries: %lld", (long long)json_get_int(done, "entries"));
+	else if ((a->m->flags & (MF_PLAN | MF_EDIT)) == MF_PLAN ||
+		 json_get_int(done, "recipients") > 0) {
 		(void)buf_puts(b, ", ");
 		put_plural(b, o, json_get_int(done, "recipients"), "recipient");
 		(void)buf_puts(b, " of ");
@@ -218,7 +220,7 @@ static void put_done(const struct out *o, struct buf *b, const struct args *a, c
 	put_undo(o, b, done);
 }
 
-static void print_done(struct cli *c, const struct args *a, const json_t *done)
+void change_print(struct cli *c, const struct args *a, const json_t *done)
 {
 	AUTO_BUF b = BUF_INIT(OUT_MAX);
 
@@ -230,7 +232,8 @@ static void print_done(struct cli *c, const struct args *a, const json_t *done)
 	cli_print(c, &b);
 }
 
-/* --- plans ------------------------------------------------------------------------------------ */
+/* --- plans
+ * ------------------------------------------------------------------------------------ */
 
 /* Plans that stay open are in the way of others'. */
 static void drop_plan(struct cli *c, const json_t *plan)
@@ -284,12 +287,24 @@ static bool is_number(struct str typed, int64_t n)
 	return str_u64(buf_str(&digits), INT64_MAX, &value) && (int64_t)value == n;
 }
 
-static bool ask(struct cli *c, const struct args *a, const json_t *plan)
+bool change_ask(struct cli *c, const char *question, int64_t number)
 {
 	AUTO_BUF answer = BUF_INIT(ANSWER_MAX);
+	struct str typed;
+
+	(void)fputs(question, stderr);
+	if (!talk_line(c, &answer))
+		return false;
+	typed = str_trim(buf_str(&answer));
+	if (number > 0)
+		return is_number(typed, number);
+	return str_eq_nocase(typed, STR("y")) || str_eq_nocase(typed, STR("yes"));
+}
+
+static bool ask(struct cli *c, const struct args *a, const json_t *plan)
+{
 	AUTO_BUF b = BUF_INIT(OUT_MAX);
 	int64_t recipients = json_get_int(plan, "recipients");
-	struct str typed;
 
 	if (recipients > TYPE_ABOVE)
 		(void)buf_printf(&b, "Type the number of recipients to %s them: ", a->m->cli);
@@ -297,13 +312,7 @@ static bool ask(struct cli *c, const struct args *a, const json_t *plan)
 		(void)buf_puts(&b, "Do you want that? [y/N] ");
 	else
 		(void)buf_printf(&b, "Do you want to %s them? [y/N] ", a->m->cli);
-	(void)fwrite(b.p, 1, b.n, stderr);
-	if (!talk_line(c, &answer))
-		return false;
-	typed = str_trim(buf_str(&answer));
-	if (recipients > TYPE_ABOVE)
-		return is_number(typed, recipients);
-	return str_eq_nocase(typed, STR("y")) || str_eq_nocase(typed, STR("yes"));
+	return change_ask(c, buf_cstr(&b), recipients > TYPE_ABOVE ? recipients : 0);
 }
 
 static int plan_and_ask(struct cli *c, const struct args *a, struct err *err)
@@ -331,14 +340,14 @@ static int plan_and_ask(struct cli *c, const struct args *a, struct err *err)
 					      json_object_get(a->params, "reason"));
 		rc = talk_call(c, method_defs[M_PLAN_COMMIT].name, params, &done, err);
 		if (rc >= 0)
-			print_done(c, a, done);
+			change_print(c, a, done);
 	}
 	json_decref(plan);
 	json_decref(done);
 	return rc < 0 ? rc : 0;
 }
 
-static bool can_ask(const struct cli *c)
+bool change_can_ask(const struct cli *c)
 {
 	return !c->json && isatty(STDIN_FILENO) == 1 && isatty(STDERR_FILENO) == 1;
 }
@@ -351,7 +360,7 @@ int run_change(struct cli *c, const struct args *a, struct err *err)
 	if (a->own[OWN_PLAN] != NULL)
 		return show_plan(c, a, err);
 	if ((a->m->flags & MF_CONFIRM) != 0 && a->own[OWN_YES] == NULL) {
-		if (can_ask(c))
+		if (change_can_ask(c))
 			return plan_and_ask(c, a, err);
 		return err_param(err, ERR_INVALID, "yes",
 				 "%s is not done without being asked about: --yes says it is "
@@ -363,7 +372,7 @@ int run_change(struct cli *c, const struct args *a, struct err *err)
 		rc = talk_call(c, a->m->name, params, &done, err);
 	if (rc < 0)
 		return rc;
-	print_done(c, a, done);
+	change_print(c, a, done);
 	json_decref(done);
 	return 0;
 }

@@ -63,11 +63,17 @@ void cli_print_json(struct cli *c, const json_t *v);
 /* --- verbs ------------------------------------------------------------------------------------ */
 
 cli_verb_fn run_list, run_object, run_status, run_show, run_change, run_events, run_records,
-	run_check, run_audit, run_cred, run_diff, run_allow;
+	run_check, run_audit, run_cred, run_diff, run_allow, run_import;
 /* The same for rows of verbs.def. */
 #define VERB(id, fn, ...) int verb_##fn(struct cli *c, const struct args *a, struct err *err);
 #include "cli/verbs.def"
 #undef VERB
+
+/* change.c: whether somebody is there to be asked, and what a change did, for people or scripts. */
+bool change_can_ask(const struct cli *c);
+/* A question on standard error; true: yes, or the number when one is to be typed (0: none). */
+bool change_ask(struct cli *c, const char *question, int64_t number);
+void change_print(struct cli *c, const struct args *a, const json_t *done);
 
 /* content.c: --raw and --headers. */
 int content_print(struct cli *c, const char *id, bool headers, struct err *err) MUST_CHECK;

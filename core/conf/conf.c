@@ -33,7 +33,9 @@ enum kind {
 	KIND_TLS,
 	KIND_AUTH,
 	KIND_KEEP,
-	KIND_TRUST
+	KIND_TRUST,
+	KIND_ANSWER,
+	KIND_SCOPE
 };
 
 /* Where a section's values are: `listen` and `role` may come several times, the others once. */
@@ -74,6 +76,7 @@ static const struct {
 	{ "delivery", false, 0 },
 	{ "queue", false, 0 },
 	{ "limits", false, 0 },
+	{ "suppression", false, 0 },
 	{ "role", true, offsetof(struct fields, role) },
 };
 
@@ -83,6 +86,8 @@ static const char *const yes_words[] = { "no", "yes" };
 static const char *const auth_words[] = { "none", "optional", "required" };
 static const char *const keep_words[] = { "yes", "failures", "no" };
 static const char *const trust_words[] = { "no", "auto", "yes" };
+static const char *const answer_words[] = { "reject", "drop" };
+static const char *const scope_words[] = { "all", "stream" };
 
 #define KEYS_MAX 32
 #define FILE_MAX (1u << 20)
@@ -272,6 +277,16 @@ static bool value_parse(const struct option_def *o, const char *text, int64_t *r
 	case KIND_TRUST:
 		v = word_index(trust_words, ARRAY_LEN(trust_words), text);
 		(void)snprintf(why, why_n, "no, yes or auto is expected");
+		*ret = v;
+		return v >= 0;
+	case KIND_ANSWER:
+		v = word_index(answer_words, ARRAY_LEN(answer_words), text);
+		(void)snprintf(why, why_n, "reject or drop is expected");
+		*ret = v;
+		return v >= 0;
+	case KIND_SCOPE:
+		v = word_index(scope_words, ARRAY_LEN(scope_words), text);
+		(void)snprintf(why, why_n, "all or stream is expected");
 		*ret = v;
 		return v >= 0;
 	}
@@ -570,6 +585,10 @@ static void put_value(struct buf *out, const struct option_def *o, const void *f
 		put_quoted(out, keep_words[v]);
 	else if (o->kind == KIND_TRUST)
 		put_quoted(out, trust_words[v]);
+	else if (o->kind == KIND_ANSWER)
+		put_quoted(out, answer_words[v]);
+	else if (o->kind == KIND_SCOPE)
+		put_quoted(out, scope_words[v]);
 	else if (o->kind == KIND_MODE)
 		(void)buf_printf(out, "\"%04lo\"", (long)v);
 	else if (o->kind == KIND_AGE)

@@ -29,6 +29,8 @@ struct conf_list {
 enum conf_tls { CONF_TLS_NONE, CONF_TLS_STARTTLS, CONF_TLS_IMPLICIT };
 enum conf_keep { CONF_KEEP_YES, CONF_KEEP_FAILURES, CONF_KEEP_NO };
 enum conf_trust { CONF_TRUST_NO, CONF_TRUST_AUTO, CONF_TRUST_YES };
+enum conf_answer { CONF_ANSWER_REJECT, CONF_ANSWER_DROP };
+enum conf_scope { CONF_SCOPE_ALL, CONF_SCOPE_STREAM };
 enum conf_auth { CONF_AUTH_NONE, CONF_AUTH_OPTIONAL, CONF_AUTH_REQUIRED };
 
 struct conf_listen {
@@ -96,6 +98,14 @@ struct conf {
 	int64_t message_s;
 	int64_t auth_failures;
 	int64_t auth_block_s;
+	int64_t suppress_answer;	   /* enum conf_answer */
+	struct conf_list suppress_at_once; /* names of classes of replies */
+	struct conf_list suppress_several;
+	int64_t suppress_count;
+	int64_t suppress_within_s;
+	int64_t suppress_complaints;
+	int64_t suppress_scope; /* enum conf_scope */
+	int64_t suppress_keep_s;
 	struct conf_role roles[CONF_ROLE__COUNT];
 };
 

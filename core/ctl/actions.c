@@ -192,6 +192,7 @@ static void on_timer(void *arg)
 {
 	struct actions *a = OBJ(actions, ACTIONS_MAGIC, arg);
 	plans_expire(a);
+	uploads_expire(a);
 	ends_run(a);
 	expiry_run(a);
 	refusals_run(a);
@@ -345,6 +346,7 @@ int actions_open(struct ctl_env *env, struct err *err)
 	LIST_INIT(&a->selects);
 	a->timer = loop_timer_new(env->loop, "ctl.actions", on_timer, a);
 	reports_init(a);
+	LIST_INIT(&a->uploads.list);
 	a->last_id = queue_last_action(env->queue);
 	for (size_t i = 0; rc >= 0 && i < ARRAY_LEN(kinds); i++) {
 		struct load l = { .env = env, .kind = kinds[i] };
@@ -357,6 +359,8 @@ int actions_open(struct ctl_env *env, struct err *err)
 		store_pepper(env);
 	if (rc >= 0)
 		rc = uses_load(a, err);
+	if (rc >= 0)
+		rc = suppress_load(env, err);
 	if (rc >= 0)
 		rc = queue_load_actions(env->queue, loop_wall_ms(env->loop) - keep, load_action, a,
 					err);
@@ -407,6 +411,7 @@ void actions_close(struct actions **ap)
 	edits_close(a);
 	selects_close(a);
 	reports_close(a);
+	uploads_close(a);
 	loop_timer_free(&a->timer);
 	loop_timer_free(&a->uses);
 	if (a->env->actions == a)

@@ -18,6 +18,7 @@
 #include "base/json.h"
 #include "ctl/actions.h"
 #include "ctl/actions_audit.h"
+#include "ctl/actions_suppress.h"
 #include "ctl/actions_edit.h"
 #include "ctl/journal.h"
 #include "ctl/slicer.h"
@@ -284,6 +285,7 @@ struct actions {
 	struct op_list ops;
 	struct select_list selects;
 	struct reports reports;
+	struct uploads uploads;
 	struct refusals refusals;
 	struct loop_timer *timer;
 	struct loop_timer *uses;

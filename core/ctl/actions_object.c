@@ -163,6 +163,47 @@ static void key_after(struct op *op)
 	op->env->keys_generation++;
 }
 
+static json_t *suppress_current(const struct ctl_env *env, struct str id)
+{
+	const struct suppress_entry *e = suppress_by_id(env->suppress, id);
+	return e != NULL ? suppress_json(e) : NULL;
+}
+
+static int suppress_apply(struct op *op, struct str id, const char *json, struct err *err)
+{
+	struct suppress *s = op->env->suppress;
+	const struct suppress_entry *e = suppress_by_id(s, id);
+	if (json != NULL)
+		return suppress_put_json(s, json, err);
+	if (e != NULL)
+		(void)suppress_drop(s, e->address, e->scope);
+	return 0;
+}
+
+static json_t *import_current(const struct ctl_env *env, struct str id)
+{
+	uint64_t batch;
+	return str_u64(id, INT64_MAX, &batch) && suppress_batch_has(env->suppress, batch)
+		       ? suppress_import_json(batch)
+		       : NULL;
+}
+
+/* What an import brought is void from now on; its rows go when the list is next tended. New ones
+ * come with their own entries (actions_suppress.c). */
+static int import_apply(struct op *op, struct str id, const char *json, struct err *err)
+{
+	uint64_t batch;
+	(void)err;
+	if (json == NULL && str_u64(id, INT64_MAX, &batch))
+		suppress_batch_drop(op->env->suppress, batch);
+	return 0;
+}
+
+static void suppress_after_change(struct op *op)
+{
+	op->env->suppress_generation++;
+}
+
 static json_t *cred_current(const struct ctl_env *env, struct str id)
 {
 	const struct cred *x = creds_find(env->creds, id);
@@ -282,6 +323,9 @@ static const struct kind {
 	{ "cred", &cred_config, cred_secrets, cred_current, cred_apply, cred_after },
 	{ KEYS_KIND, &key_config, no_secrets, key_current, key_apply, key_after },
 	{ KEYS_KIND_SECRET, NULL, NULL, secret_current, secret_apply, key_after },
+	{ SUPPRESS_KIND, NULL, no_secrets, suppress_current, suppress_apply,
+	  suppress_after_change },
+	{ SUPPRESS_IMPORT, NULL, no_secrets, import_current, import_apply, suppress_after_change },
 };
 
 static const struct kind *kind_of(const char *name)

@@ -15,6 +15,7 @@
 #include "policy/creds.h"
 #include "policy/guard.h"
 #include "policy/holds.h"
+#include "policy/suppress.h"
 #include "queue/queue.h"
 #include "route/resolve.h"
 #include "route/routes.h"
@@ -38,6 +39,7 @@ struct ctl_env {
 	struct allow *allow;
 	struct creds *creds;
 	struct guard *guard;
+	struct suppress *suppress;
 	struct keys *keys; /* of DKIM */
 	struct resolver *resolver;
 	struct dns *dns;		/* for checks */
@@ -63,6 +65,7 @@ struct ctl_env {
 	uint64_t allow_generation;
 	uint64_t creds_generation;
 	uint64_t keys_generation;
+	uint64_t suppress_generation;
 	uint64_t actions_generation;
 };
 

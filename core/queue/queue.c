@@ -40,6 +40,10 @@ void item_free(struct item *it)
 	case ITEM_AUDIT:
 		free(((struct item_audit *)it)->block);
 		break;
+	case ITEM_SUPPRESS:
+		free(((struct item_suppress *)it)->rows);
+		free(((struct item_suppress *)it)->block);
+		break;
 	case ITEM_NAME:
 	case ITEM_NEXT:
 		break;
@@ -391,6 +395,7 @@ static void finish_item(struct queue *q, struct item *it)
 		q->commit_n--;
 		break;
 	case ITEM_NAME:
+	case ITEM_SUPPRESS:
 		break;
 	}
 	if (it->done != NULL)

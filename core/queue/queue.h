@@ -348,6 +348,40 @@ typedef void queue_actions_fn(void *arg, const struct queue_action *rows, size_t
 			      const struct err *err);
 void queue_actions(struct queue *q, uint64_t before, size_t limit, queue_actions_fn *fn, void *arg);
 
+/* --- suppressions ------------------------------------------------------------------------------
+ */
+
+/*
+ * The suppression list's entries, in a table of their own: there may be millions. An object of kind
+ * QUEUE_SUPPRESS in queue_commit() is such a row, in the transaction of its action; its id is
+ * "ADDRESS" or "stream:NAME ADDRESS", its JSON has the fields below (policy/suppress.h), and no
+ * earlier versions are kept. Many at a time are put and dropped without an action, in chunks.
+ */
+#define QUEUE_SUPPRESS "suppress"
+#define QUEUE_SUPPRESS_CHUNK 1000
+struct queue_suppress {
+	const char *id;
+	const char *source;
+	const char *reason;
+	const char *by;
+	const char *message;
+	const char *reply;
+	int64_t created_ms;
+	int64_t expires_ms;
+	int64_t last_hit_ms;
+	uint64_t hits;
+	uint64_t batch;
+	uint32_t watch;
+	bool gone;    /* dropped; only the id counts */
+	bool counted; /* only hits and last_hit_ms are written, if it is there */
+};
+/* In one transaction; copied. done may be NULL. */
+void queue_suppress_put(struct queue *q, const struct queue_suppress *rows, size_t n,
+			queue_done_fn *done, void *arg);
+/* At start, blocking: all of them. */
+int queue_load_suppress(struct queue *q, void (*fn)(void *arg, const struct queue_suppress *row),
+			void *arg, struct err *err) MUST_CHECK;
+
 /* --- figures ---------------------------------------------------------------------------------- */
 
 struct queue_figures {

@@ -408,6 +408,8 @@ static int put_object(struct writer *w, const struct queue_object *o, uint64_t a
 		      struct err *err)
 {
 	struct db_stmt *s = w->st[o->json != NULL ? W_OBJECT : W_OBJECT_GONE];
+	if (strcmp(o->kind, QUEUE_SUPPRESS) == 0)
+		return suppress_apply_object(w, o, err);
 	int got = 0;
 	if (o->secret)
 		got = db_exec(w->db, "PRAGMA secure_delete=ON", err);
@@ -505,6 +507,8 @@ int apply_item(struct writer *w, struct item *it, struct err *err)
 		return apply_state(w, (struct item_state *)it, err);
 	case ITEM_AUDIT:
 		return audit_put(w, &((struct item_audit *)it)->r, err);
+	case ITEM_SUPPRESS:
+		return suppress_apply(w, (struct item_suppress *)it, err);
 	}
 	BUG("queue item %d", (int)it->kind);
 }

@@ -13,6 +13,7 @@
  *	queue_tidy.c	retention, compaction, checkpoints
  *	queue_readers.c	the pool of readers and its jobs
  *	queue_read.c	messages, rows and actions
+ *	queue_suppress.c the suppression list's rows
  *	queue_audit.c	the audit log: its chain, written
  *	queue_audit_read.c	and read: lists, verification
  *	queue_versions.c	versions of the configuration, read
@@ -71,7 +72,8 @@ enum item_kind {
 	ITEM_NEXT,
 	ITEM_COMMIT,
 	ITEM_STATE,
-	ITEM_AUDIT
+	ITEM_AUDIT,
+	ITEM_SUPPRESS
 };
 
 struct item {
@@ -161,6 +163,13 @@ struct item_state {
 struct item_audit {
 	struct item i;
 	struct audit_record r; /* texts in `block` */
+	char *block;
+};
+
+struct item_suppress {
+	struct item i;
+	struct queue_suppress *rows; /* texts in `block` */
+	size_t n;
 	char *block;
 };
 
@@ -345,6 +354,12 @@ int apply_forget(struct writer *w, struct msgid id, uint64_t received_seq,
 /* Reads at most max rids of an action's set; returns how many. */
 size_t rids_unpack(const void *p, size_t n, struct rid *ret, size_t max);
 void envelope_write(const struct message *m, struct str stream, struct buf *out);
+
+/* queue_suppress.c */
+int suppress_apply(struct writer *w, const struct item_suppress *s, struct err *err) MUST_CHECK;
+/* An object of kind QUEUE_SUPPRESS. */
+int suppress_apply_object(struct writer *w, const struct queue_object *o,
+			  struct err *err) MUST_CHECK;
 
 /* queue_causes.c */
 void causes_init(struct causes *c);

@@ -10,6 +10,7 @@
  *	audit		who changed what (queue/audit.h)
  *	connections	what was said on one before its transactions; refs: events that have its id
  *	config		versions of what operators edit (queue/versions.h)
+ *	suppress	the suppression list
  *	causes		(code, class, enhanced code, normalised text) of last deferrals
  *
  * Migrations are only ever added at the end; user_version counts those that were made.
@@ -82,6 +83,11 @@ static const char *const migrations[] = {
 	" talk BLOB NOT NULL);",
 	"CREATE TABLE config(version INTEGER PRIMARY KEY, action INTEGER NOT NULL,"
 	" changes TEXT NOT NULL);",
+
+	"CREATE TABLE suppress(id TEXT PRIMARY KEY, source TEXT NOT NULL, reason TEXT NOT NULL,"
+	" by TEXT NOT NULL, message TEXT NOT NULL, reply TEXT NOT NULL,"
+	" created_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL, last_hit_ms INTEGER NOT NULL,"
+	" hits INTEGER NOT NULL, batch INTEGER NOT NULL, watch INTEGER NOT NULL) WITHOUT ROWID;",
 };
 
 static int version_get(struct db *d, int64_t *ret_version, struct err *err)

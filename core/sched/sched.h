@@ -102,6 +102,10 @@ struct sched_ops {
 	 */
 	void (*judge_rcpt)(void *arg, const struct message *m, const struct message_rcpt *r,
 			   const struct sched_view *v, struct sched_verdict *ret);
+	/* A recipient that is about to be tried is not to be any more: true ends it as *ret says
+	 * (outcome FAILED or DELETED, codes, class and texts). May be NULL. */
+	bool (*ends)(void *arg, const struct message *m, const struct message_rcpt *r,
+		     struct attempt *ret);
 	/* The lifetime is over: how much longer holds make it, in ms. m may be NULL. */
 	int64_t (*extra_life)(void *arg, const struct sched_view *v);
 	/* The site of a next hop, as far as it is known: those with the same hosts have the same

@@ -324,6 +324,23 @@ static void unreadable(struct sched *s, uint32_t i, const struct err *err)
 				     (err->code == ERR_CORRUPT ? DAMAGED_MS : REREAD_MS));
 }
 
+static void end_as(struct sched *s, uint32_t i, const struct message *m, const struct attempt *how)
+{
+	struct sched_result v = { .rid = { sched_rec(s, i)->rid }, .attempt = *how };
+	v.attempt.at_ms = loop_wall_ms(s->loop);
+	sched_done(s, m, &v, 1);
+}
+
+/* Whether the recipient is not to be tried any more; then it has ended. */
+static bool ends(struct sched *s, uint32_t i, const struct message *m, const struct message_rcpt *r)
+{
+	struct attempt how = { .code = 0 };
+	if (s->ops->ends == NULL || !s->ops->ends(s->arg, m, r, &how))
+		return false;
+	end_as(s, i, m, &how);
+	return true;
+}
+
 /* Gives the message with all its recipients that are ready for d; false: they turned out to be
  * held, and nothing was given. */
 static bool hand_over(struct sched *s, uint64_t token, struct dest *d, struct rid first,
@@ -337,7 +354,7 @@ static bool hand_over(struct sched *s, uint64_t token, struct dest *d, struct ri
 	uint32_t trans = sched_rec(s, i)->a;
 	if (r == NULL || now_held(s, i, m, r))
 		put_back_unsent(s, i);
-	else
+	else if (!ends(s, i, m, r))
 		ns[n++] = r->n;
 	for (unsigned k = 0; n > 0 && k < m->rcpts_n && n < SCHED_DELIVERY_MAX; k++) {
 		uint32_t j = sched_lookup(s, rid_of(m->id, m->rcpts[k].n));
@@ -352,7 +369,7 @@ static bool hand_over(struct sched *s, uint64_t token, struct dest *d, struct ri
 		d->active++;
 		if (now_held(s, j, m, &m->rcpts[k]))
 			put_back(s, j);
-		else
+		else if (!ends(s, j, m, &m->rcpts[k]))
 			ns[n++] = m->rcpts[k].n;
 	}
 	if (n > 0)
@@ -432,13 +449,10 @@ static void work(struct sched *s, struct dest *d);
 static void end_one(struct sched *s, uint32_t i, const struct message *m, enum outcome o, int code,
 		    const char *enhanced, const char *text)
 {
-	struct sched_result v = {
-		.rid = { sched_rec(s, i)->rid },
-		.attempt = { .at_ms = loop_wall_ms(s->loop), .outcome = o, .code = code }
-	};
-	(void)snprintf(v.attempt.enhanced, sizeof(v.attempt.enhanced), "%s", enhanced);
-	(void)snprintf(v.attempt.reply, sizeof(v.attempt.reply), "%s", text);
-	sched_done(s, m, &v, 1);
+	struct attempt how = { .outcome = o, .code = code };
+	(void)snprintf(how.enhanced, sizeof(how.enhanced), "%s", enhanced);
+	(void)snprintf(how.reply, sizeof(how.reply), "%s", text);
+	end_as(s, i, m, &how);
 }
 
 static void work_one(struct sched *s, const struct fetch *f, uint32_t i, const struct message *m)
@@ -449,6 +463,8 @@ static void work_one(struct sched *s, const struct fetch *f, uint32_t i, const s
 		end_one(s, i, m, OUTCOME_EXPIRED, 0, "4.4.7", "the message's lifetime is over");
 	} else if (r == NULL || now_held(s, i, m, r)) {
 		put_back(s, i);
+	} else if (ends(s, i, m, r)) {
+		return;
 	} else if (d->kind == DEST_REJECT) {
 		end_one(s, i, m, OUTCOME_FAILED, 550, "5.7.1",
 			"a route of this relay rejects mail for this recipient");
@@ -470,9 +486,7 @@ static void work_one(struct sched *s, const struct fetch *f, uint32_t i, const s
 		sched_regroup(s, i, to);
 		sched_settle(s, i);
 	} else if (d->why != NULL) {
-		struct sched_result v = { .rid = { sched_rec(s, i)->rid }, .attempt = *d->why };
-		v.attempt.at_ms = loop_wall_ms(s->loop);
-		sched_done(s, m, &v, 1);
+		end_as(s, i, m, d->why);
 	} else {
 		put_back(s, i);
 	}

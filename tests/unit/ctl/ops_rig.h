@@ -290,6 +290,7 @@ RIG_UNUSED void rig_open(void)
 			       .creds = creds_new(),
 			       .guard = guard_new(&(struct guard_config){ .failures_max = 3 }),
 			       .keys = keys_new(),
+			       .suppress = suppress_new(),
 			       .hostname = "mx.example.net",
 			       .undo_window_ms = RIG_UNDO_MS,
 			       .bounce_grace_ms = RIG_GRACE_MS };
@@ -320,6 +321,7 @@ RIG_UNUSED void rig_close(void)
 	streams_free(&e->streams);
 	allow_free(&e->allow);
 	keys_free(&e->keys);
+	suppress_free(&e->suppress);
 	loop_free(&rig.loop);
 	creds_free(&e->creds);
 	guard_free(&e->guard);

@@ -161,6 +161,10 @@ NOT_HERE(stream_add)
 NOT_HERE(stream_set)
 NOT_HERE(stream_remove)
 NOT_HERE(stream_move)
+NOT_HERE(suppress_add)
+NOT_HERE(suppress_remove)
+NOT_HERE(suppress_load)
+NOT_HERE(suppress_import)
 
 /* ---- the wiring ---- */
 
@@ -605,6 +609,7 @@ static int rig_setup(void **state)
 	rig.env.creds = creds_new();
 	rig.env.guard = guard_new(&(struct guard_config){ .failures_max = 3 });
 	rig.env.keys = keys_new();
+	rig.env.suppress = suppress_new();
 	rig.env.hostname = "mx1.example.net";
 	rig.env.started_ms = NOW - 3600000;
 	/* opaque, and only asked through the stand-ins */
@@ -656,6 +661,7 @@ static int rig_teardown(void **state)
 	creds_free(&rig.env.creds);
 	guard_free(&rig.env.guard);
 	keys_free(&rig.env.keys);
+	suppress_free(&rig.env.suppress);
 	(void)close(rig.fd);
 	buf_done(&rig.in);
 	loop_free(&rig.env.loop);

@@ -1,0 +1,289 @@
+/*
+ * The suppression list at work: recipients that are refused, or taken and dropped; those that are
+ * queued already, which end at their next attempt; addresses that come on it by their bounces; and
+ * the rows in the store, which follow the list.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/relayd_int.h"
+#include "base/fmt.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/obj.h"
+#include "loop/loop.h"
+
+#define BY "weir"
+#define TEND_MS 20000	 /* a pass over the list begins so often */
+#define TEND_SLICE_MS 20 /* between its slices */
+#define TEND_SLICE 2000	 /* entries of one */
+
+/* --- the policy ------------------------------------------------------------------------------- */
+
+static int read_classes(const struct conf_list *names, const char *key, uint64_t *ret,
+			struct err *err)
+{
+	for (size_t i = 0; i < names->n; i++) {
+		enum reply_class c = reply_class_find(str_of(names->v[i]));
+		if (c == REPLY_NONE)
+			return err_set(err, ERR_CONFIG,
+				       "suppression: %s: there is no class \"%.60s\" of replies; "
+				       "\"bad-mailbox\" is one",
+				       key, names->v[i]);
+		*ret |= UINT64_C(1) << c;
+	}
+	return 0;
+}
+
+static int read_policy(const struct conf *c, struct suppression *ret, struct err *err)
+{
+	int rc = read_classes(&c->suppress_at_once, "at-once", &ret->at_once, err);
+
+	if (rc >= 0)
+		rc = read_classes(&c->suppress_several, "after-several", &ret->several, err);
+	ret->drop = c->suppress_answer == CONF_ANSWER_DROP;
+	return rc;
+}
+
+int suppression_test(const struct conf *conf, struct err *err)
+{
+	struct suppression policy = { .drop = false };
+
+	return read_policy(conf, &policy, err);
+}
+
+int suppression_open(struct relayd *r, struct err *err)
+{
+	return read_policy(r->conf, &r->suppression, err);
+}
+
+/* --- mail ------------------------------------------------------------------------------------- */
+
+static bool is_gone(const struct suppress_entry *e)
+{
+	return e->source == SUPPRESS_HARD_BOUNCE;
+}
+
+/* "on this relay's suppression list since 2026-11-25 (complaint)" */
+static void describe(const struct suppress_entry *e, char *ret, size_t n)
+{
+	char since[FMT_TIME_LEN];
+
+	fmt_time(e->created_ms, since);
+	(void)snprintf(ret, n, "%s on this relay's suppression list since %.10s (%s)",
+		       suppress_is_domain(e->address) ? "The domain is" : "The address is", since,
+		       suppress_source_name(e->source));
+}
+
+bool wire_suppressed(struct relayd *r, struct str rcpt, struct str stream,
+		     struct smtp_answer *ret_refusal)
+{
+	int64_t now = loop_wall_ms(r->env.loop);
+	struct suppress_entry *e;
+
+	if (r->suppression.drop) /* taken: it ends before its first attempt */
+		return true;
+	e = suppress_check(r->env.suppress, rcpt, stream, now);
+	if (e == NULL)
+		return true;
+	suppress_hit(r->env.suppress, e, now);
+	ret_refusal->code = 550;
+	(void)snprintf(ret_refusal->enhanced, sizeof(ret_refusal->enhanced), "%s",
+		       is_gone(e) ? "5.1.1" : "5.7.1");
+	describe(e, ret_refusal->text, sizeof(ret_refusal->text));
+	return false;
+}
+
+bool wire_ends(void *arg, const struct message *m, const struct message_rcpt *rcpt,
+	       struct attempt *ret)
+{
+	struct relayd *r = OBJ(relayd, RELAYD_MAGIC, arg);
+	struct suppress_entry *e =
+		suppress_check(r->env.suppress, rcpt->address,
+			       queue_name_text(r->env.queue, m->stream), loop_wall_ms(r->env.loop));
+
+	if (e == NULL)
+		return false;
+	suppress_hit(r->env.suppress, e, loop_wall_ms(r->env.loop));
+	ret->outcome = r->suppression.drop ? OUTCOME_DELETED : OUTCOME_FAILED;
+	ret->code = 550;
+	ret->reply_class = REPLY_SUPPRESSED;
+	(void)snprintf(ret->enhanced, sizeof(ret->enhanced), "%s", is_gone(e) ? "5.1.1" : "5.7.1");
+	describe(e, ret->reply, sizeof(ret->reply));
+	return true;
+}
+
+/* --- bounces ---------------------------------------------------------------------------------- */
+
+static void on_put(void *arg, const struct err *err)
+{
+	(void)arg;
+	if (err != NULL && log_limited("suppress.store"))
+		log_error(NULL, "suppress.store", F_STR("error", err->msg));
+}
+
+static void store(struct relayd *r, const struct suppress_entry *e)
+{
+	char id[SUPPRESS_ID_MAX + 1];
+	const struct queue_suppress row = { .id = id,
+					    .source = suppress_source_name(e->source),
+					    .reason = e->reason,
+					    .by = e->by,
+					    .message = e->message,
+					    .reply = e->reply,
+					    .created_ms = e->created_ms,
+					    .expires_ms = e->expires_ms,
+					    .batch = e->batch,
+					    .watch = e->watch };
+
+	suppress_id(e->address, e->scope, id);
+	queue_suppress_put(r->env.queue, &row, 1, on_put, NULL);
+}
+
+static int64_t end_of(const struct relayd *r, int64_t now)
+{
+	return r->conf->suppress_keep_s > 0 ? now + r->conf->suppress_keep_s * 1000 : 0;
+}
+
+static void put(struct relayd *r, const struct suppress_entry *e)
+{
+	struct err err = ERR_INIT;
+
+	if (suppress_put(r->env.suppress, e, &err) < 0) {
+		if (log_limited("suppress.full"))
+			log_warn(e->address, "suppress.full", F_STR("error", err.msg));
+		return;
+	}
+	store(r, e);
+	if (e->watch != 0)
+		return;
+	r->env.suppress_generation++;
+	log_info(e->message, "suppress.added", F_STR("address", e->address),
+		 F_STR("scope", e->scope), F_STR("source", suppress_source_name(e->source)),
+		 F_STR("reason", e->reason));
+}
+
+void wire_suppress(struct relayd *r, const struct wire_offence *o)
+{
+	struct suppress *s = r->env.suppress;
+	int64_t now = loop_wall_ms(r->env.loop);
+	char address[ADDRESS_DOMAIN_MAX + 1], scope[SUPPRESS_SCOPE_MAX + 1] = "";
+	char message[RID_TEXT_LEN] = "", reply[SUPPRESS_REPLY_MAX + 1];
+	const struct suppress_entry *old;
+	uint32_t bounces;
+
+	if (suppress_address(o->address, address, NULL) < 0 || suppress_is_domain(address))
+		return;
+	if (r->conf->suppress_scope == CONF_SCOPE_STREAM)
+		(void)snprintf(scope, sizeof(scope), "%.*s", STR_ARG(o->stream));
+	old = suppress_find(s, address, scope);
+	if (old != NULL && suppress_active(s, old, now))
+		return;
+	bounces = 1 + (old != NULL && old->expires_ms > now ? old->watch : 0);
+	if (!o->several || bounces >= (uint32_t)r->conf->suppress_count)
+		bounces = 0;
+	if (o->rid.v != 0)
+		rid_text(o->rid, message);
+	(void)snprintf(reply, sizeof(reply), "%.*s", STR_ARG(o->reply));
+	put(r, &(struct suppress_entry){
+		       .address = address,
+		       .scope = scope,
+		       .source = o->source,
+		       .reason = o->reason,
+		       .by = BY,
+		       .message = message,
+		       .reply = reply,
+		       .created_ms = now,
+		       .expires_ms = bounces == 0 ? end_of(r, now)
+				     : old != NULL && old->watch != 0 && old->expires_ms > now
+					     ? old->expires_ms
+					     : now + r->conf->suppress_within_s * 1000,
+		       .watch = bounces });
+}
+
+void wire_bounced(struct relayd *r, const struct queue_event *e)
+{
+	uint64_t bit = UINT64_C(1) << e->attempt.reply_class;
+
+	if ((r->suppression.at_once & bit) == 0 && (r->suppression.several & bit) == 0)
+		return;
+	wire_suppress(r, &(struct wire_offence){ .address = e->to,
+						 .stream = queue_name_text(r->env.queue, e->stream),
+						 .source = SUPPRESS_HARD_BOUNCE,
+						 .reason = reply_class_name(
+							 (enum reply_class)e->attempt.reply_class),
+						 .reply = str_of(e->attempt.reply),
+						 .rid = e->rid,
+						 .several = (r->suppression.at_once & bit) == 0 });
+}
+
+/* --- the store follows ------------------------------------------------------------------------ */
+
+struct tending {
+	struct relayd *relayd;
+	struct queue_suppress rows[TEND_SLICE];
+	char ids[TEND_SLICE][SUPPRESS_ID_MAX + 1];
+	size_t n;
+};
+
+static void tend_one(struct tending *t, const struct suppress_entry *e, bool gone)
+{
+	suppress_id(e->address, e->scope, t->ids[t->n]);
+	t->rows[t->n] = (struct queue_suppress){ .id = t->ids[t->n],
+						 .hits = e->hits,
+						 .last_hit_ms = e->last_hit_ms,
+						 .gone = gone,
+						 .counted = !gone };
+	t->n++;
+}
+
+static void on_gone(void *arg, const struct suppress_entry *e)
+{
+	tend_one(arg, e, true);
+}
+
+static void on_counted(void *arg, const struct suppress_entry *e)
+{
+	tend_one(arg, e, false);
+}
+
+static bool tend(struct relayd *r)
+{
+	static const struct suppress_sweep_ops ops = { .gone = on_gone, .counted = on_counted };
+	struct tending *t = xmalloc(sizeof(*t));
+	bool end;
+
+	t->relayd = r;
+	t->n = 0;
+	end = suppress_sweep(r->env.suppress, TEND_SLICE, loop_wall_ms(r->env.loop), &ops, t);
+	if (t->n > 0)
+		queue_suppress_put(r->env.queue, t->rows, t->n, on_put, NULL);
+	free(t);
+	return end;
+}
+
+static void on_tend(void *arg)
+{
+	struct relayd *r = OBJ(relayd, RELAYD_MAGIC, arg);
+
+	loop_timer_set(r->suppression.tend, tend(r) ? TEND_MS : TEND_SLICE_MS);
+}
+
+void suppression_start(struct relayd *r)
+{
+	r->suppression.tend = loop_timer_new(r->env.loop, "relayd.suppress", on_tend, r);
+	loop_timer_set(r->suppression.tend, TEND_MS);
+}
+
+/* The counters of the last seconds. */
+void suppression_end(struct relayd *r)
+{
+	if (r->suppression.tend == NULL)
+		return;
+	loop_timer_free(&r->suppression.tend);
+	while (!tend(r)) /* the rest of the pass that is under way */
+		;
+	while (!tend(r))
+		;
+}
