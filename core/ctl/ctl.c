@@ -7,7 +7,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +19,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/obj.h"
+#include "ctl/accounts.h"
 #include "ctl/ctl_int.h"
 
 #define BACKLOG 64
@@ -56,18 +56,6 @@ enum access ctl_role_of(const struct ctl_role_rule rules[static ACCESS__COUNT], 
 	return ACCESS_NONE;
 }
 
-static void account_name(uid_t uid, char ret[static CTL_USER_LEN])
-{
-	char bytes[1024];
-	struct passwd pw;
-	struct passwd *found = NULL;
-
-	if (getpwuid_r(uid, &pw, bytes, sizeof(bytes), &found) == 0 && found != NULL)
-		(void)snprintf(ret, CTL_USER_LEN, "%s", pw.pw_name);
-	else
-		(void)snprintf(ret, CTL_USER_LEN, "uid %u", (unsigned)uid);
-}
-
 /* sshd holds the other end of a forwarded socket; whom it serves, its kernel does not tell. */
 static const char *where_from(pid_t pid)
 {
@@ -85,6 +73,7 @@ static const char *where_from(pid_t pid)
 	return n >= 4 && memcmp(name, "sshd", 4) == 0 ? "ssh" : "local";
 }
 
+/* All but the account's name. */
 static bool identify(struct ctl *c, int fd, struct ctl_caller *ret)
 {
 	struct ctl_role_rule rules[ACCESS__COUNT] = { 0 };
@@ -105,7 +94,6 @@ static bool identify(struct ctl *c, int fd, struct ctl_caller *ret)
 			rules[r] = *c->cfg.roles[r];
 	*ret = (struct ctl_caller){ .uid = cred.uid };
 	ret->role = ctl_role_of(rules, cred.uid, gids, gids_n);
-	account_name(cred.uid, ret->user);
 	(void)snprintf(ret->from_where, sizeof(ret->from_where), "%s", where_from(cred.pid));
 	return true;
 }
@@ -298,17 +286,94 @@ void ctl_serve(struct ctl *c, int fd, const struct ctl_caller *who)
 	greet(conn);
 }
 
+/* ---- connections whose account has no name yet ---- */
+
+struct ctl_arrival {
+	LIST_ENTRY(ctl_arrival) link;
+	int fd;
+	struct ctl_caller who;
+};
+
+static bool has_room(const struct ctl *c)
+{
+	return c->conns_n + c->arrivals_n < CTL_CONNS_MAX;
+}
+
+static struct ctl_arrival *arrival_of(const struct ctl *c, uid_t uid)
+{
+	struct ctl_arrival *x;
+
+	LIST_FOREACH (x, &c->arrivals, link)
+		if (x->who.uid == uid)
+			return x;
+	return NULL;
+}
+
+static void arrival_free(struct ctl *c, struct ctl_arrival **xp)
+{
+	LIST_REMOVE(*xp, link);
+	c->arrivals_n--;
+	free(*xp);
+	*xp = NULL;
+}
+
+static void on_name(void *arg, uid_t uid, const char *name)
+{
+	struct ctl *c = OBJ(ctl, CTL_MAGIC, arg);
+	struct ctl_arrival *x;
+
+	while ((x = arrival_of(c, uid)) != NULL) {
+		struct ctl_caller who = x->who;
+		int fd = x->fd;
+		arrival_free(c, &x);
+		(void)snprintf(who.user, sizeof(who.user), "%s", name);
+		ctl_serve(c, fd, &who);
+	}
+	if (c->listener != NULL && has_room(c))
+		listener_resume(c->listener);
+}
+
+static void arrive(struct ctl *c, int fd, const struct ctl_caller *who)
+{
+	struct ctl_arrival *x = xcalloc(1, sizeof(*x));
+
+	x->fd = fd;
+	x->who = *who;
+	LIST_INSERT_HEAD(&c->arrivals, x, link);
+	c->arrivals_n++;
+	accounts_ask(c->accounts, who->uid);
+}
+
 static bool on_accept(int fd, const struct netaddr *peer, void *arg)
 {
 	struct ctl *c = OBJ(ctl, CTL_MAGIC, arg);
 	struct ctl_caller who;
+	const char *name;
 
 	(void)peer;
-	if (identify(c, fd, &who))
-		ctl_serve(c, fd, &who);
-	else
+	if (!identify(c, fd, &who)) {
 		(void)close(fd);
-	return c->conns_n < CTL_CONNS_MAX;
+		return has_room(c);
+	}
+	name = accounts_name(c->accounts, who.uid);
+	if (name != NULL) {
+		(void)snprintf(who.user, sizeof(who.user), "%s", name);
+		ctl_serve(c, fd, &who);
+	} else {
+		arrive(c, fd, &who);
+	}
+	return has_room(c);
+}
+
+/* Those that are sure to come are asked for before anybody waits. */
+static void know_accounts(struct ctl *c)
+{
+	accounts_know(c->accounts, 0);
+	if (geteuid() != 0)
+		accounts_know(c->accounts, geteuid());
+	for (int r = 0; r < ACCESS__COUNT; r++)
+		for (size_t i = 0; c->cfg.roles[r] != NULL && i < c->cfg.roles[r]->uids_n; i++)
+			accounts_know(c->accounts, c->cfg.roles[r]->uids[i]);
 }
 
 /* ---- the socket's file ---- */
@@ -420,6 +485,9 @@ int ctl_new(struct loop *l, const struct ctl_config *cfg, const struct ctl_servi
 	c->env = env;
 	LIST_INIT(&c->conns);
 	LIST_INIT(&c->calls);
+	LIST_INIT(&c->arrivals);
+	c->accounts = accounts_new(l, NULL, on_name, c);
+	know_accounts(c);
 	if (cfg->path != NULL && listen_at(c, cfg->path, err) < 0) {
 		ctl_free(&c);
 		return -ERR_CONFIG;
@@ -437,6 +505,12 @@ void ctl_free(struct ctl **cp)
 	*cp = NULL;
 	remove_path(c);
 	listener_free(&c->listener);
+	accounts_free(&c->accounts);
+	while (!LIST_EMPTY(&c->arrivals)) {
+		struct ctl_arrival *x = LIST_FIRST(&c->arrivals);
+		(void)close(x->fd);
+		arrival_free(c, &x);
+	}
 	while (!LIST_EMPTY(&c->conns)) {
 		struct ctl_conn *conn = LIST_FIRST(&c->conns);
 		conn_free(&conn);

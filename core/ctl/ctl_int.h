@@ -70,6 +70,9 @@ struct ctl {
 	ino_t ino;
 	uint64_t last_id; /* of connections, subscriptions and tickets */
 	unsigned conns_n;
+	struct accounts *accounts;
+	LIST_HEAD(, ctl_arrival) arrivals; /* wait for the account's name */
+	unsigned arrivals_n;
 	LIST_HEAD(, ctl_conn) conns;
 	LIST_HEAD(, ctl_call) calls;
 	struct loop_timer *tick; /* of subscriptions */
