@@ -312,7 +312,7 @@ static void test_resize(void **state)
 	(void)state;
 	expect("Needs attention");
 	vt_resize(vt, 50, 200);
-	expect_rows("7 Allowlist", 50);
+	expect_rows("7 Access", 50);
 }
 
 static void test_hold(void **state)

@@ -144,6 +144,43 @@ static json_t *serve_audit(const json_t *params)
 		"{'note':'office'},'after':null}],'prev':'77aa','hash':'5d5b'}]");
 }
 
+#define CRED_SHOP                                                                                  \
+	"'name':'shop','status':'active','stragglers':1,'note':'the shop','senders':["             \
+	"'shop.example','*.news.example'],'streams':[],'networks':['10.0.0.0/8'],'per_minute':"    \
+	"null,'per_day':5000,'recipients_max':null,'last_used_at':'2026-11-24T04:30:00.000Z',"     \
+	"'last_client':'10.0.0.7','uses':812,'messages':90412,'recipients':90650,'bytes':"         \
+	"412000000,'today':1204,'by':'eva','created_at':'2026-01-04T09:00:00.000Z','expires_at':"  \
+	"null,'disabled_at':null,'revoked_at':null,'secrets':[{'id':'s1','state':'old',"           \
+	"'created_at':'2026-01-04T09:00:00.000Z','expires_at':'2026-11-30T04:00:00.000Z',"         \
+	"'silent_s':172800,'last_used_at':'2026-11-24T04:10:00.000Z','last_client':'10.0.0.9',"    \
+	"'uses':800,'messages':90300,'refused':0},{'id':'s2','state':'new','created_at':"          \
+	"'2026-11-23T04:00:00.000Z','expires_at':null,'silent_s':null,'last_used_at':"             \
+	"'2026-11-24T04:30:00.000Z','last_client':'10.0.0.7','uses':12,'messages':112,"            \
+	"'refused':0}]"
+
+static json_t *serve_creds(const json_t *params)
+{
+	(void)params;
+	return no_more("[{" CRED_SHOP "},{'name':'crm','status':'revoked','stragglers':0,'note':"
+		       "null,'secrets':[],'senders':[],'streams':['bulk'],'networks':[],"
+		       "'last_used_at':null,'last_client':null,'uses':0,'messages':0,'by':'root',"
+		       "'created_at':'2026-01-04T09:00:00.000Z'}]");
+}
+
+static json_t *serve_allow(const json_t *params)
+{
+	(void)params;
+	return no_more(
+		"[{'network':'10.0.0.0/8','mode':'relay','stream':null,'note':'the office','by':"
+		"'eva','created_at':'2026-01-04T09:00:00.000Z','expires_at':null,'last_hit_at':"
+		"'2026-11-24T04:30:00.000Z','hits':90121,'notices':[]},{'network':'8.0.0.0/7',"
+		"'mode':'relay','stream':'bulk','note':null,'by':'bob','created_at':"
+		"'2026-11-24T04:00:00.000Z','expires_at':'2026-11-24T06:00:00.000Z','last_hit_at':"
+		"null,'hits':0,'notices':['this is a large part of the public Internet: everybody "
+		"in "
+		"/7 may relay']}]");
+}
+
 static json_t *serve_rows(const json_t *params)
 {
 	(void)params;
@@ -168,6 +205,17 @@ static void fake_relay(void)
 	fake_rpc_answer_fn("hold.list", serve_holds);
 	fake_rpc_answer_fn("action.list", serve_journal);
 	fake_rpc_answer_fn("audit.list", serve_audit);
+	fake_rpc_answer_fn("cred.list", serve_creds);
+	fake_rpc_answer_fn("allow.list", serve_allow);
+	fake_rpc_answer(
+		"cred.show",
+		"{" CRED_SHOP ",'users':[{'secret':'s2','client':'10.0.0.7','helo':"
+		"'app1.shop.example','stream':'default','straggler':false,'first_at':"
+		"'2026-11-23T04:00:00.000Z','last_at':'2026-11-24T04:30:00.000Z','uses':12,"
+		"'messages':112,'refused':0},{'secret':'s1','client':'10.0.0.9','helo':"
+		"'app2.shop.example','stream':'bulk','straggler':true,'first_at':"
+		"'2026-01-04T09:00:00.000Z','last_at':'2026-11-24T04:10:00.000Z','uses':400,"
+		"'messages':45150,'refused':0}]}");
 	fake_rpc_answer("audit.verify", "{'intact':false,'seq':5,'damage':'missing','text':"
 					"'record 5 is missing'}");
 	fake_rpc_answer_fn("plan.rows", serve_rows);
@@ -315,6 +363,14 @@ static void test_screens(void **state)
 		look("events", "", "events");
 		look("undo", "", "undo");
 		look("audit", "", "audit");
+		look("access", "", "access");
+		key(K_ENTER);
+		screen_golden(shell_grid(app.shell), i == 0 ? "view-cred-80" : "view-cred-200");
+		key(K_ESC);
+		(void)shell_open(app.shell, "allow", "");
+		frame();
+		key(K_DOWN);
+		look("allow", "", "allow");
 		key('0');
 		key('H');
 		screen_golden(shell_grid(app.shell), i == 0 ? "view-plan-80" : "view-plan-200");
@@ -612,15 +668,59 @@ static void test_palette_commands(void **state)
 	app.readonly = false;
 }
 
+static void be_admin(void)
+{
+	struct shell_status status = *shell_status(app.shell);
+
+	status.perm = ACTION_ADMIN;
+	shell_status_set(app.shell, &status);
+}
+
+/* Tab goes to and fro; what is done to a credential is chosen from a menu, and asked about. */
+static void test_access(void **state)
+{
+	(void)state;
+	key('7');
+	assert_true(shows("1 client of shop still uses an old secret"));
+	key(K_TAB);
+	assert_true(shows("the office"));
+	key(K_TAB);
+	assert_true(shows("revoked"));
+	key('E');
+	assert_true(shows("needs the role admin"));
+	be_admin();
+	key('E');
+	key('b');
+	assert_true(shows("shop.example,*.news.example"));
+	assert_true(shows("5000"));
+	key(K_ESC);
+	key('E');
+	key('t');
+	assert_true(shows("s1"));
+	key(K_ESC);
+	fake_rpc_answer(
+		"plan.make",
+		"{'plan':'p9','method':'cred.incident','target':'credential:shop',"
+		"'messages':790,'recipients':804,'in_delivery':0,'by_state':{'deferred':804},"
+		"'undo_window_s':600,'effects':['revokes shop, which is active','ends the "
+		"sessions that use it: 3'],'command':'weir cred incident shop'}");
+	key('D');
+	key('i');
+	assert_string_equal(fake_rpc_params("plan.make"),
+			    "{\"method\":\"cred.incident\",\"params\":{\"name\":\"shop\"}}");
+	assert_true(shows("revokes shop, which is active"));
+	assert_true(shows("Revoke and hold"));
+	assert_int_equal(fake_rpc_calls("plan.commit"), 0);
+	key(K_ESC);
+}
+
 /* A new secret stands in a window until it is sent away, and in no notice or log. */
 static void test_a_secret_is_shown_once(void **state)
 {
-	struct shell_status status = *shell_status(app.shell);
 	struct err err = ERR_INIT;
 
 	(void)state;
-	status.perm = ACTION_ADMIN;
-	shell_status_set(app.shell, &status);
+	be_admin();
 	fake_rpc_answer("cred.add", "{'action':'a9','recipients':0,'messages':0,'skipped':0,"
 				    "'undo_until_at':null,'name':'shop','secret':'k7mq-2xdp'}");
 	assert_int_equal(act_command(app.acts, STR("cred add shop"), &err), 0);
@@ -643,6 +743,7 @@ int main(void)
 		cmocka_unit_test(test_overview_in_a_small_window),
 		cmocka_unit_test_setup_teardown(test_hold_in_three_keys, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_audit, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_access, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_leaving_a_plan_drops_it, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused_plan_says_why, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_enter_goes_to_the_messages, setup, teardown),

@@ -21,7 +21,8 @@ enum relay_moved {
 	RELAY_ALLOW = 1u << 4,
 	RELAY_ACTIONS = 1u << 5,
 	RELAY_KEYS = 1u << 6,
-	RELAY_ALL = (1u << 7) - 1,
+	RELAY_CREDS = 1u << 7,
+	RELAY_ALL = (1u << 8) - 1,
 };
 
 struct relay;

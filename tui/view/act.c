@@ -71,6 +71,8 @@ static struct act *act_new(struct acts *acts, enum method_id method, json_t *par
 	a->method = method;
 	a->params = params != NULL ? params : json_object();
 	target = js_has(a->params, "target") ? js(a->params, "target") : js(a->params, "hold");
+	if (*target == '\0')
+		target = js(a->params, "name");
 	a->target = xstrdup(target);
 	LIST_INSERT_HEAD(&acts->all, a, link);
 	return a;
@@ -239,7 +241,9 @@ static char *command_of(enum method_id method, const json_t *params)
 			continue;
 		if (n > 2 && strcmp(name + n - 2, "_s") == 0)
 			n -= 2;
-		if (!p->positional) {
+		if (!p->positional && p->option != NULL) {
+			(void)buf_printf(&out, " --%s", p->option);
+		} else if (!p->positional) {
 			(void)buf_puts(&out, " --");
 			for (size_t i = 0; i < n; i++)
 				(void)buf_putc(&out, name[i] == '_' ? '-' : name[i]);
@@ -288,6 +292,8 @@ static void put_plan(struct act *a, struct text *t, const json_t *plan)
 	char messages[FMT_TIME_LEN], recipients[FMT_TIME_LEN], active[FMT_TIME_LEN];
 	char oldest[FMT_SHORT_LEN], newest[FMT_SHORT_LEN], undo[FMT_SHORT_LEN];
 	AUTO_BUF ages = BUF_INIT(100);
+	const json_t *effect;
+	size_t i;
 
 	fmt_count((uint64_t)ji(plan, "messages"), messages);
 	fmt_count((uint64_t)ji(plan, "recipients"), recipients);
@@ -296,6 +302,8 @@ static void put_plan(struct act *a, struct text *t, const json_t *plan)
 	fmt_age(ji(plan, "newest_age_s"), newest);
 	fmt_age(ji(plan, "undo_window_s"), undo);
 	text_addf(t, ROLE_STRONG, "%s recipients of %s messages", recipients, messages);
+	json_array_foreach(json_object_get(plan, "effects"), i, effect) text_add_field(
+		t, 12, i == 0 ? "also" : "", ROLE_TEXT, str_of(json_string_value(effect)));
 	if (ji(plan, "in_delivery") > 0)
 		text_addf(t, ROLE_WARN, "%s more are in delivery this moment: not touched", active);
 	put_counts(t, "states", json_object_get(plan, "by_state"));
@@ -440,11 +448,11 @@ static void plan_open(struct act *a)
 {
 	AUTO_FREE char *verb = verb_of(a->method);
 	AUTO_FREE char *title = xasprintf("%s %s", verb, a->target);
-	const char *buttons[] = { [M_QUEUE_HOLD] = "Hold",
-				  [M_QUEUE_RELEASE] = "Release",
-				  [M_QUEUE_RETRY] = "Retry now",
-				  [M_QUEUE_BOUNCE] = "Bounce",
-				  [M_QUEUE_DELETE] = "Delete" };
+	const char *buttons[] = {
+		[M_QUEUE_HOLD] = "Hold",       [M_QUEUE_RELEASE] = "Release",
+		[M_QUEUE_RETRY] = "Retry now", [M_QUEUE_BOUNCE] = "Bounce",
+		[M_QUEUE_DELETE] = "Delete",   [M_CRED_INCIDENT] = "Revoke and hold"
+	};
 	const char *button = (size_t)a->method < ARRAY_LEN(buttons) ? buttons[a->method] : NULL;
 
 	a->overlay = shell_plan(
@@ -588,6 +596,8 @@ static int make_fields(struct act *a)
 		else if (json_is_integer(given))
 			f->initial =
 				keep(a, xasprintf("%lld", (long long)json_integer_value(given)));
+		else if (json_array_size(given) > 0)
+			f->initial = keep(a, value_text(given));
 		else if (json_is_true(given))
 			f->initial = "true";
 		if (p->type == T_FILTER || p->type == T_TARGET)
@@ -654,6 +664,15 @@ static int put_param(json_t *params, const struct param_def *p, struct str text,
 	return 0;
 }
 
+/* Nothing stands where something stood: a bound that is to go. */
+static void put_emptied(json_t *params, const struct param_def *p, const json_t *given)
+{
+	if (p->type == T_STRINGS && json_array_size(given) > 0)
+		(void)json_object_set_new(params, p->name, json_array());
+	else if (p->type == T_INT && p->min == 0 && json_is_integer(given))
+		(void)json_object_set_new(params, p->name, json_integer(0));
+}
+
 static int on_form(void *arg, const struct form *form, struct err *err)
 {
 	struct act *a = OBJ(act, ACT_MAGIC, arg);
@@ -661,9 +680,14 @@ static int on_form(void *arg, const struct form *form, struct err *err)
 	json_t *params = json_object();
 	int result = 0;
 
-	for (int i = 0; result >= 0 && a->fields[i].name != NULL; i++)
-		result = put_param(params, method_param(m, a->fields[i].name),
-				   form_value(form, a->fields[i].name), err);
+	for (int i = 0; result >= 0 && a->fields[i].name != NULL; i++) {
+		const struct param_def *p = method_param(m, a->fields[i].name);
+		struct str text = form_value(form, p->name);
+
+		result = put_param(params, p, text, err);
+		if (text.n == 0)
+			put_emptied(params, p, json_object_get(a->params, p->name));
+	}
 	if (result >= 0 && !has_plan(m))
 		result = method_check(m, params, err);
 	if (result < 0) {
@@ -881,9 +905,9 @@ static const char *view_of(enum method_id m)
 		{ M_STATUS_GET, "overview" },	{ M_QUEUE_LIST, "queues" },
 		{ M_MESSAGE_LIST, "messages" }, { M_MESSAGE_GET, "message" },
 		{ M_ACTION_LIST, "undo" },	{ M_HOLD_LIST, "holds" },
-		{ M_ALLOW_LIST, "allow" },	{ M_DKIM_LIST, "keys" },
-		{ M_ROUTE_LIST, "routes" },	{ M_EVENT_LIST, "events" },
-		{ M_CAUSE_LIST, "causes" },
+		{ M_CRED_LIST, "access" },	{ M_ALLOW_LIST, "allow" },
+		{ M_DKIM_LIST, "keys" },	{ M_ROUTE_LIST, "routes" },
+		{ M_EVENT_LIST, "events" },	{ M_CAUSE_LIST, "causes" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(views); i++) {

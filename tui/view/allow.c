@@ -1,4 +1,4 @@
-/* allow - the networks that may relay. */
+/* allow - the networks that may relay, or may authenticate; Tab goes back to the credentials. */
 #include "shell/shell.h"
 #include "view/act.h"
 #include "view/listing.h"
@@ -7,8 +7,47 @@ struct allow {
 	struct listing list;
 };
 
+/* What is worth knowing of an entry. */
+static void allow_foot(const struct listing *l, const json_t *row, struct buf *out)
+{
+	const json_t *notices = json_object_get(row, "notices");
+	const char *first = json_string_value(json_array_get(notices, 0));
+
+	(void)l;
+	if (first != NULL)
+		(void)buf_printf(out, "%s: %s", js(row, "network"), first);
+	if (json_array_size(notices) > 1)
+		(void)buf_printf(out, " (and %zu more: d)", json_array_size(notices) - 1);
+}
+
+static void allow_describe(const json_t *row, struct text *t)
+{
+	size_t i;
+	const json_t *one;
+
+	json_array_foreach(json_object_get(row, "notices"), i, one)
+		text_add(t, ROLE_WARN, str_of(json_string_value(one)));
+}
+
+static unsigned allow_nav(struct view *v, enum nav nav)
+{
+	if (nav != NAV_NEXT && nav != NAV_PREV)
+		return listing_nav(v, nav);
+	(void)shell_open(view_shell(v), "access", "");
+	return WIDGET_USED;
+}
+
+static const struct cell_measure measures[] = {
+	{ "network", 18, 43, 0 }, { "mode", 12, 0, 1 },	       { "note", 12, 60, 2 },
+	{ "by", 8, 16, 6 },	  { "last_hit_at", 17, 0, 2 }, { "hits", 7, 0, 3 },
+	{ .name = NULL },
+};
+
 static const struct listing_def def = {
+	.measures = measures,
 	.method = "allow.list",
+	.foot = allow_foot,
+	.describe = allow_describe,
 	.entity = "allow",
 	.key = "network",
 	.empty = "nobody may relay; A adds a network",
@@ -55,12 +94,22 @@ static const enum action_id actions[] = {
 const struct view_def view_allow = {
 	.name = "allow",
 	.title = "Allowlist",
-	.help = "The networks that may relay without authentication.",
-	.slot = 7,
+	.help = "The networks that may relay without authentication, or may authenticate. Tab: the "
+		"credentials.",
+	.slot = -1, /* :allow list, and Tab from Access */
 	.size = sizeof(struct allow),
 	.actions = actions,
 	.open = allow_open,
 	.action = allow_action,
 	.refuse = allow_refuse,
-	LISTING_VIEW,
+	.close = listing_close,
+	.draw = listing_draw,
+	.nav = allow_nav,
+	.mouse = listing_mouse,
+	.selected = listing_selected,
+	.changed = listing_changed,
+	.shown = listing_shown,
+	.subtitle = listing_subtitle,
+	.save = listing_save,
+	.restore = listing_restore,
 };

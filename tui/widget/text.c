@@ -11,6 +11,7 @@
 #include <strings.h>
 
 #include "base/mem.h"
+#include "base/secret.h"
 #include "widget/meter.h"
 
 #define TAB_STOP 8
@@ -32,8 +33,16 @@ void text_init(struct text *t)
 	*t = (struct text){ .bytes = BUF_INIT(TEXT_MAX_BYTES) };
 }
 
+/* A secret may have stood there, of which nothing is to be left. */
+static void wipe(struct text *t)
+{
+	if (t->bytes.n > 0)
+		secret_wipe(t->bytes.p, t->bytes.n);
+}
+
 void text_done(struct text *t)
 {
+	wipe(t);
 	buf_done(&t->bytes);
 	free(t->lines);
 	t->lines = NULL;
@@ -43,6 +52,7 @@ void text_done(struct text *t)
 
 void text_clear(struct text *t)
 {
+	wipe(t);
 	buf_reset(&t->bytes);
 	t->n_lines = 0;
 	t->cut = false;
