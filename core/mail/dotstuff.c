@@ -28,11 +28,9 @@ static bool has_eight_bit(const uint8_t *p, size_t n)
 	return (all & 0x80) != 0;
 }
 
-static void emit(struct dot_decoder *d, const uint8_t *p, size_t n, struct buf *out)
+static void emit_any(struct dot_decoder *d, const uint8_t *p, size_t n, struct buf *out)
 {
 	d->size += n;
-	if (n == 0)
-		return;
 	if (!d->eight_bit)
 		d->eight_bit = has_eight_bit(p, n);
 	if (!d->nul)
@@ -41,6 +39,22 @@ static void emit(struct dot_decoder *d, const uint8_t *p, size_t n, struct buf *
 		d->too_big = true;
 	if (!d->too_big && !buf_put(out, p, n))
 		d->too_big = true;
+}
+
+static void emit(struct dot_decoder *d, const uint8_t *p, size_t n, struct buf *out)
+{
+	if (n == 0)
+		return;
+	d->line += n;
+	if (d->line > d->longest)
+		d->longest = d->line;
+	emit_any(d, p, n, out);
+}
+
+static void emit_line_end(struct dot_decoder *d, struct buf *out)
+{
+	d->line = 0;
+	emit_any(d, (const uint8_t *)"\r\n", 2, out);
 }
 
 /* The number of bytes before the first CR or LF. */
@@ -68,8 +82,6 @@ static void text_byte(struct dot_decoder *d, const uint8_t *p, struct buf *out)
 
 static void step(struct dot_decoder *d, const uint8_t *p, struct buf *out)
 {
-	static const uint8_t crlf[2] = { '\r', '\n' };
-
 	switch (d->state) {
 	case DOT_LINE_START:
 		if (*p == '.')
@@ -90,12 +102,12 @@ static void step(struct dot_decoder *d, const uint8_t *p, struct buf *out)
 	case DOT_CR:
 		if (*p == '\n') {
 			if (d->state == DOT_CR)
-				emit(d, crlf, 2, out);
+				emit_line_end(d, out);
 			d->state = d->state == DOT_CR ? DOT_LINE_START : DOT_END;
 			return;
 		}
 		d->bare_cr++;
-		emit(d, crlf, 1, out);
+		emit(d, (const uint8_t *)"\r", 1, out);
 		text_byte(d, p, out);
 		return;
 	case DOT_END:
@@ -143,14 +155,12 @@ void raw_decode(struct dot_decoder *d, const uint8_t *p, size_t n, struct buf *o
 
 void raw_end(struct dot_decoder *d, struct buf *out)
 {
-	static const uint8_t crlf[2] = { '\r', '\n' };
-
 	if (d->state == DOT_CR) {
 		d->bare_cr++;
-		emit(d, crlf, 1, out);
+		emit(d, (const uint8_t *)"\r", 1, out);
 	}
 	if (d->state != DOT_LINE_START)
-		emit(d, crlf, 2, out);
+		emit_line_end(d, out);
 	d->state = DOT_END;
 }
 

@@ -34,7 +34,9 @@ struct dot_decoder {
 	uint64_t limit;
 	uint64_t bare_lf;
 	uint64_t bare_cr;
-	bool eight_bit; /* a byte above 127 occurred */
+	uint64_t line;	  /* bytes of the present line so far */
+	uint64_t longest; /* of a line, without its end */
+	bool eight_bit;	  /* a byte above 127 occurred */
 	bool nul;
 	bool too_big;
 };
