@@ -239,6 +239,7 @@ static int open_listeners(struct relayd *r, struct err *err)
 			.sasl = r->sasl,
 			.guard = r->env.guard,
 			.postmaster = postmaster,
+			.line_max = c->long_lines == CONF_LINES_REFUSE ? (size_t)c->line_length : 0,
 			.size_max = (size_t)c->message_size,
 			.memory_max = (size_t)c->memory,
 			.rcpts_max = (unsigned)c->recipients,

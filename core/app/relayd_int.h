@@ -91,10 +91,12 @@ struct coming;
 /* Stores it and answers its client, or forgets about it without an answer. */
 void wire_store(struct relayd *r, const struct queue_new *n, struct coming *c);
 void wire_forget(struct coming *c);
-/* Signs the message and calls wire_store(), later; false when there is no key for it. Takes the
- * content and copies the rest when true. (wire_sign.c) */
-bool wire_sign(struct relayd *r, const struct queue_new *n, const struct mailstream *stream,
-	       struct coming *c);
+void wire_refuse(struct coming *c, const struct smtp_answer *a); /* answers so, and frees c */
+/* Encodes and signs the message and calls wire_store(), later, or refuses it; false when neither is
+ * needed. `longest` is its longest line. Takes the content and copies the rest when true.
+ * (wire_sign.c) */
+bool wire_sign(struct relayd *r, const struct queue_new *n, size_t longest,
+	       const struct mailstream *stream, struct coming *c);
 
 /* The stream of a message that is coming in, as far as the envelope and one more recipient decide
  * it; NULL: they do not. Borrows, as do the others. (wire_stream.c) */

@@ -143,6 +143,12 @@ void wire_store(struct relayd *r, const struct queue_new *n, struct coming *c)
 	queue_accept(r->env.queue, n, on_stored, c);
 }
 
+void wire_refuse(struct coming *c, const struct smtp_answer *a)
+{
+	smtpin_accepted(c->relayd->env.smtpin, c->token, a);
+	free(c);
+}
+
 void wire_forget(struct coming *c)
 {
 	free(c);
@@ -197,7 +203,7 @@ static void accept_message(void *arg, struct smtpin_message *take, struct smtpin
 		.rcpts_n = (unsigned)e->n_rcpts,
 	};
 	take->data = NULL;
-	if (!wire_sign(r, &n, stream, c))
+	if (!wire_sign(r, &n, take->longest_line, stream, c))
 		wire_store(r, &n, c);
 }
 

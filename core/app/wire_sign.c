@@ -1,9 +1,12 @@
 /*
- * Signatures between DATA and the queue. A message whose author's domain has active keys takes a
- * detour over a worker, with an envelope of its own, because its session may be gone meanwhile;
- * every other one goes on at once. How many are on the way is bounded by smtpin, which counts their
- * bytes until they are stored. What cannot be signed is accepted as it is.
+ * Signatures between DATA and the queue, and before them encodings (mail/mime7.h), so that what is
+ * signed needs no other on its way (RFC 6376, 5.3). A message that has lines to encode, or whose
+ * author's domain has active keys, takes a detour over a worker, with an envelope of its own,
+ * because its session may be gone meanwhile; every other one goes on at once. How many are on the
+ * way is bounded by smtpin, which counts their bytes until they are stored. What cannot be signed
+ * is accepted as it is.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +15,7 @@
 #include "base/mem.h"
 #include "base/obj.h"
 #include "loop/loop.h"
+#include "mail/mime7.h"
 #include "route/site.h"
 #include "sign/author.h"
 
@@ -26,7 +30,13 @@ struct signing {
 	struct dkim_identity who[KEYS_DOMAIN_MAX];
 	size_t n;
 	int64_t now_ms;
-	char *content; /* signed; NULL: it failed */
+	struct mime7_want want;
+	size_t longest;	   /* line of the message as it came */
+	bool encode;	   /* want is wanted */
+	bool eight_bit;	   /* what is left has 8-bit bytes */
+	bool is_signed;	   /* or else it could not be */
+	struct err failed; /* code: it could not be encoded */
+	char *content;	   /* as it is stored; NULL: as it came */
 	size_t size;
 };
 
@@ -54,20 +64,60 @@ static bool find_signers(const struct keys *k, const char *domain, struct signin
 	return s->n > 0;
 }
 
-/* In a worker. The fields stand on top of the message. */
-static void sign(void *arg)
+static bool has_eight_bit(const char *p, size_t n)
+{
+	unsigned char all = 0;
+
+	for (size_t i = 0; i < n; i++)
+		all |= (unsigned char)p[i];
+	return (all & 0x80) != 0;
+}
+
+static void encode(struct signing *s)
+{
+	AUTO_BUF out = BUF_INIT(MIME7_GROWTH(s->m->size));
+
+	if (mime7_encode(s->m->content, &s->want, &out, &s->failed) < 0)
+		return;
+	s->size = out.n;
+	s->content = buf_take(&out);
+	s->eight_bit = has_eight_bit(s->content, s->size);
+}
+
+/* The fields stand on top of the message. */
+static void sign(struct signing *s)
+{
+	struct str content = s->content != NULL ? str_from(s->content, s->size) : s->m->content;
+	AUTO_BUF fields = BUF_INIT(KEYS_DOMAIN_MAX * DKIM_FIELD_MAX);
+	char *joined;
+
+	s->is_signed = dkim_sign(content, s->who, s->n, s->now_ms, &fields);
+	if (!s->is_signed)
+		return;
+	joined = xmalloc(fields.n + content.n + 1);
+	memcpy(joined, fields.p, fields.n);
+	memcpy(joined + fields.n, content.p, content.n);
+	s->size = fields.n + content.n;
+	joined[s->size] = '\0';
+	free(s->content);
+	s->content = joined;
+}
+
+/* Whether the message cannot go as it came: then it is refused. */
+static bool must_encode(const struct signing *s)
+{
+	return s->want.line_max > 0 && s->longest > s->want.line_max;
+}
+
+/* In a worker. */
+static void work(void *arg)
 {
 	struct signing *s = arg;
-	struct str content = s->m->content;
-	AUTO_BUF fields = BUF_INIT(KEYS_DOMAIN_MAX * DKIM_FIELD_MAX);
 
-	if (!dkim_sign(content, s->who, s->n, s->now_ms, &fields))
-		return;
-	s->size = fields.n + content.n;
-	s->content = xmalloc(s->size + 1);
-	memcpy(s->content, fields.p, fields.n);
-	memcpy(s->content + fields.n, content.p, content.n);
-	s->content[s->size] = '\0';
+	if (s->encode)
+		encode(s);
+	if (s->n > 0 && (s->failed.code == 0 || !must_encode(s)))
+		sign(s);
 }
 
 static void count_signed(const struct signing *s)
@@ -75,13 +125,21 @@ static void count_signed(const struct signing *s)
 	char id[MSGID_TEXT_LEN];
 
 	for (size_t i = 0; i < s->n; i++)
-		keys_count(s->relayd->env.keys, str_of(s->signers[i].id), s->content != NULL,
-			   s->now_ms);
-	if (s->content != NULL || !log_limited("dkim.sign"))
+		keys_count(s->relayd->env.keys, str_of(s->signers[i].id), s->is_signed, s->now_ms);
+	if (s->n == 0 || s->is_signed || !log_limited("dkim.sign"))
 		return;
 	msgid_text(s->m->id, id);
 	log_error(id, "dkim.sign", F_STR("key", s->signers[0].id),
 		  F_STR("effect", "the message goes unsigned"));
+}
+
+static void refuse_lines(const struct signing *s)
+{
+	struct smtp_answer no = { .code = 550, .enhanced = "5.6.0" };
+
+	(void)snprintf(no.text, sizeof(no.text), "A line has %zu bytes, %zu are allowed, and %.70s",
+		       s->longest, s->want.line_max, s->failed.msg);
+	wire_refuse(s->coming, &no);
 }
 
 static void signing_free(struct signing *s)
@@ -103,7 +161,13 @@ static void on_signed(void *arg)
 		signing_free(s);
 		return;
 	}
+	if (s->failed.code != 0 && must_encode(s)) {
+		refuse_lines(s);
+		signing_free(s);
+		return;
+	}
 	count_signed(s);
+	s->relayd->env.encoded += s->encode && s->failed.code == 0;
 	if (s->content == NULL) {
 		s->content = xmalloc(s->m->size + 1);
 		s->size = s->m->size;
@@ -111,6 +175,7 @@ static void on_signed(void *arg)
 		s->content[s->size] = '\0';
 	}
 	n.m.size = s->size;
+	n.m.eight_bit = s->eight_bit;
 	n.m.content = str_from(s->content, s->size);
 	n.content_take = s->content;
 	s->content = NULL;
@@ -130,23 +195,40 @@ static void choose_signers(const struct keys *k, const struct queue_new *n,
 		(void)find_signers(k, stream->dkim, s);
 }
 
-bool wire_sign(struct relayd *r, const struct queue_new *n, const struct mailstream *stream,
-	       struct coming *c)
+/* What is to be done with the lines of a message; false: nothing. */
+static bool wants_encoding(const struct conf *c, const struct message *m, size_t longest,
+			   struct mime7_want *ret)
 {
+	bool too_long = c->long_lines == CONF_LINES_ENCODE && longest > (size_t)c->line_length;
+
+	ret->seven_bit = c->encode_8bit != 0 && m->eight_bit && !m->smtputf8;
+	ret->line_max = c->long_lines == CONF_LINES_PASS ? 0 : (size_t)c->line_length;
+	return too_long || ret->seven_bit;
+}
+
+bool wire_sign(struct relayd *r, const struct queue_new *n, size_t longest,
+	       const struct mailstream *stream, struct coming *c)
+{
+	struct mime7_want want;
+	bool encodes = wants_encoding(r->conf, &n->m, longest, &want);
 	struct signing *s;
 
-	if (keys_n(r->env.keys) == 0)
+	if (!encodes && keys_n(r->env.keys) == 0)
 		return false;
 	s = xcalloc(1, sizeof(*s));
 	choose_signers(r->env.keys, n, stream, s);
-	if (s->n == 0) {
+	if (!encodes && s->n == 0) {
 		free(s);
 		return false;
 	}
 	s->relayd = r;
 	s->coming = c;
+	s->encode = encodes;
+	s->want = want;
+	s->longest = longest;
+	s->eight_bit = n->m.eight_bit;
 	s->m = message_new(&n->m, n->content_take);
 	s->now_ms = loop_wall_ms(r->env.loop);
-	(void)loop_job_start(r->env.loop, "dkim.sign", sign, on_signed, s);
+	(void)loop_job_start(r->env.loop, "dkim.sign", work, on_signed, s);
 	return true;
 }

@@ -35,7 +35,8 @@ enum kind {
 	KIND_KEEP,
 	KIND_TRUST,
 	KIND_ANSWER,
-	KIND_SCOPE
+	KIND_SCOPE,
+	KIND_LINES
 };
 
 /* Where a section's values are: `listen` and `role` may come several times, the others once. */
@@ -75,6 +76,7 @@ static const struct {
 	{ "dns", false, 0 },
 	{ "delivery", false, 0 },
 	{ "queue", false, 0 },
+	{ "content", false, 0 },
 	{ "limits", false, 0 },
 	{ "suppression", false, 0 },
 	{ "role", true, offsetof(struct fields, role) },
@@ -84,6 +86,7 @@ static const char *const role_names[CONF_ROLE__COUNT] = { "viewer", "operator", 
 static const char *const tls_words[] = { "none", "starttls", "implicit" };
 static const char *const yes_words[] = { "no", "yes" };
 static const char *const auth_words[] = { "none", "optional", "required" };
+static const char *const lines_words[] = { "encode", "refuse", "pass" };
 static const char *const keep_words[] = { "yes", "failures", "no" };
 static const char *const trust_words[] = { "no", "auto", "yes" };
 static const char *const answer_words[] = { "reject", "drop" };
@@ -287,6 +290,11 @@ static bool value_parse(const struct option_def *o, const char *text, int64_t *r
 	case KIND_SCOPE:
 		v = word_index(scope_words, ARRAY_LEN(scope_words), text);
 		(void)snprintf(why, why_n, "all or stream is expected");
+		*ret = v;
+		return v >= 0;
+	case KIND_LINES:
+		v = word_index(lines_words, ARRAY_LEN(lines_words), text);
+		(void)snprintf(why, why_n, "encode, refuse or pass is expected");
 		*ret = v;
 		return v >= 0;
 	}
@@ -589,6 +597,8 @@ static void put_value(struct buf *out, const struct option_def *o, const void *f
 		put_quoted(out, answer_words[v]);
 	else if (o->kind == KIND_SCOPE)
 		put_quoted(out, scope_words[v]);
+	else if (o->kind == KIND_LINES)
+		put_quoted(out, lines_words[v]);
 	else if (o->kind == KIND_MODE)
 		(void)buf_printf(out, "\"%04lo\"", (long)v);
 	else if (o->kind == KIND_AGE)

@@ -31,6 +31,7 @@ enum conf_keep { CONF_KEEP_YES, CONF_KEEP_FAILURES, CONF_KEEP_NO };
 enum conf_trust { CONF_TRUST_NO, CONF_TRUST_AUTO, CONF_TRUST_YES };
 enum conf_answer { CONF_ANSWER_REJECT, CONF_ANSWER_DROP };
 enum conf_scope { CONF_SCOPE_ALL, CONF_SCOPE_STREAM };
+enum conf_lines { CONF_LINES_ENCODE, CONF_LINES_REFUSE, CONF_LINES_PASS };
 enum conf_auth { CONF_AUTH_NONE, CONF_AUTH_OPTIONAL, CONF_AUTH_REQUIRED };
 
 struct conf_listen {
@@ -81,6 +82,9 @@ struct conf {
 	int64_t keep_finished_s;
 	int64_t keep_finished_max;
 	int64_t cache_bytes;
+	int64_t line_length;
+	int64_t long_lines; /* enum conf_lines */
+	int64_t encode_8bit;
 	int64_t message_size;
 	int64_t recipients;
 	int64_t memory;

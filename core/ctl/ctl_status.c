@@ -271,6 +271,7 @@ json_t *view_status(struct ctl_env *env)
 	(void)json_object_set_new(o, "queued", queued(env, first));
 	(void)json_object_set_new(o, "oldest_age_s", env_age(env, first->oldest_ms));
 	(void)json_object_set_new(o, "rates", rates(env));
+	(void)json_object_set_new(o, "encoded", json_integer((json_int_t)env->encoded));
 	(void)json_object_set_new(o, "double_bounces",
 				  json_integer((json_int_t)env->double_bounces));
 	(void)json_object_set_new(o, "rate_history", history(env));

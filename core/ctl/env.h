@@ -56,6 +56,7 @@ struct ctl_env {
 	int64_t started_ms; /* wall clock */
 	int64_t undo_window_ms;
 	int64_t bounce_grace_ms;
+	uint64_t encoded;	 /* messages whose lines were too long, or of 8 bits */
 	uint64_t double_bounces; /* failures of mail from the null sender: dropped */
 	bool disk_full;
 	/* Generation numbers for topic `changes`; whoever changes these objects counts up. */

@@ -53,6 +53,7 @@ struct smtpin_config {
 	/* Who gets mail for postmaster, without a domain or with our name, from anybody (RFC 5321,
 	 * 4.5.1); n 0: nobody. */
 	struct address postmaster;
+	size_t line_max;    /* of a message, longer ones are refused; 0: no limit */
 	size_t size_max;    /* of a message: 25 MiB */
 	size_t memory_max;  /* of messages coming in, and handed over but not on disk: 256 MiB */
 	unsigned rcpts_max; /* of a message: 1000 */
@@ -130,7 +131,8 @@ struct smtpin_message {
 	struct msgid id;
 	char *data; /* malloc'ed and terminated; who sets it to NULL has taken it and frees it */
 	size_t size;
-	size_t body_at;			      /* where the body begins, behind the empty line */
+	size_t body_at; /* where the body begins, behind the empty line */
+	size_t longest_line;
 	bool eight_bit;			      /* bytes above 127 anywhere */
 	bool smtputf8;			      /* the next hop has to know SMTPUTF8 */
 	struct str message_id;		      /* with its angle brackets; borrows from data */

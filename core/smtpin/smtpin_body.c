@@ -160,6 +160,10 @@ static bool check(struct smtpin *in, const struct smtpin_body *b, struct smtp_an
 				     "The message has line ends other than CR LF");
 	if (b->dot.nul)
 		return smtpin_refuse(a, 550, "5.6.0", "The message has NUL bytes");
+	if (in->conf.line_max > 0 && b->dot.longest > in->conf.line_max)
+		return smtpin_refuse(a, 550, "5.6.0",
+				     "The message has a line of %llu bytes, %zu are allowed",
+				     (unsigned long long)b->dot.longest, in->conf.line_max);
 	return true;
 }
 
@@ -238,6 +242,7 @@ bool body_end(struct smtpin *in, struct smtpin_body *b, struct smtpin_message *r
 	ret->size = b->bytes.n;
 	ret->body_at = b->prefix + f.body_at;
 	ret->eight_bit = b->dot.eight_bit;
+	ret->longest_line = (size_t)b->dot.longest;
 	ret->smtputf8 = needs_smtputf8(&ret->envelope, &f);
 	ret->message_id = f.message_id;
 	ret->received_ms = b->received_ms;
