@@ -174,6 +174,8 @@ bench: deps-full
 	@$(MAKE) --no-print-directory -j2 bench-build
 	@WEIR_BUILD=$(CURDIR)/$(BUILD) tests/bench/throughput.sh -n 5000
 	@WEIR_BUILD=$(CURDIR)/$(BUILD) tests/bench/throughput.sh -n 5000 -d
+	@WEIR_BUILD=$(CURDIR)/$(BUILD) tests/bench/throughput.sh -t -n 3000
+	@WEIR_BUILD=$(CURDIR)/$(BUILD) tests/bench/throughput.sh -t -n 5000 -d
 	@WEIR_BUILD=$(CURDIR)/$(BUILD) /usr/bin/python3 tests/bench/million.py
 
 # Each parser of outside bytes, FUZZ_SECONDS each, from its corpus; what is found stays in build/fuzz.

@@ -125,8 +125,9 @@ class Postfix:
         (self.etc / "main.cf").write_text(MAIN_CF.format(dir=self.directory, extra=extra, permit=permit))
         services = pathlib.Path("/usr/share/postfix/master.cf.dist").read_text()
         services = re.sub(r"(?m)^smtp      inet.*$", f"127.0.0.1:{self.port} inet n - n - - smtpd", services)
+        services = services.replace("#postlog", "postlog").replace("#tlsproxy", "tlsproxy")
         services = re.sub(r"(?m)^(\w+ +unix +\S +\S +)y", r"\1n", services)  # its own chroots have no /etc/hosts
-        (self.etc / "master.cf").write_text(services.replace("#postlog", "postlog"))
+        (self.etc / "master.cf").write_text(services)
         self.start()
 
     def _settings(self, next_port, certificate, users, out):
@@ -157,7 +158,11 @@ class Postfix:
             shutil.chown(queue / name, "root" if name == "pid" else "postfix")
         self.process = subprocess.Popen(["/usr/lib/postfix/sbin/master", "-c", self.etc, "-d"], start_new_session=True,
                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_until(lambda: answers(self.port), 20, "postfix to listen")
+        try:
+            wait_until(lambda: answers(self.port), 20, "postfix to listen")
+        except AssertionError:
+            self.halt()
+            raise
 
     def halt(self):
         os.killpg(self.process.pid, signal.SIGKILL)  # SIGTERM takes seconds
@@ -217,7 +222,11 @@ class Caged:
     def run(self, *command):
         self.process = subprocess.Popen(["chroot", self.root, *command], stdin=subprocess.DEVNULL,
                                         stdout=open(self.output, "a"), stderr=subprocess.STDOUT, start_new_session=True)
-        wait_until(self._up, 20, f"{self.name} to listen")
+        try:
+            wait_until(self._up, 20, f"{self.name} to listen")
+        except AssertionError:
+            self.stop()
+            raise
 
     def _up(self):
         assert self.process.poll() is None, f"{self.name} ended:\n{self.log()[-2000:]}"
