@@ -11,9 +11,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/obj.h"
+#include "ctl/verdict.h"
 #include "loop/loop.h"
 #include "route/hop.h"
-#include "route/site.h"
 
 /* --- mail in ---------------------------------------------------------------------------------- */
 
@@ -309,19 +309,6 @@ static void on_give(void *arg, uint64_t token, const struct message *m_take,
 	smtpout_give(OBJ(relayd, RELAYD_MAGIC, arg)->env.smtpout, token, m_take, rcpts_n, n);
 }
 
-/* The reply without its codes: those are known. */
-static struct str reply_words(const struct attempt *a)
-{
-	struct str text = str_of(a->reply);
-	size_t n;
-
-	if (a->code == 0 || text.n < 4)
-		return text;
-	text = str_trim(str_from(text.p + 3, text.n - 3));
-	n = smtp_enhanced_length(text);
-	return str_trim(str_from(text.p + n, text.n - n));
-}
-
 static void on_classify(void *arg, struct attempt *a)
 {
 	const struct relayd *r = OBJ(relayd, RELAYD_MAGIC, arg);
@@ -330,13 +317,7 @@ static void on_classify(void *arg, struct attempt *a)
 	if (a->outcome == OUTCOME_DELIVERED || a->outcome == OUTCOME_DELETED ||
 	    a->reply_class == REPLY_SUPPRESSED)
 		return;
-	classify(r->env.rules,
-		 &(struct classify_in){ .provider = str_of(site_of(a->host)),
-					.code = a->code,
-					.enhanced = str_of(a->enhanced),
-					.text = reply_words(a),
-					.given = (enum reply_class)a->reply_class },
-		 &out);
+	verdict_make(r->env.rules, a, &out);
 	a->reply_class = (uint8_t)out.reply_class;
 }
 

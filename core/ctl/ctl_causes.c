@@ -1,26 +1,37 @@
 /*
- * cause.list: what is stuck, by class, code and normalised reply.
+ * cause.list: what is stuck, by class, code and normalised reply; or what went wrong in a time.
  *
  * The store groups by cause itself. Where the filter asks for what it does not know (state,
  * provider), or where recipients in the trash would be counted, the rows are gone through one by
- * one instead (find.h), and since when a cause is there is not known then.
+ * one instead (find.h); since when there are causes is asked of the store all the same.
+ *
+ * Whether a cause grows is told by the events of the last TREND_MS: as many in their first half as
+ * in the second, or not.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fmt.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "ctl/find.h"
 #include "ctl/handlers.h"
+#include "ctl/verdict.h"
 #include "mail/reply_text.h"
+#include "route/site.h"
 
 #define CAUSES_MAX 20000 /* different ones, when they are counted here */
+#define TREND_MS (20 * 60 * 1000)
+#define TREND_EVENTS 20000 /* the last ones of that time that are looked at */
+#define TREND_LEAST 5	   /* more or less of them are no trend yet */
 #define NOT_STORED (1u << FILTER_STATE | 1u << FILTER_PROVIDER)
 
 struct cause {
-	struct queue_cause c; /* text: see below */
+	struct queue_cause c; /* text, sample: see below */
 	char *text;	      /* owned */
+	struct attempt *last; /* owned */
 };
 
 struct listing {
@@ -33,6 +44,8 @@ struct listing {
 	uint64_t *pairs; /* cause and domain, a hash set; 0: free */
 	size_t pairs_n;
 	size_t pairs_size;
+	json_t *trends; /* by key_of(): -1, 0 or 1 */
+	const struct filter *f;
 };
 
 /* ---- a filter that finds the recipients behind a cause ---- */
@@ -91,32 +104,116 @@ static json_t *where_of(const struct queue_cause *c)
 	return json_text(buf_str(&with_text));
 }
 
-static json_t *cause_json(const struct queue_cause *c)
+/* What tells causes apart, as one text. */
+static void key_of(const struct queue_cause *c, struct buf *out)
 {
-	struct classify_out o = { .meaning = "", .advice = "", .action = REPLY_RETRY };
-	bool known = c->reply_class != REPLY_NONE && c->reply_class < REPLY_CLASS__COUNT;
+	AUTO_BUF raw = BUF_INIT(REPLY_TEXT_MAX + 64);
 
-	if (known)
-		classify_class((enum reply_class)c->reply_class, c->code, &o);
-	return json_pack("{s:o, s:s, s:i, s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:s, s:o}", "class",
-			 env_class(c->reply_class), "kind", o.hard ? "hard" : "soft", "code",
-			 (int)c->code, "enhanced", json_text_or_null(str_of(c->enhanced)), "count",
-			 (json_int_t)c->count, "domains", (json_int_t)c->domains, "since_at",
-			 json_time(c->since_ms), "text", json_text(c->text), "meaning",
-			 json_text_or_null(str_of(o.meaning)), "advice",
-			 json_text_or_null(str_of(o.advice)), "action", reply_action_name(o.action),
-			 "where", where_of(c));
+	buf_reset(out);
+	(void)buf_printf(&raw, "%u %u %s ", c->code, c->reply_class, c->enhanced);
+	(void)buf_put_str(&raw, c->text);
+	(void)utf8_put_clean(out, buf_str(&raw));
+}
+
+static const char *trend_of(const struct listing *l, const struct queue_cause *c)
+{
+	AUTO_BUF key = BUF_INIT(3 * REPLY_TEXT_MAX + 256);
+	const json_t *v;
+
+	key_of(c, &key);
+	v = json_object_get(l->trends, buf_cstr(&key));
+	if (v == NULL || json_integer_value(v) == 0)
+		return "steady";
+	return json_integer_value(v) > 0 ? "rising" : "falling";
+}
+
+static const char *phase_name(uint8_t phase)
+{
+	static const char *const names[CLASSIFY_PHASE__COUNT] = {
+		[CLASSIFY_PHASE_UNKNOWN] = "unknown", [CLASSIFY_PHASE_CONNECT] = "connect",
+		[CLASSIFY_PHASE_MAIL] = "mail",	      [CLASSIFY_PHASE_RCPT] = "rcpt",
+		[CLASSIFY_PHASE_DATA] = "data",
+	};
+
+	return names[phase < CLASSIFY_PHASE__COUNT ? phase : CLASSIFY_PHASE_UNKNOWN];
+}
+
+static void set(json_t *o, const char *name, json_t *value_take)
+{
+	(void)json_object_set_new(o, name, value_take);
+}
+
+static void set_verdict(const struct listing *l, const struct queue_cause *c, json_t *o)
+{
+	struct classify_out v = { .meaning = "", .advice = "", .rule = "" };
+	struct attempt a = { .code = c->code, .reply_class = c->reply_class };
+
+	if (c->sample != NULL)
+		a = *c->sample;
+	if (c->reply_class != REPLY_NONE && c->reply_class < REPLY_CLASS__COUNT)
+		verdict_again(l->job.env->rules, STR(""), &a, &v);
+	set(o, "kind", json_string(v.hard ? "hard" : "soft"));
+	set(o, "meaning", json_text_or_null(str_of(v.meaning)));
+	set(o, "advice", json_text_or_null(str_of(v.advice)));
+	set(o, "action", json_string(reply_action_name(v.action)));
+	set(o, "rule", json_text_or_null(str_of(v.rule)));
+	set(o, "reply", json_text_or_null(str_of(a.reply)));
+	set(o, "provider", json_text_or_null(str_of(a.host[0] != '\0' ? site_of(a.host) : "")));
+	set(o, "phase", json_string(phase_name(a.phase)));
+}
+
+static json_t *cause_json(const struct listing *l, const struct queue_cause *c)
+{
+	json_t *o = json_object();
+
+	set(o, "class", env_class(c->reply_class));
+	set(o, "code", json_integer(c->code));
+	set(o, "enhanced", json_text_or_null(str_of(c->enhanced)));
+	set(o, "count", json_integer((json_int_t)c->count));
+	set(o, "domains", json_integer((json_int_t)c->domains));
+	set(o, "since_at", json_time(c->since_ms));
+	set(o, "trend", json_string(trend_of(l, c)));
+	set(o, "text", json_text(c->text));
+	set_verdict(l, c, o);
+	set(o, "where", where_of(c));
+	return o;
 }
 
 static void listing_done(struct view_job *j)
 {
 	struct listing *l = (struct listing *)j;
 
-	for (size_t i = 0; i < l->n; i++)
+	for (size_t i = 0; i < l->n; i++) {
 		free(l->causes[i].text);
+		free(l->causes[i].last);
+	}
 	free(l->causes);
 	free(l->slots);
 	free(l->pairs);
+	json_decref(l->trends);
+}
+
+/* -1: it gets less, 1: more. */
+static int direction(const struct queue_cause *c)
+{
+	uint64_t more = c->recent > c->before ? c->recent : c->before;
+	uint64_t less = c->recent > c->before ? c->before : c->recent;
+
+	if (more - less < TREND_LEAST || more * 2 < less * 3)
+		return 0;
+	return c->recent > c->before ? 1 : -1;
+}
+
+static void note_trends(struct listing *l, const struct queue_cause *rows, size_t n)
+{
+	AUTO_BUF key = BUF_INIT(3 * REPLY_TEXT_MAX + 256);
+
+	l->trends = json_object();
+	for (size_t i = 0; i < n; i++) {
+		key_of(&rows[i], &key);
+		(void)json_object_set_new(l->trends, buf_cstr(&key),
+					  json_integer(direction(&rows[i])));
+	}
 }
 
 /* ---- grouped by the store ---- */
@@ -132,8 +229,46 @@ static void on_causes(void *arg, const struct queue_cause *rows, size_t n, const
 	}
 	out = json_array();
 	for (size_t i = 0; i < n; i++)
-		(void)json_array_append_new(out, cause_json(&rows[i]));
+		(void)json_array_append_new(out, cause_json(l, &rows[i]));
 	view_reply(&l->job, view_page(out, NULL, NULL, n, n < l->limit));
+}
+
+/* ---- what went wrong in a time ---- */
+
+static void on_past(void *arg, const struct queue_cause *rows, size_t n, bool all,
+		    const struct err *err)
+{
+	struct listing *l = arg;
+	json_t *out;
+
+	if (err != NULL) {
+		view_fail(&l->job, err);
+		return;
+	}
+	note_trends(l, rows, n);
+	out = json_array();
+	for (size_t i = 0; i < n; i++)
+		(void)json_array_append_new(out, cause_json(l, &rows[i]));
+	view_reply(&l->job, view_page(out, NULL, NULL, n, all && n < l->limit));
+}
+
+/* False: what is stuck now is asked for. */
+static bool asks_past(const struct ctl_call *call, int64_t now_ms, struct queue_past *ret)
+{
+	int64_t last_s = ctl_int(call, "last_s", 0);
+	int64_t since_ms = 0;
+	int64_t until_ms = now_ms;
+	bool since = ctl_str(call, "since") != NULL &&
+		     fmt_parse_time(str_of(ctl_str(call, "since")), &since_ms);
+	bool until = ctl_str(call, "until") != NULL &&
+		     fmt_parse_time(str_of(ctl_str(call, "until")), &until_ms);
+
+	if (last_s == 0 && !since && !until)
+		return false;
+	if (!since && last_s != 0)
+		since_ms = until_ms - last_s * 1000;
+	*ret = (struct queue_past){ .from_ms = since_ms, .to_ms = until_ms, .now_ms = now_ms };
+	return true;
 }
 
 /* ---- counted here ---- */
@@ -177,6 +312,19 @@ static bool add_pair(struct listing *l, uint32_t cause, uint32_t domain)
 	return true;
 }
 
+static struct attempt *last_of(const struct queue_entry *e)
+{
+	struct attempt *a = xcalloc(1, sizeof(*a));
+
+	a->code = e->code;
+	a->reply_class = e->reply_class;
+	a->phase = e->phase;
+	memcpy(a->enhanced, e->enhanced, sizeof(a->enhanced));
+	(void)snprintf(a->reply, sizeof(a->reply), "%.*s", STR_ARG(e->reply));
+	(void)snprintf(a->host, sizeof(a->host), "%.*s", STR_ARG(e->host));
+	return a;
+}
+
 static bool each(void *arg, const struct sched_view *v, const struct queue_entry *e, bool sure)
 {
 	struct listing *l = arg;
@@ -198,6 +346,7 @@ static bool each(void *arg, const struct sched_view *v, const struct queue_entry
 		x->c = (struct queue_cause){ .code = e->code,
 					     .reply_class = e->reply_class,
 					     .text = str_of(x->text) };
+		x->c.sample = x->last = last_of(e);
 		(void)snprintf(x->c.enhanced, sizeof(x->c.enhanced), "%s", e->enhanced);
 		l->slots[slot] = (uint32_t)++l->n;
 	}
@@ -215,7 +364,16 @@ static int by_count(const void *a, const void *b)
 	return (x->c.count < y->c.count) - (x->c.count > y->c.count);
 }
 
-static void on_counted(void *arg, const struct err *err)
+static void find_since(struct cause *x, const struct queue_cause *rows, size_t n)
+{
+	for (size_t k = 0; k < n; k++)
+		if (rows[k].code == x->c.code && rows[k].reply_class == x->c.reply_class &&
+		    strcmp(rows[k].enhanced, x->c.enhanced) == 0 && str_eq(rows[k].text, x->c.text))
+			x->c.since_ms = rows[k].since_ms;
+}
+
+/* All there are, for since when. */
+static void on_since(void *arg, const struct queue_cause *rows, size_t n, const struct err *err)
 {
 	struct listing *l = arg;
 	json_t *out;
@@ -224,11 +382,25 @@ static void on_counted(void *arg, const struct err *err)
 		view_fail(&l->job, err);
 		return;
 	}
-	qsort(l->causes, l->n, sizeof(l->causes[0]), by_count);
 	out = json_array();
-	for (size_t i = 0; i < l->n && i < l->limit; i++)
-		(void)json_array_append_new(out, cause_json(&l->causes[i].c));
+	for (size_t i = 0; i < l->n && i < l->limit; i++) {
+		find_since(&l->causes[i], rows, n);
+		(void)json_array_append_new(out, cause_json(l, &l->causes[i].c));
+	}
 	view_reply(&l->job, view_page(out, NULL, NULL, l->n, true));
+}
+
+static void on_counted(void *arg, const struct err *err)
+{
+	struct listing *l = arg;
+
+	if (err != NULL) {
+		view_fail(&l->job, err);
+		return;
+	}
+	qsort(l->causes, l->n, sizeof(l->causes[0]), by_count);
+	queue_causes(l->job.env->queue, NULL, QUEUE_PAGE_MAX, loop_wall_ms(l->job.env->loop),
+		     on_since, l);
 }
 
 /* ---- */
@@ -241,24 +413,56 @@ static bool store_can(const struct ctl_env *env, const struct filter *f)
 	return size.trash == 0 && (f == NULL || (filter_uses(f) & NOT_STORED) == 0);
 }
 
-void ctl_cause_list(struct ctl_call *call)
+static void on_trends(void *arg, const struct queue_cause *rows, size_t n, bool all,
+		      const struct err *err)
 {
-	static const struct view_job_ops ops = { .step = NULL, .done = listing_done };
 	static const struct find_ops find = { .each = each, .done = on_counted };
-	struct ctl_env *env = ctl_env(call);
-	struct listing *l = xcalloc(1, sizeof(*l));
-	const struct filter *f = ctl_filter(call);
+	struct listing *l = arg;
+	struct ctl_env *env = l->job.env;
 
-	if (f != NULL && filter_matches_all(f))
-		f = NULL;
-	l->limit = (size_t)ctl_int(call, "limit", VIEW_LIMIT);
-	view_begin(&l->job, env, call, &ops);
-	if (store_can(env, f)) {
-		queue_causes(env->queue, f, l->limit, loop_wall_ms(env->loop), on_causes, l);
+	(void)all;
+	if (err == NULL)
+		note_trends(l, rows, n); /* else they are not told */
+	if (store_can(env, l->f)) {
+		queue_causes(env->queue, l->f, l->limit, loop_wall_ms(env->loop), on_causes, l);
 		return;
 	}
 	l->causes = xcalloc(CAUSES_MAX, sizeof(l->causes[0]));
 	l->slots_n = 4 * 16384;
 	l->slots = xcalloc(l->slots_n, sizeof(l->slots[0]));
-	find_start(env, f, FIND_ENTRIES, &find, l);
+	find_start(env, l->f, FIND_ENTRIES, &find, l);
+}
+
+void ctl_cause_list(struct ctl_call *call)
+{
+	static const struct view_job_ops ops = { .step = NULL, .done = listing_done };
+	struct ctl_env *env = ctl_env(call);
+	struct listing *l = xcalloc(1, sizeof(*l));
+	int64_t now_ms = loop_wall_ms(env->loop);
+	struct err err = ERR_INIT;
+	struct queue_past past;
+
+	l->f = ctl_filter(call);
+	if (l->f != NULL && filter_matches_all(l->f))
+		l->f = NULL;
+	l->limit = (size_t)ctl_int(call, "limit", VIEW_LIMIT);
+	view_begin(&l->job, env, call, &ops);
+	if (asks_past(call, now_ms, &past)) {
+		if (l->f != NULL && (filter_uses(l->f) & NOT_STORED) != 0) {
+			(void)err_param(&err, ERR_INVALID, "where",
+					"what happened is not known by state or provider");
+			view_fail(&l->job, &err);
+			return;
+		}
+		past.filter = l->f;
+		past.limit = l->limit;
+		queue_past_causes(env->queue, &past, on_past, l);
+		return;
+	}
+	past = (struct queue_past){ .from_ms = now_ms - TREND_MS,
+				    .to_ms = now_ms,
+				    .most = TREND_EVENTS,
+				    .limit = QUEUE_PAGE_MAX,
+				    .now_ms = now_ms };
+	queue_past_causes(env->queue, &past, on_trends, l);
 }

@@ -51,16 +51,20 @@ static bool before(const struct urgent *a, const struct urgent *b)
 	return a->row->oldest_ms < b->row->oldest_ms;
 }
 
-static json_t *attention_row(const struct groups *g, const struct group_row *r)
+static json_t *attention_row(const struct ctl_env *env, const struct groups *g,
+			     const struct group_row *r)
 {
+	struct filter_row of;
 	json_t *row = groups_json(g, r);
 	int64_t since_ms = r->trouble_ms != 0 ? r->trouble_ms : r->oldest_ms;
 
+	env_group_row(env, r->id, 0, &of);
 	(void)json_object_set_new(row, "stream", json_text(groups_main_stream(g, r)));
 	(void)json_object_set_new(row, "since_at", json_time(since_ms));
 	(void)json_object_set_new(
 		row, "cause",
-		view_cause(r->trouble_ms != 0 ? r->last_class : (uint8_t)REPLY_NONE,
+		view_cause(env, of.text[FILTER_PROVIDER],
+			   r->trouble_ms != 0 ? r->last_class : (uint8_t)REPLY_NONE,
 			   groups_last_reply(g, r)));
 	return row;
 }
@@ -120,7 +124,8 @@ static void keep_rows(struct search *s)
 		top[at] = u;
 	}
 	for (size_t i = 0; i < n; i++)
-		(void)json_array_append_new(a->rows, attention_row(s->groups, top[i].row));
+		(void)json_array_append_new(a->rows,
+					    attention_row(s->job.env, s->groups, top[i].row));
 }
 
 static bool looks_bad(const struct sched_group_view *v, int64_t now_ms)

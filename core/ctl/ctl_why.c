@@ -310,7 +310,8 @@ static void why_many(struct many *m, const char *target, struct why *w)
 	case SCHED_DEFERRED:
 		why_say(w, "waiting: ");
 		if (!why_backoff(env, w, g.next_hop, g.last_class))
-			why_deferred(env, w, g.last_class, g.last_reply, m->next_ms);
+			why_deferred(env, w, row.text[FILTER_PROVIDER], g.last_class, g.last_reply,
+				     m->next_ms);
 		break;
 	case SCHED_TRASH:
 	case SCHED_STATE__COUNT:

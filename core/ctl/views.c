@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/obj.h"
 #include "base/utf8.h"
+#include "ctl/verdict.h"
 
 struct views {
 	LIST_HEAD(, view_job) jobs;
@@ -138,13 +139,14 @@ json_t *view_page(json_t *rows_take, char *next_take, char *prev_take, uint64_t 
 			 (json_int_t)total, "exact", (int)exact);
 }
 
-json_t *view_cause(uint8_t reply_class, const char *reply)
+json_t *view_cause(const struct ctl_env *env, struct str site, uint8_t reply_class,
+		   const char *reply)
 {
 	struct classify_out c;
 
 	if (reply_class == REPLY_NONE || reply_class >= REPLY_CLASS__COUNT)
 		return json_null();
-	classify_class((enum reply_class)reply_class, 0, &c);
+	verdict_text(env->rules, site, reply_class, reply, &c);
 	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o}", "class",
 			 reply_class_name((enum reply_class)reply_class), "kind",
 			 c.hard ? "hard" : "soft", "meaning", c.meaning, "advice", c.advice,

@@ -74,7 +74,8 @@ void view_queue_rows(struct ctl_env *env, uint64_t ticket, const char *by, const
 		     size_t keys_n);
 /* What a class of replies means, and one of its replies: {class, kind, meaning, advice, action,
  * text}; null without a class. */
-json_t *view_cause(uint8_t reply_class, const char *reply);
+json_t *view_cause(const struct ctl_env *env, struct str site, uint8_t reply_class,
+		   const char *reply);
 /* A row of entity "suppress"; owned. (ctl_suppress.c) */
 json_t *view_suppress(const struct suppress_entry *e);
 /* The reply in one line for sentences, cut to `max` characters; owned. */

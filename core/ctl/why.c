@@ -9,6 +9,7 @@
 #include "base/fmt.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "ctl/verdict.h"
 #include "ctl/views.h"
 #include "route/hop.h"
 
@@ -249,29 +250,18 @@ void why_due(const struct ctl_env *env, struct why *w, const char *next_hop, uin
 	}
 }
 
-/* The code at the beginning of a reply; 0: it is the relay's own words. */
-static int code_of(const char *reply)
-{
-	bool is_code = strlen(reply) >= 3 && reply[0] >= '2' && reply[0] <= '5';
-
-	for (int i = 0; is_code && i < 3; i++)
-		is_code = reply[i] >= '0' && reply[i] <= '9';
-	is_code = is_code && (reply[3] == '\0' || reply[3] == ' ');
-	return is_code ? (reply[0] - '0') * 100 + (reply[1] - '0') * 10 + reply[2] - '0' : 0;
-}
-
 /* Its time has not come; the last attempt says why. */
-void why_deferred(const struct ctl_env *env, struct why *w, uint8_t reply_class,
+void why_deferred(const struct ctl_env *env, struct why *w, struct str site, uint8_t reply_class,
 		  const char *reply_text, int64_t next_ms)
 {
 	int64_t now_ms = loop_wall_ms(env->loop);
 	char left[FMT_SHORT_LEN];
 	AUTO_FREE char *reply = view_quote(reply_text, REPLY_SHOWN);
 	struct classify_out c = { .meaning = "" };
-	int code = code_of(reply_text);
+	int code = verdict_code(reply_text);
 
-	if (reply_class < REPLY_CLASS__COUNT)
-		classify_class((enum reply_class)reply_class, code, &c);
+	if (reply_class != REPLY_NONE)
+		verdict_text(env->rules, site, reply_class, reply_text, &c);
 	w->binding = binding_of_class(reply_class, code != 0 ? B_REMOTE : B_RETRY);
 	w->until_ms = next_ms;
 	if (code != 0)
@@ -337,7 +327,8 @@ void why_recipient(const struct ctl_env *env, const struct queue_entry *e,
 	case SCHED_DEFERRED:
 		if (v.own_next_ms > loop_wall_ms(env->loop) ||
 		    !why_backoff(env, w, g.next_hop, g.last_class))
-			why_deferred(env, w, e->reply_class, reply, v.next_ms);
+			why_deferred(env, w, row.text[FILTER_PROVIDER], e->reply_class, reply,
+				     v.next_ms);
 		return;
 	case SCHED_STATE__COUNT:
 		break;

@@ -55,8 +55,9 @@ bool why_backoff(const struct ctl_env *env, struct why *w, const char *next_hop,
 		 uint8_t reply_class);
 void why_due(const struct ctl_env *env, struct why *w, const char *next_hop, uint32_t stream,
 	     uint64_t ready);
-void why_deferred(const struct ctl_env *env, struct why *w, uint8_t reply_class, const char *reply,
-		  int64_t next_ms);
+/* site: of the provider, for the rules. */
+void why_deferred(const struct ctl_env *env, struct why *w, struct str site, uint8_t reply_class,
+		  const char *reply, int64_t next_ms);
 /* All of it for one recipient; `last` is its last event, or NULL. */
 void why_recipient(const struct ctl_env *env, const struct queue_entry *e,
 		   const struct queue_event *last, struct why *w);

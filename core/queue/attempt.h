@@ -34,6 +34,7 @@ struct attempt {
 	int code; /* 200 to 599; 0 when there was no reply */
 	char enhanced[SMTP_ENHANCED_LEN];
 	uint8_t reply_class; /* enum reply_class (core/outcome) */
+	uint8_t phase;	     /* enum classify_phase (core/outcome): when it was said */
 	uint32_t duration_ms;
 	uint64_t connection; /* what was said on it, see queue_connection(); 0: nothing is kept */
 	char reply[ATTEMPT_REPLY_MAX]; /* lines joined by LF; or what went wrong instead */

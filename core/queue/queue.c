@@ -160,6 +160,7 @@ void queue_record(struct queue *q, const struct queue_result *r)
 	it->attempts = r->attempts;
 	it->code = (uint16_t)a->code;
 	it->reply_class = a->reply_class;
+	it->phase = a->phase;
 	it->connection = a->connection;
 	it->talk = talk_take(q, r->rid);
 	char *to = it->text;
@@ -342,6 +343,7 @@ static void give_event(struct queue *q, const struct item_record *r)
 	a->outcome = r->outcome;
 	a->code = r->code;
 	a->reply_class = r->reply_class;
+	a->phase = r->phase;
 	a->duration_ms = r->duration_ms;
 	give_text(a->enhanced, sizeof(a->enhanced), record_text(r, AT_ENHANCED));
 	give_text(a->reply, sizeof(a->reply), record_text(r, AT_REPLY));

@@ -208,8 +208,9 @@ struct queue_entry {
 	uint32_t stream;
 	uint16_t code;
 	uint8_t reply_class;
+	uint8_t phase; /* of the last reply */
 	char enhanced[SMTP_ENHANCED_LEN];
-	struct str from, to, subject, credential, client, msgid_header, reply; /* borrowed */
+	struct str from, to, subject, credential, client, msgid_header, reply, host; /* borrowed */
 };
 
 /* Rows of given recipients, in that order; unknown ones are left out. At most QUEUE_PAGE_MAX. */
@@ -272,7 +273,11 @@ struct queue_cause {
 	struct str text; /* normalised; borrowed */
 	uint64_t count;
 	uint64_t domains;
-	int64_t since_ms; /* the earliest among them */
+	int64_t since_ms;	      /* there has been somebody with it since */
+	const struct attempt *sample; /* the latest; borrowed, NULL when it is not known */
+	/* of queue_past_causes(): attempts in its first and its second half */
+	uint64_t before;
+	uint64_t recent;
 };
 typedef void queue_causes_fn(void *arg, const struct queue_cause *rows, size_t n,
 			     const struct err *err);
@@ -280,6 +285,26 @@ typedef void queue_causes_fn(void *arg, const struct queue_cause *rows, size_t n
  */
 void queue_causes(struct queue *q, const struct filter *filter, size_t limit, int64_t now_ms,
 		  queue_causes_fn *fn, void *arg);
+
+/*
+ * The same of what happened: deferrals and failures of a time, each recipient counted once.
+ * since_ms is the first in that time. Of many only the last QUEUE_PAST_MAX are looked at, which
+ * `all` tells.
+ */
+#define QUEUE_PAST_MAX 500000u
+struct queue_past {
+	const struct filter
+		*filter; /* borrowed until the answer; NULL: all. As for queue_events() */
+	int64_t from_ms;
+	int64_t to_ms;
+	uint64_t most; /* events that are looked at; 0: QUEUE_PAST_MAX */
+	size_t limit;
+	int64_t now_ms;
+};
+typedef void queue_past_fn(void *arg, const struct queue_cause *rows, size_t n, bool all,
+			   const struct err *err);
+void queue_past_causes(struct queue *q, const struct queue_past *past, queue_past_fn *fn,
+		       void *arg);
 
 /* --- objects and actions ---------------------------------------------------------------------- */
 

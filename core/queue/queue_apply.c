@@ -90,6 +90,7 @@ static int insert_event(struct writer *w, const int64_t ints[10], const struct s
 		struct str talk = talk_squeeze(w, str_from(said->talk->bytes, said->talk->n));
 		db_bind_blob(s, 18, talk.p, talk.n);
 	}
+	db_bind_int(s, 19, said != NULL ? said->phase : 0);
 	if (said != NULL)
 		connection_ref(w, said->connection, 1);
 	return db_run(s, err);
@@ -246,7 +247,7 @@ static int defer_row(struct writer *w, const struct item_record *r, const struct
 {
 	uint32_t cause = 0;
 	int got = cause_get(w, r->code, r->reply_class, record_text(r, AT_ENHANCED),
-			    record_text(r, AT_REPLY), &cause, err);
+			    record_text(r, AT_REPLY), r->at_ms, &cause, err);
 	if (got < 0)
 		return got;
 	cause_ref(&w->causes, was->cause, -1);

@@ -141,7 +141,7 @@ static uint32_t free_id(struct causes *c)
 	return c->hint;
 }
 
-static int insert(struct writer *w, const struct cause *x, struct err *err)
+static int insert(struct writer *w, const struct cause *x, int64_t at_ms, struct err *err)
 {
 	struct db_stmt *s = w->st[W_CAUSE];
 	db_bind_int(s, 1, x->id);
@@ -149,11 +149,12 @@ static int insert(struct writer *w, const struct cause *x, struct err *err)
 	db_bind_int(s, 3, x->reply_class);
 	db_bind_text(s, 4, x->enhanced);
 	db_bind_text(s, 5, x->text);
+	db_bind_int(s, 6, at_ms);
 	return db_run(s, err);
 }
 
 int cause_get(struct writer *w, uint16_t code, uint8_t reply_class, struct str enhanced,
-	      struct str reply, uint32_t *ret_id, struct err *err)
+	      struct str reply, int64_t at_ms, uint32_t *ret_id, struct err *err)
 {
 	struct causes *c = &w->causes;
 	char text[REPLY_TEXT_MAX + 1];
@@ -171,7 +172,7 @@ int cause_get(struct writer *w, uint16_t code, uint8_t reply_class, struct str e
 		return 0;
 	}
 	x->id = free_id(c);
-	int got = insert(w, x, err);
+	int got = insert(w, x, at_ms, err);
 	if (got < 0) {
 		free(x);
 		return got;

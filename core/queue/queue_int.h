@@ -18,7 +18,8 @@
  *	queue_audit_read.c	and read: lists, verification
  *	queue_versions.c	versions of the configuration, read
  *	queue_filter.c	filters as SQL over these tables
- *	queue_scan.c	filtered lists: recipients, events, causes
+ *	queue_scan.c	filtered lists: recipients, events
+ *	queue_cause_read.c	causes: of what is queued, and of what happened
  *
  * Threads: the loop thread owns struct queue but what stands behind `lock`; the writer thread owns
  * struct writer and every item from its taking until the batch's completion is posted; a reader
@@ -113,6 +114,7 @@ struct item_record {
 	uint16_t attempts;
 	uint16_t code;
 	uint8_t reply_class;
+	uint8_t phase;
 	/* found by the writer: */
 	bool known;
 	bool ended; /* the message's last one */
@@ -368,7 +370,7 @@ void causes_load(struct causes *c, uint32_t id, uint16_t code, uint8_t reply_cla
 		 struct str enhanced, struct str text);
 void causes_count(struct causes *c, uint32_t id);
 int cause_get(struct writer *w, uint16_t code, uint8_t reply_class, struct str enhanced,
-	      struct str reply, uint32_t *ret_id, struct err *err) MUST_CHECK;
+	      struct str reply, int64_t at_ms, uint32_t *ret_id, struct err *err) MUST_CHECK;
 void cause_ref(struct causes *c, uint32_t id, int by);
 int causes_before_commit(struct writer *w, struct err *err) MUST_CHECK;
 void causes_committed(struct causes *c);
@@ -515,6 +517,9 @@ void pool_done(struct pool *p);
 /* Fills a row with texts in the pool: 1, or 0 when there is no such recipient. */
 int read_entry(struct reader *r, struct rid rid, struct pool *texts, struct queue_entry *ret,
 	       struct err *err) MUST_CHECK;
+
+/* In SQL: a reply's text, normalised. */
+#define QUEUE_SQL_NORMAL "weir_normal"
 
 /* queue_filter.c */
 enum list_kind { LIST_QUEUED, LIST_ENDED, LIST_EVENTS, LIST_CAUSES };

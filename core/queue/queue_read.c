@@ -254,11 +254,12 @@ static void entry_read(struct db_stmt *s, struct rid rid, struct pool *texts,
 				     .domain = (uint32_t)db_int(s, 5),
 				     .stream = (uint32_t)db_int(s, 6),
 				     .code = (uint16_t)db_int(s, 7),
-				     .reply_class = (uint8_t)db_int(s, 8) };
+				     .reply_class = (uint8_t)db_int(s, 8),
+				     .phase = (uint8_t)db_int(s, 18) };
 	(void)snprintf(ret->enhanced, sizeof(ret->enhanced), "%.*s", STR_ARG(enhanced));
 	struct str *const to[] = { &ret->from,	     &ret->to,	   &ret->subject,
 				   &ret->credential, &ret->client, &ret->msgid_header,
-				   &ret->reply };
+				   &ret->reply,	     &ret->host };
 	for (int k = 0; k < (int)ARRAY_LEN(to); k++)
 		*to[k] = pool_dup(texts, db_text(s, 10 + k));
 }

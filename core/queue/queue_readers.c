@@ -78,6 +78,19 @@ static void sql_domain(const struct str *args, int n, int64_t *ret_int, struct s
 	*ret_text = str_from(scratch, len);
 }
 
+/* A reply without what differs from one recipient to the next. */
+static void sql_normal(const struct str *args, int n, int64_t *ret_int, struct str *ret_text,
+		       char *scratch, size_t scratch_n)
+{
+	char text[REPLY_TEXT_MAX + 1];
+	size_t len = reply_text_normalise(args[0], text);
+	(void)n;
+	(void)ret_int;
+	len = len < scratch_n ? len : scratch_n;
+	memcpy(scratch, text, len);
+	*ret_text = str_from(scratch, len);
+}
+
 static void reader_free(struct reader **rp)
 {
 	struct reader *r = *rp;
@@ -96,6 +109,8 @@ static struct reader *reader_new(const char *path, struct err *err)
 		got = db_function(r->db, FILTER_SQL_IN_NET, 2, false, sql_in_net, err);
 	if (got >= 0)
 		got = db_function(r->db, "weir_domain", 1, true, sql_domain, err);
+	if (got >= 0)
+		got = db_function(r->db, QUEUE_SQL_NORMAL, 1, true, sql_normal, err);
 	if (got < 0)
 		reader_free(&r);
 	return r;

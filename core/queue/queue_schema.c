@@ -88,6 +88,9 @@ static const char *const migrations[] = {
 	" by TEXT NOT NULL, message TEXT NOT NULL, reply TEXT NOT NULL,"
 	" created_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL, last_hit_ms INTEGER NOT NULL,"
 	" hits INTEGER NOT NULL, batch INTEGER NOT NULL, watch INTEGER NOT NULL) WITHOUT ROWID;",
+	/* when a reply was said, and since when a cause is there */
+	"ALTER TABLE events ADD COLUMN phase INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE causes ADD COLUMN since_ms INTEGER NOT NULL DEFAULT 0;",
 };
 
 static int version_get(struct db *d, int64_t *ret_version, struct err *err)

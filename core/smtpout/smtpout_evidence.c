@@ -10,6 +10,25 @@
 #include "outcome/classify.h"
 #include "smtpout/smtpout_int.h"
 
+static enum classify_phase phase_now(const struct out_session *s)
+{
+	static const enum classify_phase steps[] = { [OUT_STEP_RSET] = CLASSIFY_PHASE_MAIL,
+						     [OUT_STEP_MAIL] = CLASSIFY_PHASE_MAIL,
+						     [OUT_STEP_RCPT] = CLASSIFY_PHASE_RCPT,
+						     [OUT_STEP_DATA] = CLASSIFY_PHASE_DATA };
+
+	switch (out_phase(s->state)) {
+	case OUT_OPENING:
+		return CLASSIFY_PHASE_CONNECT;
+	case OUT_OPEN:
+		return s->state == OUT_ENVELOPE ? steps[s->mail.step] : CLASSIFY_PHASE_DATA;
+	case OUT_LEAVING:
+	case OUT_PHASE__COUNT:
+		break;
+	}
+	return CLASSIFY_PHASE_UNKNOWN;
+}
+
 void out_attempt(const struct out_session *s, enum outcome outcome, struct attempt *ret)
 {
 	int64_t took = loop_now_ms(s->o->loop) - s->since_ms;
@@ -17,6 +36,7 @@ void out_attempt(const struct out_session *s, enum outcome outcome, struct attem
 	memset(ret, 0, sizeof(*ret));
 	ret->at_ms = loop_wall_ms(s->o->loop);
 	ret->outcome = outcome;
+	ret->phase = (uint8_t)phase_now(s);
 	ret->duration_ms = took < 0 ? 0 : took > UINT32_MAX ? UINT32_MAX : (uint32_t)took;
 	if (s->state == OUT_CONNECTING)
 		return; /* no host was reached */

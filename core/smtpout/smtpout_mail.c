@@ -491,9 +491,10 @@ static void mail_reply(struct out_session *s)
 		return;
 	}
 	ml->open = smtp_reply_is(&s->reply, 2);
+	if (!ml->open)
+		out_attempt_reply(s, &a);
 	ml->step = OUT_STEP_RCPT;
 	if (!ml->open) {
-		out_attempt_reply(s, &a);
 		decide_rest(s, &a);
 		if (!ml->pipelined)
 			finish(s, false);

@@ -590,6 +590,21 @@ static void test_body_is_decoded(void **state)
 	assert_true(shows("hello"));
 }
 
+static void test_others_with_the_same_cause(void **state)
+{
+	(void)state;
+	fake_rpc_answer("cause.list",
+			"{'rows':[{'class':'rate-limited','where':'class:rate-limited "
+			"code:421','count':7}],'next':null,'total':1,'exact':true}");
+	(void)shell_open(app.shell, "message", "0N4XK2M8QF");
+	frame();
+	key('r');
+	frame();
+	assert_non_null(strstr(fake_rpc_params("cause.list"), "id:0N4XK2M8QF"));
+	assert_string_equal(view_def_of(shell_view(app.shell))->name, "messages");
+	assert_non_null(strstr(fake_rpc_params("message.list"), "class:rate-limited code:421"));
+}
+
 static void test_save_writes_all_rows(void **state)
 {
 	char path[] = "/tmp/weir-save-XXXXXX";
@@ -760,6 +775,7 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(test_events_follow, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_body_is_decoded, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_others_with_the_same_cause, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_save_writes_all_rows, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_why, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_keys, setup, teardown),

@@ -802,6 +802,32 @@ void act_why(struct acts *acts, const char *target)
 	a->call = call(a, "why.get", json_incref(a->params), on_why);
 }
 
+/* --- others with the same cause --- */
+
+static void on_cause(void *arg, const json_t *result, const struct err *err)
+{
+	struct act *a = OBJ(act, ACT_MAGIC, arg);
+	const json_t *row = json_array_get(json_object_get(result, "rows"), 0);
+
+	a->call = 0;
+	if (result == NULL)
+		shell_notice(shell_of(a), NOTICE_BAD, "%s", err->msg);
+	else if (row == NULL || *js(row, "where") == '\0')
+		shell_notice(shell_of(a), NOTICE_INFO, "no reply keeps it waiting");
+	else
+		(void)shell_open(shell_of(a), "messages", js(row, "where"));
+	act_free(&a);
+}
+
+void act_same_cause(struct acts *acts, const char *id)
+{
+	struct act *a = act_new(acts, M_CAUSE_LIST, NULL);
+
+	a->call = call(a, "cause.list",
+		       json_pack("{s:o, s:i}", "where", json_sprintf("id:%s", id), "limit", 1),
+		       on_cause);
+}
+
 /* --- the palette --- */
 
 /* Cuts the next word off; quotes keep blanks. */

@@ -31,6 +31,8 @@ void act_call(struct acts *a, enum method_id method, json_t *params);
 void act_undo(struct acts *a, const char *action, const char *what);
 /* Answers in a window: the one thing that binds the target now. */
 void act_why(struct acts *a, const char *target);
+/* Opens the messages that wait for the same cause as this one (an id, or a recipient's). */
+void act_same_cause(struct acts *a, const char *id);
 /* A line of the palette, as on the command line: "hold domain:gmail.com --for 2h". */
 int act_command(struct acts *a, struct str line, struct err *err) MUST_CHECK;
 

@@ -482,6 +482,8 @@ static void message_action(struct view *v, enum action_id a)
 		pane_set(m, PANE_TRANSCRIPT);
 	else if (a == A_RAW)
 		pane_set(m, PANE_RAW);
+	else if (a == A_RELATED)
+		act_same_cause(app_of(m)->acts, m->id);
 	else if (a == A_TAIL)
 		(void)shell_open(s, "events", target);
 	else if (a == A_REFRESH)
@@ -502,9 +504,9 @@ static void message_action(struct view *v, enum action_id a)
 }
 
 static const enum action_id actions[] = {
-	A_HOLD,	       A_RELEASE,     A_RETRY,	    A_DELETE, A_BOUNCE,	 A_WHY,
-	A_DESCRIBE,    A_ATTEMPTS,    A_TRANSCRIPT, A_RAW,    A_TAIL,	 A_FILTER,
-	A_SEARCH_NEXT, A_SEARCH_PREV, A_WIDE,	    A_COPY,   A_REFRESH, A_NONE,
+	A_HOLD,	       A_RELEASE,    A_RETRY, A_DELETE,	 A_BOUNCE,  A_WHY,    A_DESCRIBE,
+	A_ATTEMPTS,    A_TRANSCRIPT, A_RAW,   A_TAIL,	 A_RELATED, A_FILTER, A_SEARCH_NEXT,
+	A_SEARCH_PREV, A_WIDE,	     A_COPY,  A_REFRESH, A_NONE,
 };
 
 const struct view_def view_message = {

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "shell/shell.h"
+#include "view/act.h"
 #include "view/cells.h"
 #include "view/listing.h"
 
@@ -74,6 +75,8 @@ static int messages_open(struct view *v, const char *arg, struct err *err)
 	return 0;
 }
 
+#define OTHERS 6 /* in the menu of what is related */
+
 static void on_related(void *arg, uint64_t id)
 {
 	static const char *const fields[] = { "domain", "from", "stream", "class", "client" };
@@ -82,6 +85,11 @@ static void on_related(void *arg, uint64_t id)
 	const json_t *row = listing_row(&m->list);
 	AUTO_BUF where = BUF_INIT(VIEW_ARG_MAX);
 
+	if (row != NULL && id == OTHERS) {
+		struct app *app = view_app(v);
+		act_same_cause(app->acts, js(row, "row"));
+		return;
+	}
 	if (row == NULL || id == 0 || id > sizeof(fields) / sizeof(fields[0]))
 		return;
 	filter_term(&where, fields[id - 1], js(row, fields[id - 1]));
@@ -94,14 +102,15 @@ static void ask_related(struct view *v)
 		{ .id = 1, .key = 'd', .title = "same domain" },
 		{ .id = 2, .key = 'f', .title = "same sender" },
 		{ .id = 3, .key = 's', .title = "same stream" },
-		{ .id = 4, .key = 'r', .title = "same class of reply" },
+		{ .id = OTHERS, .key = 'r', .title = "same cause" },
+		{ .id = 4, .key = 'k', .title = "same class of reply" },
 		{ .id = 5, .key = 'c', .title = "same client" },
 	};
 
 	(void)shell_menu(view_shell(v), &(struct shell_menu){ .owner = v,
 							      .title = "Messages with the",
 							      .items = items,
-							      .n = 5,
+							      .n = 6,
 							      .done = on_related,
 							      .arg = v });
 }

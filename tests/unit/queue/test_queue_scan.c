@@ -385,7 +385,7 @@ static void test_causes(void **state)
 		assert_string_equal(causes(NULL, 10)->text,
 				    "451 4.7.1 6 8 2 -997;421 4.3.2 17 7 1 -1000;");
 		assert_string_equal(causes(NULL, 1)->text, "451 4.7.1 6 8 2 -997;");
-		assert_string_equal(causes("domain:z.example", 9)->text, "451 4.7.1 6 1 1 0;");
+		assert_string_equal(causes("domain:z.example", 9)->text, "451 4.7.1 6 1 1 -997;");
 		assert_string_equal(causes("code:421 from:s0*", 9)->text,
 				    "421 4.3.2 17 4 1 -1000;");
 		rig_reopen();
