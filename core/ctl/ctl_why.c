@@ -6,13 +6,16 @@
  *	done		it ended
  *	trash		deleted or bounced, and can be taken back
  *	held		a hold covers it
+ *	credential	(of a credential:) it is revoked, disabled or expired
  *	route		a route keeps, rejects or discards it
  *	delivering	it is in a session this moment
- *	dns connect backoff	its next hop is in back-off, for that reason
+ *	dns tls connect backoff	its next hop is in back-off, for that reason, and longer than its
+ *			own time lasts
+ *	rate		it is due, and a stream's rate is used up; of a credential, its day's
  *	rate concurrency	its stream has a cap
  *	concurrency	it is due, and the next hop has all the connections that it may have
  *	waiting		it is due, and a connection will take it
- *	dns connect	its last attempt failed before a reply
+ *	dns tls connect	its last attempt failed before a reply
  *	remote		the remote host said to come back
  *	retry		its time has not come, for no reason of the last attempt's
  *
@@ -211,6 +214,9 @@ static void add_group(struct many *m, uint32_t i, const struct sched_group_view 
 
 static bool whole(void *arg, uint32_t i, const struct sched_group_view *v)
 {
+	/* holds on single recipients: which ones, their records know */
+	if (v->counts.state[SCHED_HELD] > 0 && v->hold == 0 && strcmp(v->next_hop, "hold") != 0)
+		return false;
 	add_group(arg, i, v, &v->counts);
 	return true;
 }
@@ -272,6 +278,24 @@ static enum sched_state largest(const struct many *m)
 	return best;
 }
 
+/* The target is a credential, and what binds is that it sends nothing; unless its mail is held. */
+static bool why_of_credential(const struct many *m, struct why *w, bool held)
+{
+	const struct target *t = ctl_target(m->job.call);
+	enum filter_field field;
+	struct str name;
+	char n[FMT_TIME_LEN];
+
+	if (held || !filter_simple_key(t->filter, &field, &name) || field != FILTER_CREDENTIAL ||
+	    !why_credential(m->job.env, w, name))
+		return false;
+	if (m->counts.total > 0)
+		why_say(w, ". Of what it sent before %s recipient%s still queued, and go%s out",
+			number(m->counts.total, n), m->counts.total == 1 ? " is" : "s are",
+			m->counts.total == 1 ? "es" : "");
+	return true;
+}
+
 static void why_many(struct many *m, const char *target, struct why *w)
 {
 	struct ctl_env *env = m->job.env;
@@ -280,6 +304,8 @@ static void why_many(struct many *m, const char *target, struct why *w)
 	enum sched_state s = largest(m);
 	char n[FMT_TIME_LEN];
 
+	if (why_of_credential(m, w, s == SCHED_HELD && m->counts.total > 0))
+		return;
 	if (m->counts.total == 0) {
 		w->binding = B_DONE;
 		why_say(w, "nothing is queued for %s", target);

@@ -17,9 +17,11 @@
 
 static const char *const binding_names[B__COUNT] = {
 	[B_HELD] = "held",
+	[B_CREDENTIAL] = "credential",
 	[B_ROUTE] = "route",
 	[B_BACKOFF] = "backoff",
 	[B_DNS] = "dns",
+	[B_TLS] = "tls",
 	[B_CONNECT] = "connect",
 	[B_RATE] = "rate",
 	[B_CONCURRENCY] = "concurrency",
@@ -129,7 +131,9 @@ static enum binding binding_of_class(uint8_t reply_class, enum binding otherwise
 {
 	if (reply_class == REPLY_DNS)
 		return B_DNS;
-	if (reply_class == REPLY_NETWORK || reply_class == REPLY_TLS)
+	if (reply_class == REPLY_TLS)
+		return B_TLS;
+	if (reply_class == REPLY_NETWORK)
 		return B_CONNECT;
 	return otherwise;
 }
@@ -276,7 +280,71 @@ void why_deferred(const struct ctl_env *env, struct why *w, struct str site, uin
 		why_say(w, ". %s", c.meaning);
 }
 
+/* ---- credentials ---- */
+
+static void say_status(struct why *w, const struct cred *x, const char *status, int64_t now_ms)
+{
+	int64_t since_ms = x->revoked_ms != 0				   ? x->revoked_ms
+			   : x->disabled_ms != 0			   ? x->disabled_ms
+			   : x->expires_ms != 0 && x->expires_ms <= now_ms ? x->expires_ms
+									   : 0;
+	char age[FMT_SHORT_LEN];
+
+	w->binding = B_CREDENTIAL;
+	w->since_ms = since_ms;
+	why_say(w, "the credential %s is %s", x->name,
+		strcmp(status, "empty") == 0 ? "without a secret" : status);
+	if (since_ms != 0)
+		why_say(w, " (%s ago)", span(now_ms - since_ms, age));
+	why_say(w, ": nobody can log in with it");
+	if (x->note != NULL && *x->note != '\0')
+		why_say(w, "; its note: %s", x->note);
+}
+
+#define DAY_MS INT64_C(86400000)
+
+bool why_credential(const struct ctl_env *env, struct why *w, struct str name)
+{
+	const struct cred *x = creds_find(env->creds, name);
+	int64_t now_ms = loop_wall_ms(env->loop);
+	const char *status;
+	char left[FMT_SHORT_LEN];
+
+	if (x == NULL)
+		return false;
+	(void)snprintf(w->rule, sizeof(w->rule), "%s", x->name);
+	status = cred_status(x, now_ms);
+	if (strcmp(status, "active") != 0) {
+		say_status(w, x, status, now_ms);
+		return true;
+	}
+	if (x->per_day != 0 && x->use->day == now_ms / DAY_MS &&
+	    x->use->day_messages >= x->per_day) {
+		w->binding = B_RATE;
+		w->current = (int64_t)x->use->day_messages;
+		w->limit = x->per_day;
+		w->until_ms = (now_ms / DAY_MS + 1) * DAY_MS;
+		why_say(w,
+			"the credential %s has sent the %u messages that it may send in a day; the "
+			"next day begins in %s",
+			x->name, x->per_day, span(w->until_ms - now_ms, left));
+		return true;
+	}
+	w->rule[0] = '\0';
+	return false;
+}
+
 /* ---- one recipient ---- */
+
+/* Of its own retry timer and its next hop's back-off the one that ends later. */
+static bool own_time_binds(const struct ctl_env *env, const struct sched_view *v,
+			   const char *next_hop)
+{
+	struct sched_dest_view d = { .backoff_until_ms = 0 };
+
+	(void)sched_dest(env->sched, next_hop, &d);
+	return v->own_next_ms > loop_wall_ms(env->loop) && v->own_next_ms >= d.backoff_until_ms;
+}
 
 /* e: what the store has of it; last: its last event, or NULL. */
 void why_recipient(const struct ctl_env *env, const struct queue_entry *e,
@@ -325,7 +393,7 @@ void why_recipient(const struct ctl_env *env, const struct queue_entry *e,
 			why_due(env, w, g.next_hop, g.stream, g.counts.state[SCHED_READY]);
 		return;
 	case SCHED_DEFERRED:
-		if (v.own_next_ms > loop_wall_ms(env->loop) ||
+		if (own_time_binds(env, &v, g.next_hop) ||
 		    !why_backoff(env, w, g.next_hop, g.last_class))
 			why_deferred(env, w, row.text[FILTER_PROVIDER], e->reply_class, reply,
 				     v.next_ms);

@@ -16,9 +16,11 @@
 /* In the order in which they bind. */
 enum binding {
 	B_HELD,
+	B_CREDENTIAL,
 	B_ROUTE,
 	B_BACKOFF,
 	B_DNS,
+	B_TLS,
 	B_CONNECT,
 	B_RATE,
 	B_CONCURRENCY,
@@ -58,6 +60,8 @@ void why_due(const struct ctl_env *env, struct why *w, const char *next_hop, uin
 /* site: of the provider, for the rules. */
 void why_deferred(const struct ctl_env *env, struct why *w, struct str site, uint8_t reply_class,
 		  const char *reply, int64_t next_ms);
+/* A credential that sends nothing now: it may not, or has reached its limit. False: it may. */
+bool why_credential(const struct ctl_env *env, struct why *w, struct str name);
 /* All of it for one recipient; `last` is its last event, or NULL. */
 void why_recipient(const struct ctl_env *env, const struct queue_entry *e,
 		   const struct queue_event *last, struct why *w);

@@ -33,7 +33,7 @@ PROMISED = {
     "causes": "class code enhanced text count domains since_at kind meaning advice action",
     "events": "seq at event id from to domain stream code enhanced reply class host ip duration_ms",
 }
-BINDINGS = {"held", "backoff", "concurrency", "dns", "connect", "remote", "retry", "delivering", "waiting", "route",
+BINDINGS = {"held", "credential", "rate", "tls", "backoff", "concurrency", "dns", "connect", "remote", "retry", "delivering", "waiting", "route",
             "trash", "done", "unknown"}
 
 
