@@ -112,16 +112,18 @@ static void fill_row(const struct test *t, struct filter_row *row)
 }
 
 /* What a connection to the host has to be, and why; what is not demanded may still be found. */
-static json_t *tls_json(const struct resolve_host *h, enum route_tls demand)
+static void put_tls(json_t *row, const struct resolve_host *h, enum route_tls demand)
 {
 	const char *why;
 	enum tls_need need = tls_policy_need(h->tls, demand, &why);
+	json_t *text = json_text_or_null(str_of(why));
 
-	if (why[0] != '\0' || h->tls == NULL)
-		return json_pack("{s:s, s:o}", "need", tls_need_name(need), "why",
-				 json_text_or_null(str_of(why)));
-	return json_pack("{s:s, s:o}", "need", tls_need_name(need), "why",
-			 json_sprintf("%s; %s", h->tls->dane_text, h->tls->sts_text));
+	if (why[0] == '\0' && h->tls != NULL) {
+		json_decref(text);
+		text = json_sprintf("%s; %s", h->tls->dane_text, h->tls->sts_text);
+	}
+	(void)json_object_set_new(row, "tls", json_string(tls_need_name(need)));
+	(void)json_object_set_new(row, "tls_why", text);
 }
 
 static json_t *hosts_json(const struct resolve_answer *a, enum route_tls demand)
@@ -136,11 +138,11 @@ static json_t *hosts_json(const struct resolve_answer *a, enum route_tls demand)
 			ipaddr_text(&h->addresses[k], text);
 			(void)json_array_append_new(addresses, json_string(text));
 		}
-		(void)json_array_append_new(
-			hosts,
-			json_pack("{s:o, s:i, s:i, s:o, s:o}", "host", json_text(str_of(h->name)),
-				  "preference", (int)h->preference, "port", (int)a->port,
-				  "addresses", addresses, "tls", tls_json(h, demand)));
+		json_t *row = json_pack("{s:o, s:i, s:i, s:o}", "host", json_text(str_of(h->name)),
+					"preference", (int)h->preference, "port", (int)a->port,
+					"addresses", addresses);
+		put_tls(row, h, demand);
+		(void)json_array_append_new(hosts, row);
 	}
 	return hosts;
 }

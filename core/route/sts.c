@@ -466,8 +466,10 @@ int sts_load(struct sts *s, const char *domain, const char *json, struct err *er
 	json_t *o = NULL;
 	int rc = json_read(json, &o, err);
 
-	if (rc < 0)
-		return err_prefix(err, "the MTA-STS policy of %s", domain);
+	if (rc < 0) {
+		(void)err_prefix(err, "the MTA-STS policy of %s", domain);
+		return rc;
+	}
 	id = json_get_str(o, "id");
 	rc = sts_policy_parse(str_of(json_get_str(o, "policy")), &p, err);
 	if (rc < 0 || strlen(id) > STS_ID_MAX || find(s, domain) != NULL) {

@@ -25,6 +25,7 @@
 #include "smtpout/smtpout_int.h"
 
 #define PLAIN_MS 3600000 /* TLS that does not work is not tried again for so long */
+#define DEMAND_MAX (TLS_POLICY_TEXT_MAX + 16)
 #define NO_SUPPORT "4.7.4"
 #define NO_CRYPTO "4.7.5"
 
@@ -117,6 +118,15 @@ static void fail(struct out_session *s, const char *enhanced, const char *what, 
 	out_open_failed(s, &a, false);
 }
 
+/* Who demands it. */
+static const char *demand_text(const struct out_session *s, char scratch[static DEMAND_MAX])
+{
+	if (s->need == TLS_NEED_VALID)
+		return s->need_why;
+	(void)snprintf(scratch, DEMAND_MAX, "demanded by %s", s->need_why);
+	return scratch;
+}
+
 /* Without TLS after all. */
 static void note_plain(struct out_session *s, const char *why)
 {
@@ -125,6 +135,7 @@ static void note_plain(struct out_session *s, const char *why)
 
 bool out_secure_begin(struct out_session *s)
 {
+	char who[DEMAND_MAX];
 	bool offered = (s->extensions & OUT_EXT_STARTTLS) != 0;
 
 	if (s->secure || s->need == TLS_NEED_NEVER)
@@ -132,7 +143,7 @@ bool out_secure_begin(struct out_session *s)
 	if (!offered || s->o->cfg.tls == NULL) {
 		if (!needs_tls(s->need))
 			return false;
-		fail(s, NO_SUPPORT, "does not offer STARTTLS", s->need_why);
+		fail(s, NO_SUPPORT, "does not offer STARTTLS", demand_text(s, who));
 		return true;
 	}
 	if (!needs_tls(s->need) && out_plain_is(s->o, &s->addr)) {
@@ -170,7 +181,8 @@ void out_secure_shake(struct out_session *s)
 
 void out_secure_reply(struct out_session *s)
 {
-	char why[TLS_POLICY_TEXT_MAX + 240];
+	char why[DEMAND_MAX + 240];
+	char who[DEMAND_MAX];
 	struct attempt a;
 
 	if (s->ending) {
@@ -186,7 +198,7 @@ void out_secure_reply(struct out_session *s)
 	if (needs_tls(s->need)) {
 		/* whatever its words are, this is the reason */
 		(void)snprintf(why, sizeof(why), "it answers STARTTLS with \"%.200s\"; %s", a.reply,
-			       s->need_why);
+			       demand_text(s, who));
 		fail(s, NO_SUPPORT, "does not get to TLS with us", why);
 		return;
 	}
@@ -200,15 +212,14 @@ void out_secure_reply(struct out_session *s)
 	out_open_go_on(s);
 }
 
-/* "… certificate that will not do: WHY; WHO demands it" */
 static void fail_certificate(struct out_session *s, const char *why)
 {
-	char text[TLS_POLICY_TEXT_MAX + 160];
+	char who[DEMAND_MAX];
+	char text[DEMAND_MAX + 160];
 
 	(void)snprintf(text, sizeof(text), "%s; %s",
-		       why[0] != '\0' ? why : "no TLSA record names it", s->need_why);
-	fail(s, NO_CRYPTO, "has a certificate that will not do",
-	     s->need == TLS_NEED_VALID ? why : text);
+		       why[0] != '\0' ? why : "no TLSA record names it", demand_text(s, who));
+	fail(s, NO_CRYPTO, "has a certificate that will not do", text);
 }
 
 void out_secure_done(struct out_session *s)
@@ -234,8 +245,12 @@ void out_secure_done(struct out_session *s)
 
 void out_secure_lost(struct out_session *s, const char *why)
 {
+	char who[DEMAND_MAX];
+	char text[DEMAND_MAX + 240];
+
 	if (needs_tls(s->need)) {
-		fail(s, NO_CRYPTO, "does not get to TLS with us", why);
+		(void)snprintf(text, sizeof(text), "%.230s; %s", why, demand_text(s, who));
+		fail(s, NO_CRYPTO, "does not get to TLS with us", text);
 		return;
 	}
 	out_plain_note(s->o, &s->addr, PLAIN_MS);

@@ -160,7 +160,7 @@ class Net:
 
     def tested(self, domain):
         """What `route test` says of each host."""
-        return [h["tls"] for h in self.relay.weir("route", "test", f"anna@{domain}")["next_hops"]]
+        return [(h["tls"], h["tls_why"] or "") for h in self.relay.weir("route", "test", f"anna@{domain}")["next_hops"]]
 
 
 POLICY_DOMAINS = ["good.example", "cert.example", "mx.example", "plain.example", "testing.example", "off.example",
@@ -198,8 +198,8 @@ def test_dane(net):
     for name, record, certificate in [("ee", "3 1 1", "self"), ("cert", "3 0 1", "other"), ("ta", "2 0 1", "good")]:
         domain, host, _ = dane(net, name, record, certificate=certificate)
         net.goes(domain, host, "dane")
-        tls, = net.tested(domain)
-        assert tls["need"] == "dane" and f"_{net.smtp_port}._tcp.{host}" in tls["why"]
+        (tls, why), = net.tested(domain)
+        assert tls == "dane" and f"_{net.smtp_port}._tcp.{host}" in why
     shown = net.relay.run("route", "test", "anna@ee.signed.example", json_output=False).stdout
     assert "dane" in shown and "TLSA" in shown, shown
 
@@ -228,8 +228,8 @@ def test_dane_only_where_it_is_secure(net):
         net.names.unsigned.add((domain, "MX") if unsigned == "MX" else (host, "A") if unsigned
                                else (f"_{net.smtp_port}._tcp.{host}", "TLSA"))
         net.goes(domain, host, "verified")
-        tls, = net.tested(domain)
-        assert tls["need"] == "opportunistic" and "not signed" in tls["why"], tls
+        (tls, why), = net.tested(domain)
+        assert tls == "opportunistic" and "not signed" in why, why
         assert (f"_{net.smtp_port}._tcp.{host}", "TLSA") in net.names.asked or unsigned
         if unsigned:
             assert (f"_{net.smtp_port}._tcp.{host}", "TLSA") not in net.names.asked
@@ -243,7 +243,7 @@ def test_dane_lookup_fails(net):
     second = net.host("mx2.sick.signed.example", certificate="self")
     net.domain("two.signed.example", host, "mx2.sick.signed.example")
     net.goes("two.signed.example", "mx2.sick.signed.example", "unverified")
-    assert [t["need"] for t in net.tested("two.signed.example")] == ["refused", "opportunistic"]
+    assert [t for t, _ in net.tested("two.signed.example")] == ["refused", "opportunistic"]
     assert second.messages and not net.peers[host].commands
 
 
@@ -272,7 +272,7 @@ def test_dane_is_not_believed_from_afar(net, directory):
     config.write_text(config.read_text().replace("dns      {", 'dns      { trust-ad = "no"'))
     net.relay.start()
     net.goes(domain, host, "verified")
-    assert "trust-ad" in net.tested(domain)[0]["why"]
+    assert "trust-ad" in net.tested(domain)[0][1]
 
 
 # --- MTA-STS ---
@@ -288,7 +288,7 @@ def sts(net, domain, certificate="good", mode="enforce", host=None, **policy):
 def test_sts_enforced(net):
     host = sts(net, "good.example")
     net.goes("good.example", host, "sts")
-    assert net.tested("good.example")[0]["need"] == "sts"
+    assert net.tested("good.example")[0][0] == "sts"
     assert net.policies.fetched("good.example") == 1
     sts(net, "cert.example", certificate="other")
     net.waits("cert.example", "certificate that will not do", "mismatch", "MTA-STS policy of cert.example (enforce)")
@@ -304,10 +304,10 @@ def test_sts_enforced(net):
 def test_sts_not_enforced(net):
     host = sts(net, "testing.example", "self", "testing")
     net.goes("testing.example", host, "unverified")
-    assert "(testing)" in net.tested("testing.example")[0]["why"]
+    assert "(testing)" in net.tested("testing.example")[0][1]
     host = sts(net, "off.example", None, "none")
     net.goes("off.example", host, "none")
-    assert '"none"' in net.tested("off.example")[0]["why"]
+    assert '"none"' in net.tested("off.example")[0][1]
 
 
 def test_sts_without_a_policy_that_can_be_had(net):
@@ -325,8 +325,8 @@ def test_sts_without_a_policy_that_can_be_had(net):
         host = sts(net, domain, "self")
         net.policies.answers[domain] = answer
         net.goes(domain, host, "unverified")
-        tls, = net.tested(domain)
-        assert tls["need"] == "opportunistic" and told[domain] in tls["why"], tls
+        (tls, why), = net.tested(domain)
+        assert tls == "opportunistic" and told[domain] in why, why
 
 
 def test_sts_is_kept(net):
