@@ -252,8 +252,8 @@ bool routes_demands(const struct routes *r, const char *next_hop, struct route_d
 					       .user = x->user,
 					       .password = x->password };
 	}
-	if (w.tls && ret->tls != ROUTE_TLS_IMPLICIT)
-		ret->tls = ROUTE_TLS_REQUIRED;
+	if (w.tls)
+		ret->tls = route_tls_raised(ret->tls);
 	return true;
 }
 

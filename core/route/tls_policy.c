@@ -69,14 +69,33 @@ void tls_policy_unref(struct tls_policy **pp)
 	free(p);
 }
 
+enum route_tls route_tls_raised(enum route_tls demand)
+{
+	switch (demand) {
+	case ROUTE_TLS_OPPORTUNISTIC:
+	case ROUTE_TLS_NONE:
+	case ROUTE_TLS_UNVERIFIED:
+	case ROUTE_TLS_REQUIRED:
+	case ROUTE_TLS__COUNT:
+		break;
+	case ROUTE_TLS_IMPLICIT:
+	case ROUTE_TLS_DANE:
+	case ROUTE_TLS_STS:
+		return demand;
+	}
+	return ROUTE_TLS_REQUIRED;
+}
+
 bool route_tls_wants_dane(enum route_tls demand)
 {
-	return demand == ROUTE_TLS_OPPORTUNISTIC || demand == ROUTE_TLS_DANE;
+	return demand == ROUTE_TLS_OPPORTUNISTIC || demand == ROUTE_TLS_REQUIRED ||
+	       demand == ROUTE_TLS_DANE;
 }
 
 bool route_tls_wants_sts(enum route_tls demand)
 {
-	return demand == ROUTE_TLS_OPPORTUNISTIC || demand == ROUTE_TLS_STS;
+	return demand == ROUTE_TLS_OPPORTUNISTIC || demand == ROUTE_TLS_REQUIRED ||
+	       demand == ROUTE_TLS_STS;
 }
 
 static enum tls_need say(enum tls_need need, const char *why, const char **ret_why)
@@ -102,6 +121,17 @@ static enum tls_need of_published(const struct tls_policy *p, const char **ret_w
 	return say(TLS_NEED_MAY, "", ret_why);
 }
 
+/* A smarthost is what the route says of it, and nothing else. */
+static enum tls_need of_required(const struct tls_policy *p, const char **ret_why)
+{
+	enum tls_need need =
+		p != NULL && p->domain != NULL ? of_published(p, ret_why) : TLS_NEED_MAY;
+
+	if (need == TLS_NEED_MAY || need == TLS_NEED_ENCRYPTED)
+		return say(TLS_NEED_VALID, "TLS is required", ret_why);
+	return need;
+}
+
 static enum tls_need of_sts(const struct tls_policy *p, const char **ret_why)
 {
 	bool fits = p != NULL && p->sts != TLS_STS_NONE && p->sts_listed;
@@ -123,8 +153,9 @@ enum tls_need tls_policy_need(const struct tls_policy *p, enum route_tls demand,
 	case ROUTE_TLS_NONE:
 		return say(TLS_NEED_NEVER, "the route wants none", ret_why);
 	case ROUTE_TLS_REQUIRED:
+		return of_required(p, ret_why);
 	case ROUTE_TLS_IMPLICIT:
-		return say(TLS_NEED_VALID, "the route demands TLS", ret_why);
+		return say(TLS_NEED_VALID, "TLS is required", ret_why);
 	case ROUTE_TLS_DANE:
 		return of_dane(p, ret_why);
 	case ROUTE_TLS_STS:

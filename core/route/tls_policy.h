@@ -22,8 +22,9 @@
 enum route_tls {
 	ROUTE_TLS_OPPORTUNISTIC, /* where it is offered and works; more where it is published */
 	ROUTE_TLS_NONE,
-	ROUTE_TLS_REQUIRED,   /* STARTTLS, and a certificate that is valid for the host */
-	ROUTE_TLS_IMPLICIT,   /* the same from the first byte on (port 465) */
+	ROUTE_TLS_REQUIRED,   /* STARTTLS and a certificate that is valid for the host, or what is
+				 published for an MX host */
+	ROUTE_TLS_IMPLICIT,   /* TLS from the first byte on (port 465), with a valid certificate */
 	ROUTE_TLS_DANE,	      /* TLSA records, and a certificate that they name */
 	ROUTE_TLS_STS,	      /* a policy of MTA-STS, as if it said "enforce" */
 	ROUTE_TLS_UNVERIFIED, /* where it is offered and works, whatever is published */
@@ -76,6 +77,8 @@ const char *tls_need_name(enum tls_need n); /* "none", "opportunistic", "encrypt
  * or why the host is refused. */
 enum tls_need tls_policy_need(const struct tls_policy *p, enum route_tls demand,
 			      const char **ret_why);
+/* What a stream makes of a route's demand by wanting TLS. */
+enum route_tls route_tls_raised(enum route_tls demand);
 /* What has to be asked for a demand. */
 bool route_tls_wants_dane(enum route_tls demand);
 bool route_tls_wants_sts(enum route_tls demand);

@@ -393,3 +393,17 @@ def test_routes_demand(net):
     net.relay.weir("route", "add", "--to", f"smarthost:{host}:{net.smtp_port}", "--match", "domain:any.example",
                    "--tls", "dane")
     net.goes("any.example", host, "dane")
+
+
+def test_required_takes_what_is_published(net):
+    """A stream that demands TLS: DANE is as good as an authority, and where nothing is published one is needed."""
+    domain, host, _ = dane(net, "strict", certificate="self")
+    bare = net.host("mx.bare.example", "self")
+    net.domain("bare.example", "mx.bare.example")
+    net.relay.weir("stream", "add", "strict", "--tls", "required", "--match", "domain:bare.example,*.signed.example")
+    net.goes(domain, host, "dane")
+    net.waits("bare.example", "TLS is required", "certificate that will not do")
+    bare.use(net.certificate("mx.bare.example"))
+    net.relay.weir("retry", "domain:bare.example", "--yes")
+    event = net.relay.wait_event("anna@bare.example", "delivered")
+    assert net.last_attempt(event)["tls"].endswith(" verified")

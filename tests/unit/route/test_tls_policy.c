@@ -36,18 +36,20 @@ static void test_needs(void **state)
 		bool listed;
 		enum tls_need need[ROUTE_TLS__COUNT]; /* by the route's demand, in its order */
 	} cases[] = {
-#define NEEDS(o, d, s)                                                                             \
-	{ TLS_NEED_##o, TLS_NEED_NEVER, TLS_NEED_VALID, TLS_NEED_VALID,                            \
+#define NEEDS(o, r, d, s)                                                                          \
+	{ TLS_NEED_##o, TLS_NEED_NEVER, TLS_NEED_##r, TLS_NEED_VALID,                              \
 	  TLS_NEED_##d, TLS_NEED_##s,	TLS_NEED_MAY }
-		{ TLS_DANE_NONE, TLS_STS_NONE, false, NEEDS(MAY, REFUSED, REFUSED) },
-		{ TLS_DANE_NONE, TLS_STS_TESTING, true, NEEDS(MAY, REFUSED, STS) },
-		{ TLS_DANE_NONE, TLS_STS_TESTING, false, NEEDS(MAY, REFUSED, REFUSED) },
-		{ TLS_DANE_NONE, TLS_STS_ENFORCE, true, NEEDS(STS, REFUSED, STS) },
-		{ TLS_DANE_NONE, TLS_STS_ENFORCE, false, NEEDS(REFUSED, REFUSED, REFUSED) },
-		{ TLS_DANE_USABLE, TLS_STS_NONE, false, NEEDS(DANE, DANE, REFUSED) },
-		{ TLS_DANE_USABLE, TLS_STS_ENFORCE, false, NEEDS(DANE, DANE, REFUSED) },
-		{ TLS_DANE_ENCRYPT, TLS_STS_NONE, false, NEEDS(ENCRYPTED, REFUSED, REFUSED) },
-		{ TLS_DANE_UNKNOWN, TLS_STS_ENFORCE, true, NEEDS(REFUSED, REFUSED, STS) },
+		{ TLS_DANE_NONE, TLS_STS_NONE, false, NEEDS(MAY, VALID, REFUSED, REFUSED) },
+		{ TLS_DANE_NONE, TLS_STS_TESTING, true, NEEDS(MAY, VALID, REFUSED, STS) },
+		{ TLS_DANE_NONE, TLS_STS_TESTING, false, NEEDS(MAY, VALID, REFUSED, REFUSED) },
+		{ TLS_DANE_NONE, TLS_STS_ENFORCE, true, NEEDS(STS, STS, REFUSED, STS) },
+		{ TLS_DANE_NONE, TLS_STS_ENFORCE, false,
+		  NEEDS(REFUSED, REFUSED, REFUSED, REFUSED) },
+		{ TLS_DANE_USABLE, TLS_STS_NONE, false, NEEDS(DANE, DANE, DANE, REFUSED) },
+		{ TLS_DANE_USABLE, TLS_STS_ENFORCE, false, NEEDS(DANE, DANE, DANE, REFUSED) },
+		{ TLS_DANE_ENCRYPT, TLS_STS_NONE, false,
+		  NEEDS(ENCRYPTED, VALID, REFUSED, REFUSED) },
+		{ TLS_DANE_UNKNOWN, TLS_STS_ENFORCE, true, NEEDS(REFUSED, REFUSED, REFUSED, STS) },
 #undef NEEDS
 	};
 
@@ -81,6 +83,32 @@ static void test_unknown(void **state)
 	}
 }
 
+/* A smarthost with a demand of its own: records of somebody else do not change it. */
+static void test_smarthost(void **state)
+{
+	static const uint8_t digest[32] = { 1 };
+	const struct tls_tlsa good = { 3, 1, 1, digest, sizeof(digest) };
+	struct tls_policy *p = tls_policy_new(NULL);
+	const char *why;
+
+	(void)state;
+	tls_policy_tlsa(p, "smart.test", &good, 1);
+	assert_int_equal(tls_policy_need(p, ROUTE_TLS_REQUIRED, &why), TLS_NEED_VALID);
+	assert_int_equal(tls_policy_need(p, ROUTE_TLS_OPPORTUNISTIC, &why), TLS_NEED_DANE);
+	tls_policy_unref(&p);
+}
+
+static void test_raised(void **state)
+{
+	(void)state;
+	assert_int_equal(route_tls_raised(ROUTE_TLS_OPPORTUNISTIC), ROUTE_TLS_REQUIRED);
+	assert_int_equal(route_tls_raised(ROUTE_TLS_UNVERIFIED), ROUTE_TLS_REQUIRED);
+	assert_int_equal(route_tls_raised(ROUTE_TLS_NONE), ROUTE_TLS_REQUIRED);
+	assert_int_equal(route_tls_raised(ROUTE_TLS_DANE), ROUTE_TLS_DANE);
+	assert_int_equal(route_tls_raised(ROUTE_TLS_STS), ROUTE_TLS_STS);
+	assert_int_equal(route_tls_raised(ROUTE_TLS_IMPLICIT), ROUTE_TLS_IMPLICIT);
+}
+
 static void test_usable(void **state)
 {
 	static const uint8_t data[65] = { 0x30, 0x03, 0x02, 0x01, 0x01 }; /* DER, and no key */
@@ -110,9 +138,9 @@ static void test_usable(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_needs),
-		cmocka_unit_test(test_unknown),
-		cmocka_unit_test(test_usable),
+		cmocka_unit_test(test_needs),  cmocka_unit_test(test_unknown),
+		cmocka_unit_test(test_usable), cmocka_unit_test(test_smarthost),
+		cmocka_unit_test(test_raised),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
