@@ -427,6 +427,33 @@ static void test_audit(void **state)
 	assert_true(shows("record 5 is missing"));
 }
 
+/* A list that nobody looked at is as old as it was left, not as the link. */
+static void test_old_rows_say_how_old(void **state)
+{
+	struct shell_status status = *shell_status(app.shell);
+
+	(void)state;
+	fake_rpc_push("changes", "{'queue':1}", false);
+	key('1');
+	key('4');
+	fake_rpc_push("changes", "{'queue':2}", false);
+	loop_advance(app.loop, 600000);
+	fake_rpc_push("changes", "{'queue':3}", false);
+	status.link = LINK_LOST;
+	status.data_wall_ms = shell_wall_ms(app.shell) - 3000;
+	shell_status_set(app.shell, &status);
+	fake_rpc_fail("queue.list", ERR_CLOSED, "no link");
+	frame();
+	assert_true(shows("data of 3s ago"));
+	key('1');
+	assert_true(shows("gmail.example"));
+	assert_true(shows("data of 10m"));
+	status.link = LINK_UP;
+	shell_status_set(app.shell, &status);
+	frame();
+	assert_false(shows("data of"));
+}
+
 static void test_leaving_a_plan_drops_it(void **state)
 {
 	(void)state;
@@ -759,6 +786,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_hold_in_three_keys, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_audit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_access, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_old_rows_say_how_old, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_leaving_a_plan_drops_it, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused_plan_says_why, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_enter_goes_to_the_messages, setup, teardown),

@@ -194,6 +194,11 @@ bool rows_loading(const struct rows *r)
 	return !r->loaded && r->err.code == 0;
 }
 
+bool rows_current(const struct rows *r)
+{
+	return r->loaded && !r->again && r->call == 0 && r->err.code == 0;
+}
+
 const struct err *rows_error(const struct rows *r)
 {
 	return r->err.code != 0 ? &r->err : NULL;

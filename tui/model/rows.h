@@ -45,7 +45,9 @@ const char *rows_key(const struct rows *r, int64_t index);   /* "" when not here
 uint64_t rows_id(const struct rows *r, int64_t index);	     /* 0 when not here */
 int64_t rows_index_of(const struct rows *r, uint64_t id);    /* -1: not here */
 void rows_want(struct rows *r, int64_t first, int n);
-bool rows_loading(const struct rows *r);	    /* nothing has arrived since the last query */
+bool rows_loading(const struct rows *r); /* nothing has arrived since the last query */
+/* Nothing is awaited, and the last page came: the rows are as the relay had them then. */
+bool rows_current(const struct rows *r);
 const struct err *rows_error(const struct rows *r); /* NULL: the last page came */
 uint64_t rows_key_id(const char *key);
 /* Calls fn for each row that is here. */

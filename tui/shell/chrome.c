@@ -48,12 +48,17 @@ static void link_text(const struct shell *s, struct buf *b)
 	};
 	const struct shell_status *st = &s->status;
 	int64_t now = shell_wall_ms(s);
+	int64_t data = st->data_wall_ms;
+	struct view *v = shell_view(s);
+	int64_t known = v != NULL && v->def->known_wall_ms != NULL ? v->def->known_wall_ms(v) : 0;
 
 	if (st->link == LINK_UP)
 		return;
 	(void)buf_puts(b, words[st->link]);
-	if (st->data_wall_ms > 0)
-		put_age(b, ", data of ", now - st->data_wall_ms, " ago");
+	if (known != 0 && known < data)
+		data = known;
+	if (data > 0)
+		put_age(b, ", data of ", now - data, " ago");
 	if (st->retry_wall_ms > now)
 		put_age(b, ", retry in ", st->retry_wall_ms - now, "");
 	if (st->link == LINK_REFUSED)

@@ -67,6 +67,9 @@ struct view_def {
 	void (*changed)(struct view *v);
 	/* It is on the screen, or not any more (still in the history): pause what nobody sees. */
 	void (*shown)(struct view *v, bool shown);
+	/* While it is behind what the relay has told: when its data was last as the relay's (wall
+	 * clock, ms). 0: it is not. Asked while the link is lost. */
+	int64_t (*known_wall_ms)(struct view *v);
 	/* What to show behind the title: filter, object, count. */
 	void (*subtitle)(struct view *v, struct buf *out);
 	/* Views far back in the history are closed; save() writes what restore() brings back later.

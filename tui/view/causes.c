@@ -25,11 +25,15 @@ static void causes_enter(struct listing *l, const json_t *row)
 static void causes_foot(const struct listing *l, const json_t *row, struct buf *out)
 {
 	(void)l;
-	(void)buf_printf(out, "%s", js(row, "text"));
+	struct str text = str_of(js(row, "text"));
+
+	/* replies may end with a full stop, our own sentences do */
+	(void)buf_put_str(out, text);
 	if (*js(row, "meaning") != '\0')
-		(void)buf_printf(out, ". %s", js(row, "meaning"));
+		(void)buf_printf(out, "%s %s", str_ends_nocase(text, STR(".")) ? "" : ".",
+				 js(row, "meaning"));
 	if (*js(row, "advice") != '\0')
-		(void)buf_printf(out, ". %s", js(row, "advice"));
+		(void)buf_printf(out, " %s", js(row, "advice"));
 }
 
 static const struct cell_measure measures[] = {

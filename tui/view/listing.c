@@ -171,12 +171,20 @@ static void on_refresh(void *arg)
 	refresh_if_due(OBJ(listing, LISTING_MAGIC, arg));
 }
 
+/* Rows that are on the screen follow what moves; others stay as they were left. */
+static bool is_current(const struct listing *l)
+{
+	return !l->stale && rows_current(l->rows);
+}
+
 static void on_moved(void *arg, unsigned moved)
 {
 	struct listing *l = OBJ(listing, LISTING_MAGIC, arg);
 
 	if ((moved & l->def->moved) == 0)
 		return;
+	if (is_current(l))
+		l->current_wall_ms = shell_wall_ms(shell_of(l));
 	l->stale = true;
 	refresh_if_due(l);
 }
@@ -186,10 +194,19 @@ void listing_changed(struct view *v)
 	refresh_if_due(view_state(v));
 }
 
+int64_t listing_known_wall_ms(struct view *v)
+{
+	const struct listing *l = view_state(v);
+
+	return is_current(l) ? 0 : l->current_wall_ms;
+}
+
 void listing_shown(struct view *v, bool shown)
 {
 	struct listing *l = view_state(v);
 
+	if (l->shown && is_current(l))
+		l->current_wall_ms = shell_wall_ms(shell_of(l));
 	l->shown = shown;
 	refresh_if_due(l);
 }

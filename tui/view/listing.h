@@ -68,6 +68,7 @@ struct listing {
 	bool stale;
 	bool shown;
 	int64_t fetched_ms;
+	int64_t current_wall_ms; /* when the rows were last as the relay's */
 	struct loop_timer *refresh;
 	struct save *save;
 	json_t *kept; /* keys of marked rows that may have left the window: id as text to key */
@@ -87,6 +88,7 @@ unsigned listing_mouse(struct view *v, const struct event_mouse *m);
 int64_t listing_selected(struct view *v);
 void listing_changed(struct view *v);
 void listing_shown(struct view *v, bool shown);
+int64_t listing_known_wall_ms(struct view *v);
 void listing_subtitle(struct view *v, struct buf *out);
 void listing_save(struct view *v, struct buf *out);
 void listing_restore(struct view *v, struct str saved);
@@ -101,6 +103,7 @@ struct app *listing_app(const struct listing *l);
 #define LISTING_VIEW                                                                               \
 	.close = listing_close, .draw = listing_draw, .nav = listing_nav, .mouse = listing_mouse,  \
 	.selected = listing_selected, .changed = listing_changed, .shown = listing_shown,          \
-	.subtitle = listing_subtitle, .save = listing_save, .restore = listing_restore
+	.known_wall_ms = listing_known_wall_ms, .subtitle = listing_subtitle,                      \
+	.save = listing_save, .restore = listing_restore
 
 #endif
