@@ -9,12 +9,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/fmt.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/secret.h"
 #include "cli/cli_int.h"
 #include "cli/columns.h"
 
@@ -24,7 +26,8 @@
 /* All of a file, or of standard input for "-"; owned. */
 static int read_file(const struct param_def *p, const char *path, json_t **ret, struct err *err)
 {
-	char bytes[PROTO_STRING_MAX + 1];
+	size_t room = param_bytes(p) + 1;
+	char *bytes;
 	bool own = strcmp(path, "-") != 0;
 	int fd = own ? open(path, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
 	size_t n = 0;
@@ -32,22 +35,24 @@ static int read_file(const struct param_def *p, const char *path, json_t **ret, 
 
 	if (fd < 0)
 		return err_sys(err, errno, "%s", path);
-	while (got > 0 && n < sizeof(bytes)) {
-		got = read(fd, bytes + n, sizeof(bytes) - n);
+	bytes = xcalloc(1, room);
+	while (got > 0 && n < room) {
+		got = read(fd, bytes + n, room - n);
 		n += got > 0 ? (size_t)got : 0;
 	}
 	if (got < 0)
 		(void)err_sys(err, errno, "%s", path);
 	if (own)
 		(void)close(fd);
-	*ret = got >= 0 && n < sizeof(bytes) ? json_stringn(bytes, n) : NULL;
-	explicit_bzero(bytes, sizeof(bytes));
+	*ret = got >= 0 && n < room ? json_stringn(bytes, n) : NULL;
+	secret_wipe(bytes, room);
+	free(bytes);
 	if (got < 0)
 		return -err->code;
 	if (*ret == NULL)
 		return err_param(err, ERR_INVALID, p->name,
-				 "%s is no text, or longer than the %d bytes that are taken", path,
-				 PROTO_STRING_MAX);
+				 "%s is no text, or longer than the %zu bytes that are taken", path,
+				 room - 1);
 	return 0;
 }
 
@@ -56,7 +61,7 @@ static int with_files(const struct args *a, json_t **ret, struct err *err)
 {
 	const struct param_def *p;
 	json_t *params = json_copy(a->params);
-	json_t *text;
+	json_t *text = NULL;
 	int rc = 0;
 
 	for (size_t i = 0; rc >= 0 && (p = args_param(a->m, i)) != NULL; i++) {

@@ -27,11 +27,12 @@ static const struct {
 	enum method_id method;
 	cli_verb_fn *fn;
 } particular[] = {
-	{ M_STATUS_GET, run_status },  { M_MESSAGE_GET, run_show },
-	{ M_EVENT_LIST, run_events },  { M_DKIM_SHOW, run_records },
-	{ M_CHECK_DOMAIN, run_check }, { M_AUDIT_LIST, run_audit },
-	{ M_CONFIG_DIFF, run_diff },   { M_CRED_SHOW, run_cred },
-	{ M_ALLOW_LIST, run_allow },   { M_SUPPRESS_IMPORT, run_import },
+	{ M_STATUS_GET, run_status },	    { M_MESSAGE_GET, run_show },
+	{ M_EVENT_LIST, run_events },	    { M_DKIM_SHOW, run_records },
+	{ M_CHECK_DOMAIN, run_check },	    { M_AUDIT_LIST, run_audit },
+	{ M_CONFIG_DIFF, run_diff },	    { M_CRED_SHOW, run_cred },
+	{ M_ALLOW_LIST, run_allow },	    { M_SUPPRESS_IMPORT, run_import },
+	{ M_CRED_EXPORT, run_cred_export },
 };
 
 static cli_verb_fn *function_of(const struct args *a)

@@ -122,3 +122,17 @@ int run_allow(struct cli *c, const struct args *a, struct err *err)
 	json_decref(page);
 	return 0;
 }
+
+/* --- an export, which is read by programs and kept in files ----------------------------------- */
+
+int run_cred_export(struct cli *c, const struct args *a, struct err *err)
+{
+	json_t *page = NULL;
+	int rc = talk_call(c, a->m->name, json_copy(a->params), &page, err);
+
+	if (rc < 0)
+		return rc;
+	cli_print_json(c, json_object_get(page, "rows"));
+	json_decref(page);
+	return 0;
+}

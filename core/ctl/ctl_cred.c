@@ -14,6 +14,7 @@ struct listing {
 	struct view_job job;
 	json_t *rows;
 	size_t at;
+	bool exports; /* only what an import takes */
 };
 
 static json_t *client_json(const struct ipaddr *a, int64_t used_ms)
@@ -158,13 +159,34 @@ static json_t *users_json(const struct cred *x, int64_t now_ms)
 
 /* ---- */
 
+/* What an import makes the same of; a revoked one is nothing to begin anew with. */
+static json_t *export_json(const struct ctl_env *env, const struct cred *x)
+{
+	static const char *const members[] = { "name",	  "note",	    "senders",
+					       "streams", "networks",	    "per_minute",
+					       "per_day", "recipients_max", "expires_at" };
+	json_t *row = cred_json(env, x);
+	json_t *o = json_object();
+
+	for (size_t i = 0; i < ARRAY_LEN(members); i++)
+		(void)json_object_set(o, members[i], json_object_get(row, members[i]));
+	(void)json_object_set_new(o, "disabled", json_boolean(x->disabled_ms != 0));
+	json_decref(row);
+	return o;
+}
+
 static void listing_step(struct view_job *j)
 {
 	struct listing *l = (struct listing *)j;
 	const struct creds *c = j->env->creds;
 
-	for (size_t end = l->at + STEP_ROWS; l->at < creds_n(c) && l->at < end; l->at++)
-		(void)json_array_append_new(l->rows, cred_json(j->env, creds_at(c, l->at)));
+	for (size_t end = l->at + STEP_ROWS; l->at < creds_n(c) && l->at < end; l->at++) {
+		const struct cred *x = creds_at(c, l->at);
+		if (!l->exports)
+			(void)json_array_append_new(l->rows, cred_json(j->env, x));
+		else if (x->revoked_ms == 0)
+			(void)json_array_append_new(l->rows, export_json(j->env, x));
+	}
 	if (l->at < creds_n(c))
 		view_soon(j);
 	else
@@ -176,14 +198,25 @@ static void listing_done(struct view_job *j)
 	json_decref(((struct listing *)j)->rows);
 }
 
-void ctl_cred_list(struct ctl_call *call)
+static void list(struct ctl_call *call, bool exports)
 {
 	static const struct view_job_ops ops = { .step = listing_step, .done = listing_done };
 	struct listing *l = xcalloc(1, sizeof(*l));
 
+	l->exports = exports;
 	l->rows = json_array();
 	view_begin(&l->job, ctl_env(call), call, &ops);
 	listing_step(&l->job);
+}
+
+void ctl_cred_list(struct ctl_call *call)
+{
+	list(call, false);
+}
+
+void ctl_cred_export(struct ctl_call *call)
+{
+	list(call, true);
 }
 
 void ctl_cred_show(struct ctl_call *call)

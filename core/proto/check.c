@@ -75,13 +75,18 @@ static int misfit(const struct param_def *p, const char *wanted, struct err *err
 	return err_param(err, ERR_INVALID, p->name, "%s must be %s", p->name, wanted);
 }
 
+size_t param_bytes(const struct param_def *p)
+{
+	return p->type == T_FILE && p->max > 0 ? (size_t)p->max : PROTO_STRING_MAX;
+}
+
 static int check_text(const struct param_def *p, const json_t *v, struct err *err)
 {
 	if (!json_is_string(v))
 		return misfit(p, "a string", err);
-	if (json_string_length(v) > PROTO_STRING_MAX)
-		return err_param(err, ERR_LIMIT, p->name, "%s has at most %d bytes", p->name,
-				 PROTO_STRING_MAX);
+	if (json_string_length(v) > param_bytes(p))
+		return err_param(err, ERR_LIMIT, p->name, "%s has at most %zu bytes", p->name,
+				 param_bytes(p));
 	return 0;
 }
 

@@ -57,8 +57,8 @@ enum param_type {
 	T_NETWORK, /* address or address/prefix, v4 or v6 */
 	T_ROUTE,   /* mx, smarthost:HOST[:PORT], hold, reject, discard */
 	T_CURSOR,
-	T_FILE, /* text that may be a secret; on the command line a file that has it, - for standard
-		 * input */
+	T_FILE,	   /* text that may be a secret, of up to `max` bytes (0: PROTO_STRING_MAX); on the
+		    * command line a file that has it, - for standard input */
 	T_STRINGS, /* array of strings; on the command line a list with commas */
 	T_OBJECT,
 	T__COUNT
@@ -118,8 +118,9 @@ const struct param_def *method_param(const struct method_def *m, const char *nam
 /* method_find() that says what was probably meant: ERR_METHOD. */
 int method_get(const char *name, const struct method_def **ret_m, struct err *err) MUST_CHECK;
 
-#define PROTO_STRING_MAX 8192  /* bytes of one string parameter */
-#define PROTO_STRINGS_MAX 1000 /* strings of one T_STRINGS */
+#define PROTO_STRING_MAX 8192 /* bytes of one string parameter, other than some files */
+size_t param_bytes(const struct param_def *p); /* of this one, when it is a text */
+#define PROTO_STRINGS_MAX 1000		       /* strings of one T_STRINGS */
 #define PROTO_REQUEST_ID_MAX 64
 #define PROTO_REASON_MAX 1000
 

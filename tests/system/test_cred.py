@@ -1,9 +1,11 @@
 """Credentials over their life: bounds, edits and their undo, rotation, an incident, what may leave the relay."""
 
 import contextlib
+import json
 import re
 import signal
 import smtplib
+import sqlite3
 import subprocess
 import threading
 import time
@@ -366,3 +368,83 @@ def test_incident_is_all_or_nothing(door, world):
             relay.weir("undo", relay.weir("actions", "--limit", "1")[0]["action"])
             assert show(relay, "leaked")["status"] == "active" and relay.weir("holds") == []
     assert found == {True, False}, "both sides of the commit were met"
+
+
+def test_export_and_import(door, directory):
+    """What is exported makes the same elsewhere, with a plan, without secrets; a new one is good when it is rotated."""
+    relay = door
+    secret = relay.weir("cred", "add", "shop", "--senders", "shop.example,<>", "--networks", "127.0.0.0/8", "--per-day", "9",
+                        "--recipients", "3", "--note", "the shop")["secret"]
+    relay.weir("cred", "add", "old", "--for", "3d")
+    relay.weir("cred", "disable", "old", "--reason", "r")
+    relay.weir("cred", "add", "gone")
+    relay.weir("cred", "revoke", "gone", "--reason", "r")
+    text = relay.run("cred", "export", json_output=False).stdout
+    rows = json.loads(text)
+    assert [r["name"] for r in rows] == ["old", "shop"] and rows == relay.weir("cred", "export")
+    assert rows[1]["per_minute"] is None and rows[1]["per_day"] == 9 and rows[0]["disabled"] and rows[0]["expires_at"]
+    path = directory / "creds.json"
+    path.write_text(text)
+    with pytest.raises(WeirError) as e:
+        relay.weir("cred", "import", path)
+    assert "already" in e.value.error["message"]
+    rows[1] |= {"per_day": None, "senders": []}
+    rows.append({"name": "fresh", "senders": ["fresh.example"], "note": "to come"})
+    path.write_text(json.dumps(rows))
+    plan = relay.weir("cred", "import", path, "--plan")
+    assert {(c["op"], c["id"]) for c in plan["changes"]} == {("~", "shop"), ("+", "fresh")}, plan
+    assert show(relay)["per_day"] == 9
+    done = relay.weir("cred", "import", path)
+    assert "1 of them is new" in done["warnings"][0]
+    assert show(relay)["per_day"] is None and show(relay)["senders"] == [] and show(relay)["recipients_max"] == 3
+    fresh = show(relay, "fresh")
+    assert fresh["status"] == "empty" and fresh["secrets"] == [] and fresh["note"] == "to come"
+    assert refused(relay, "fresh", "anything-at-all")
+    made = relay.weir("cred", "rotate", "fresh")["secret"]
+    with client(relay, "fresh", made) as s:
+        assert deliver(s, sender="a@fresh.example") == 250
+    with client(relay, "shop", secret) as s:
+        assert deliver(s, sender="any@where.example") == 250
+    with pytest.raises(WeirError):
+        relay.weir("undo", done["action"])  # it was changed since
+    for wrong in ["", "{}", "[1]", '[{"name": "A B"}]', '[{"name": "a", "secrets": []}]', '[{"name": "a", "per_day": -1}]',
+                  '[{"name": "a", "senders": ["a b"]}]', '[{"name": "a"}, {"name": "a"}]', '[{"name": "a", "streams": ["x"]}]',
+                  '[{"name": "a", "expires_at": "soon"}]', '[{"name": "a", "disabled": 1}]', '[{"name": "a", "networks": "x"}]']:
+        path.write_text(wrong)
+        with pytest.raises(WeirError) as e:
+            relay.weir("cred", "import", path)
+        assert e.value.error["param"] == "text", (wrong, e.value.error)
+
+
+def test_verifiers_never_leave_the_relay(door, directory):
+    """Whatever is answered has neither a secret (but for the one time) nor what it could be guessed from."""
+    relay = door
+    secrets = [relay.weir("cred", "add", "shop")["secret"]]
+    secrets.append(relay.weir("cred", "rotate", "shop")["secret"])
+    relay.weir("cred", "set", "shop", "--per-day", "5")
+    relay.weir("cred", "retire", "shop", "s1")
+    with client(relay, "shop", secrets[1]) as s:
+        deliver(s)
+    answers = []
+    table = json.loads(subprocess.run([harness.WEIR, "--dump-tables=json"], capture_output=True, timeout=15).stdout)["methods"]
+    reading = [m["verb"] if "verb" in m else m.get("cli") for m in table if not m["changes"]]
+    for verb in [v for v in reading if v] + ["cred show", "cred set", "cred rotate", "cred retire", "cred incident", "undo"]:
+        args = verb.split() + {"cred show": ["shop"], "cred set": ["shop", "--per-day", "6", "--plan"],
+                               "cred rotate": ["shop", "--plan"], "cred retire": ["shop", "s2", "--plan"],
+                               "cred incident": ["shop", "--reason", "r", "--yes"]}.get(verb, [])
+        for json_output in (True, False):
+            result = relay.run(*args, json_output=json_output)
+            answers.append(result.stdout + result.stderr)
+    texts = "\n".join(answers) + relay.log.read_text()
+    relay.stop()
+    found = set()
+    db = sqlite3.connect(directory / "state" / "queue.db")
+    for kind, stored in db.execute("SELECT kind, json FROM objects WHERE kind = 'cred'"):
+        cred = json.loads(stored)
+        found.add(cred["salt"])
+        for s in cred["secrets"]:
+            found |= {s["stored_key"], s["server_key"]}
+    db.close()
+    assert len(found) == 5, "a salt, and two keys of each of two secrets"
+    assert [x for x in [*found, *secrets] if x in texts] == []
+    assert len(texts) > 5000
