@@ -214,7 +214,7 @@ def words_of(method):
     for p in (p for p in method["params"] if p["required"]):
         value = value_of(method, p)
         text = ",".join(value) if isinstance(value, list) else str(value)
-        text = "-" if p["type"] == "text" else text
+        text = "-" if p["type"] == "text" or p["name"] == "upload" else text  # files
         words += [text] if p["positional"] else [f"--{p['option']}", text]
     return words + (["--reason", "matrix"] if method["changes"] else []) + (["--yes"] if method["confirm"] else [])
 
