@@ -1,5 +1,5 @@
 /* Each line is a function that adds its rows, or notes that it waits for DNS. */
-#include "ctl/check.h"
+#include "ctl/check_int.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,27 +13,9 @@
 
 #define TEXT_MAX ((size_t)8192)
 
-enum status { OK, WARNING, MISSING, WRONG, UNKNOWN };
 static const char *const status_names[] = {
-	[OK] = "ok",	   [WARNING] = "warning", [MISSING] = "missing",
-	[WRONG] = "wrong", [UNKNOWN] = "unknown",
-};
-
-struct checking {
-	const struct check_in *in;
-	json_t *rows;
-	bool waits;
-	struct ipaddr source[CHECK_SOURCES_MAX];
-	size_t source_n;
-};
-
-struct line {
-	const char *name;
-	const char *about; /* address or selector; NULL: the domain */
-	enum status status;
-	const char *found; /* NULL: nothing */
-	const char *wanted;
-	const char *publish;
+	[CHECK_OK] = "ok",	 [CHECK_WARNING] = "warning", [CHECK_MISSING] = "missing",
+	[CHECK_WRONG] = "wrong", [CHECK_UNKNOWN] = "unknown",
 };
 
 static json_t *text_or_null(const char *s)
@@ -41,9 +23,7 @@ static json_t *text_or_null(const char *s)
 	return s != NULL && *s != '\0' ? json_text(str_of(s)) : json_null();
 }
 
-static void add(struct checking *c, const struct line *l, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
-static void add(struct checking *c, const struct line *l, const char *fmt, ...)
+void check_add(struct check *c, const struct check_line *l, const char *fmt, ...)
 {
 	char text[1024];
 	va_list ap;
@@ -59,8 +39,7 @@ static void add(struct checking *c, const struct line *l, const char *fmt, ...)
 			  text_or_null(l->wanted), "publish", text_or_null(l->publish)));
 }
 
-/* NULL while it is not there. */
-static const struct dns_answer *get(struct checking *c, const char *name, enum dns_type type)
+const struct dns_answer *check_get(struct check *c, const char *name, enum dns_type type)
 {
 	const struct dns_answer *a = dnsbook_get(c->in->book, name, type);
 
@@ -68,21 +47,20 @@ static const struct dns_answer *get(struct checking *c, const char *name, enum d
 	return a;
 }
 
-/* Whether DNS gave no answer that counts; says so. */
-static bool in_trouble(struct checking *c, const struct line *line, const char *name,
-		       const struct dns_answer *a)
+bool check_in_trouble(struct check *c, const struct check_line *line, const char *name,
+		      const struct dns_answer *a)
 {
-	struct line l = { .name = line->name, .about = line->about, .status = UNKNOWN };
+	struct check_line l = { .name = line->name, .about = line->about, .status = CHECK_UNKNOWN };
 
 	if (a->status != DNS_TROUBLE)
 		return false;
-	add(c, &l, "%s: %s", name, a->trouble);
+	check_add(c, &l, "%s: %s", name, a->trouble);
 	return true;
 }
 
 /* --- our addresses ---------------------------------------------------------------------------- */
 
-static void add_source(struct checking *c, const struct ipaddr *a)
+static void add_source(struct check *c, const struct ipaddr *a)
 {
 	for (size_t i = 0; i < c->source_n; i++)
 		if (ipaddr_eq(&c->source[i], a))
@@ -91,14 +69,14 @@ static void add_source(struct checking *c, const struct ipaddr *a)
 		c->source[c->source_n++] = *a;
 }
 
-static void find_sources(struct checking *c)
+static void find_sources(struct check *c)
 {
 	static const enum dns_type types[] = { DNS_TYPE_A, DNS_TYPE_AAAA };
 
 	for (size_t i = 0; i < c->in->own_n; i++)
 		add_source(c, &c->in->own[i]);
 	for (size_t t = 0; t < ARRAY_LEN(types) && !c->in->only; t++) {
-		const struct dns_answer *a = get(c, c->in->hostname, types[t]);
+		const struct dns_answer *a = check_get(c, c->in->hostname, types[t]);
 		for (size_t i = 0; a != NULL && i < a->records_n; i++)
 			add_source(c, &a->records[i].ip);
 	}
@@ -125,8 +103,7 @@ static void put_term(struct buf *out, const struct ipaddr *a)
 }
 
 /* The record as it should be: as it is, with the sources in it that it does not cover. */
-static void put_spf(const struct checking *c, struct str record, const bool *covered,
-		    struct buf *out)
+static void put_spf(const struct check *c, struct str record, const bool *covered, struct buf *out)
 {
 	AUTO_BUF text = BUF_INIT(TEXT_MAX);
 	struct str rest = record;
@@ -144,15 +121,15 @@ static void put_spf(const struct checking *c, struct str record, const bool *cov
 	(void)keys_zone_txt(c->in->domain, buf_str(&text), out);
 }
 
-static enum status spf_status(enum spf_result r)
+static enum check_status spf_status(enum spf_result r)
 {
 	switch (r) {
 	case SPF_PASS:
-		return OK;
+		return CHECK_OK;
 	case SPF_UNKNOWN:
 	case SPF_TEMPERROR:
 	case SPF_WAIT:
-		return UNKNOWN;
+		return CHECK_UNKNOWN;
 	case SPF_NONE:
 	case SPF_FAIL:
 	case SPF_SOFTFAIL:
@@ -161,10 +138,10 @@ static enum status spf_status(enum spf_result r)
 	case SPF_RESULT__COUNT:
 		break;
 	}
-	return WRONG;
+	return CHECK_WRONG;
 }
 
-static void spf_sources(struct checking *c, struct str record)
+static void spf_sources(struct check *c, struct str record)
 {
 	AUTO_FREE char *found = xstrndup(record.p, record.n);
 	AUTO_BUF publish = BUF_INIT(TEXT_MAX);
@@ -175,7 +152,7 @@ static void spf_sources(struct checking *c, struct str record)
 	for (size_t i = 0; i < c->source_n; i++) {
 		r[i] = spf_check(c->in->book, c->in->domain, &c->source[i], &why[i]);
 		c->waits |= r[i] == SPF_WAIT;
-		covered[i] = spf_status(r[i]) != WRONG || r[i] == SPF_PERMERROR;
+		covered[i] = spf_status(r[i]) != CHECK_WRONG || r[i] == SPF_PERMERROR;
 	}
 	put_spf(c, record, covered, &publish);
 	for (size_t i = 0; i < c->source_n; i++) {
@@ -183,45 +160,51 @@ static void spf_sources(struct checking *c, struct str record)
 		AUTO_BUF wanted = BUF_INIT(TEXT_MAX);
 		ipaddr_text(&c->source[i], address);
 		put_term(&wanted, &c->source[i]);
-		add(c,
-		    &(struct line){ .name = "spf",
-				    .about = address,
-				    .status = spf_status(r[i]),
-				    .found = found,
-				    .wanted = covered[i] ? NULL : buf_cstr(&wanted) + 1,
-				    .publish = covered[i] ? NULL : buf_cstr(&publish) },
-		    "SPF says %s for our address %s%s%s", spf_result_name(r[i]), address,
-		    *why[i] != '\0' ? ": " : "", why[i]);
+		check_add(c,
+			  &(struct check_line){ .name = "spf",
+						.about = address,
+						.status = spf_status(r[i]),
+						.found = found,
+						.wanted = covered[i] ? NULL : buf_cstr(&wanted) + 1,
+						.publish = covered[i] ? NULL : buf_cstr(&publish) },
+			  "SPF says %s for our address %s%s%s", spf_result_name(r[i]), address,
+			  *why[i] != '\0' ? ": " : "", why[i]);
 	}
 }
 
-static void check_spf(struct checking *c)
+static void check_spf(struct check *c)
 {
 	static const bool covered[CHECK_SOURCES_MAX] = { false };
-	const struct dns_answer *txt = get(c, c->in->domain, DNS_TYPE_TXT);
+	const struct dns_answer *txt = check_get(c, c->in->domain, DNS_TYPE_TXT);
 	AUTO_BUF publish = BUF_INIT(TEXT_MAX);
 	struct str record;
 	size_t n;
 
-	if (txt == NULL || in_trouble(c, &(struct line){ .name = "spf" }, c->in->domain, txt))
+	if (txt == NULL ||
+	    check_in_trouble(c, &(struct check_line){ .name = "spf" }, c->in->domain, txt))
 		return;
 	record = spf_record(txt, &n);
 	if (n == 0) {
 		put_spf(c, record, covered, &publish);
-		add(c,
-		    &(struct line){ .name = "spf",
-				    .status = MISSING,
-				    .wanted = "v=spf1 …",
-				    .publish = buf_cstr(&publish) },
-		    "%s has no SPF record", c->in->domain);
+		check_add(c,
+			  &(struct check_line){ .name = "spf",
+						.status = CHECK_MISSING,
+						.wanted = "v=spf1 …",
+						.publish = buf_cstr(&publish) },
+			  "%s has no SPF record", c->in->domain);
 	} else if (n > 1) {
-		add(c, &(struct line){ .name = "spf", .status = WRONG, .wanted = "one record" },
-		    "%s has %zu SPF records; receivers take that for an error", c->in->domain, n);
+		check_add(c,
+			  &(struct check_line){
+				  .name = "spf", .status = CHECK_WRONG, .wanted = "one record" },
+			  "%s has %zu SPF records; receivers take that for an error", c->in->domain,
+			  n);
 	} else if (c->source_n == 0) {
 		AUTO_FREE char *found = xstrndup(record.p, record.n);
-		add(c, &(struct line){ .name = "spf", .status = UNKNOWN, .found = found },
-		    "there is a record, but our addresses are not known: %s has none in DNS",
-		    c->in->hostname);
+		check_add(c,
+			  &(struct check_line){
+				  .name = "spf", .status = CHECK_UNKNOWN, .found = found },
+			  "there is a record, but our addresses are not known: %s has none in DNS",
+			  c->in->hostname);
 	} else {
 		spf_sources(c, record);
 	}
@@ -280,16 +263,16 @@ static struct str find_dkim(const struct key_entry *e, const struct dns_answer *
 	return found;
 }
 
-static enum status dkim_status(enum key_state s, bool found, bool fits)
+static enum check_status dkim_status(enum key_state s, bool found, bool fits)
 {
 	if (fits)
-		return OK;
+		return CHECK_OK;
 	if (s == KEY_RETIRED)
-		return found ? WARNING : OK;
-	return found ? WRONG : MISSING;
+		return found ? CHECK_WARNING : CHECK_OK;
+	return found ? CHECK_WRONG : CHECK_MISSING;
 }
 
-static void say_dkim(struct checking *c, const struct key_entry *e, const struct line *l,
+static void say_dkim(struct check *c, const struct key_entry *e, const struct check_line *l,
 		     const char *why)
 {
 	static const char *const fine[KEY_STATE__COUNT] = {
@@ -302,14 +285,14 @@ static void say_dkim(struct checking *c, const struct key_entry *e, const struct
 						     : "it signs no more";
 
 	if (*why == '\0')
-		add(c, l, "%s", fine[e->state]);
+		check_add(c, l, "%s", fine[e->state]);
 	else if (l->found == NULL)
-		add(c, l, "not published; %s", what);
+		check_add(c, l, "not published; %s", what);
 	else
-		add(c, l, "%s; %s", why, what);
+		check_add(c, l, "%s; %s", why, what);
 }
 
-static void check_key(struct checking *c, const struct key_entry *e)
+static void check_key(struct check *c, const struct key_entry *e)
 {
 	AUTO_BUF name = BUF_INIT(TEXT_MAX);
 	AUTO_BUF publish = BUF_INIT(TEXT_MAX);
@@ -317,24 +300,24 @@ static void check_key(struct checking *c, const struct key_entry *e)
 	const struct dns_answer *txt;
 	const char *why;
 	struct str record;
-	struct line l = { .name = "dkim", .about = e->selector, .wanted = e->record };
+	struct check_line l = { .name = "dkim", .about = e->selector, .wanted = e->record };
 	size_t n;
 
 	(void)keys_record_name(e->domain, e->selector, &name);
-	txt = get(c, buf_cstr(&name), DNS_TYPE_TXT);
-	if (txt == NULL || in_trouble(c, &l, buf_cstr(&name), txt))
+	txt = check_get(c, buf_cstr(&name), DNS_TYPE_TXT);
+	if (txt == NULL || check_in_trouble(c, &l, buf_cstr(&name), txt))
 		return;
 	(void)keys_zone_txt(buf_cstr(&name), str_of(e->record), &publish);
 	record = find_dkim(e, txt, &why, &n);
 	if (record.p != NULL)
 		l.found = found = xstrndup(record.p, record.n);
 	l.status = dkim_status(e->state, record.p != NULL, *why == '\0');
-	if (l.status == MISSING || l.status == WRONG)
+	if (l.status == CHECK_MISSING || l.status == CHECK_WRONG)
 		l.publish = buf_cstr(&publish);
 	say_dkim(c, e, &l, why);
 }
 
-static void check_dkim(struct checking *c)
+static void check_dkim(struct check *c)
 {
 	const char *signer = signer_of(c->in);
 	size_t first, n = keys_of(c->in->keys, str_of(signer), &first);
@@ -342,9 +325,9 @@ static void check_dkim(struct checking *c)
 	for (size_t i = 0; i < n; i++)
 		check_key(c, keys_at(c->in->keys, first + i));
 	if (active_of(c->in->keys, signer) == 0)
-		add(c, &(struct line){ .name = "dkim", .status = MISSING },
-		    "no key signs mail of %s: weir dkim %s %s", c->in->domain,
-		    n > 0 ? "activate" : "add", c->in->domain);
+		check_add(c, &(struct check_line){ .name = "dkim", .status = CHECK_MISSING },
+			  "no key signs mail of %s: weir dkim %s %s", c->in->domain,
+			  n > 0 ? "activate" : "add", c->in->domain);
 }
 
 /* --- DMARC ------------------------------------------------------------------------------------ */
@@ -371,53 +354,57 @@ static struct str find_dmarc(const struct dns_answer *txt, size_t *ret_n)
 	return found;
 }
 
-static void judge_dmarc(struct checking *c, struct str record, bool own)
+static void judge_dmarc(struct check *c, struct str record, bool own)
 {
 	AUTO_FREE char *found = xstrndup(record.p, record.n);
 	struct str p = tag_of(record, own ? STR("p") : STR("sp"));
 	const char *signer = signer_of(c->in);
-	struct line l = { .name = "dmarc", .status = OK, .found = found };
+	struct check_line l = { .name = "dmarc", .status = CHECK_OK, .found = found };
 
 	if (p.n == 0)
 		p = tag_of(record, STR("p"));
 	if (!str_eq_nocase(p, STR("none")) && !str_eq_nocase(p, STR("quarantine")) &&
 	    !str_eq_nocase(p, STR("reject"))) {
-		l.status = WRONG;
+		l.status = CHECK_WRONG;
 		l.wanted = "p=none, p=quarantine or p=reject";
-		add(c, &l, "the record has no policy that there is");
+		check_add(c, &l, "the record has no policy that there is");
 	} else if (active_of(c->in->keys, signer) == 0) {
-		l.status = WARNING;
-		add(c, &l, "policy %.*s, but no DKIM key of ours signs: only SPF can align",
-		    STR_ARG(p));
+		l.status = CHECK_WARNING;
+		check_add(c, &l, "policy %.*s, but no DKIM key of ours signs: only SPF can align",
+			  STR_ARG(p));
 	} else if (strcmp(signer, c->in->domain) != 0 &&
 		   str_eq_nocase(tag_of(record, STR("adkim")), STR("s"))) {
-		l.status = WRONG;
+		l.status = CHECK_WRONG;
 		l.wanted = "adkim=r, or a key of its own";
-		add(c, &l,
-		    "adkim=s wants a signature of %s, and mail is signed by %s: weir dkim add %s",
-		    c->in->domain, signer, c->in->domain);
+		check_add(c, &l,
+			  "adkim=s wants a signature of %s, and mail is signed by %s: weir dkim "
+			  "add %s",
+			  c->in->domain, signer, c->in->domain);
 	} else {
-		add(c, &l, "policy %.*s; signatures of %s align", STR_ARG(p), signer);
+		check_add(c, &l, "policy %.*s; signatures of %s align", STR_ARG(p), signer);
 	}
 }
 
-static void check_dmarc(struct checking *c)
+static void check_dmarc(struct check *c)
 {
 	const char *names[] = { c->in->domain, site_of(c->in->domain) };
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		AUTO_FREE char *name = xasprintf("_dmarc.%s", names[i]);
-		const struct dns_answer *txt = get(c, name, DNS_TYPE_TXT);
+		const struct dns_answer *txt = check_get(c, name, DNS_TYPE_TXT);
 		struct str record;
 		size_t n;
-		if (txt == NULL || in_trouble(c, &(struct line){ .name = "dmarc" }, name, txt))
+		if (txt == NULL ||
+		    check_in_trouble(c, &(struct check_line){ .name = "dmarc" }, name, txt))
 			return;
 		record = find_dmarc(txt, &n);
 		if (n > 1)
-			add(c,
-			    &(struct line){
-				    .name = "dmarc", .status = WRONG, .wanted = "one record" },
-			    "%s has %zu DMARC records; receivers ignore all of them", name, n);
+			check_add(c,
+				  &(struct check_line){ .name = "dmarc",
+							.status = CHECK_WRONG,
+							.wanted = "one record" },
+				  "%s has %zu DMARC records; receivers ignore all of them", name,
+				  n);
 		else if (n == 1)
 			judge_dmarc(c, record, i == 0);
 		if (n > 0)
@@ -426,24 +413,24 @@ static void check_dmarc(struct checking *c)
 	AUTO_FREE char *own = xasprintf("_dmarc.%s", c->in->domain);
 	AUTO_BUF publish = BUF_INIT(TEXT_MAX);
 	(void)keys_zone_txt(own, STR("v=DMARC1; p=none"), &publish);
-	add(c,
-	    &(struct line){ .name = "dmarc",
-			    .status = MISSING,
-			    .wanted = "v=DMARC1; p=…",
-			    .publish = buf_cstr(&publish) },
-	    "%s has no DMARC record; p=none begins without an effect on mail", c->in->domain);
+	check_add(c,
+		  &(struct check_line){ .name = "dmarc",
+					.status = CHECK_MISSING,
+					.wanted = "v=DMARC1; p=…",
+					.publish = buf_cstr(&publish) },
+		  "%s has no DMARC record; p=none begins without an effect on mail", c->in->domain);
 }
 
 /* --- MX, EHLO, PTR ---------------------------------------------------------------------------- */
 
-static void check_mx(struct checking *c)
+static void check_mx(struct check *c)
 {
-	const struct dns_answer *mx = get(c, c->in->domain, DNS_TYPE_MX);
+	const struct dns_answer *mx = check_get(c, c->in->domain, DNS_TYPE_MX);
 	const struct dns_answer *a;
 	AUTO_BUF found = BUF_INIT(TEXT_MAX);
-	struct line l = { .name = "mx", .status = OK };
+	struct check_line l = { .name = "mx", .status = CHECK_OK };
 
-	if (mx == NULL || in_trouble(c, &l, c->in->domain, mx))
+	if (mx == NULL || check_in_trouble(c, &l, c->in->domain, mx))
 		return;
 	for (size_t i = 0; i < mx->records_n; i++)
 		(void)buf_printf(&found, "%s%u %s", i > 0 ? ", " : "",
@@ -452,33 +439,35 @@ static void check_mx(struct checking *c)
 	l.found = buf_cstr(&found);
 	if (mx->records_n > 0) {
 		if (*mx->records[0].host == '\0') {
-			l.status = WARNING;
-			add(c, &l, "%s takes no mail: replies and bounces are lost", c->in->domain);
+			l.status = CHECK_WARNING;
+			check_add(c, &l, "%s takes no mail: replies and bounces are lost",
+				  c->in->domain);
 		} else {
-			add(c, &l, "replies and bounces have a place to go");
+			check_add(c, &l, "replies and bounces have a place to go");
 		}
 		return;
 	}
-	a = get(c, c->in->domain, DNS_TYPE_A);
+	a = check_get(c, c->in->domain, DNS_TYPE_A);
 	if (a == NULL)
 		return;
-	l.status = WARNING;
+	l.status = CHECK_WARNING;
 	l.wanted = "an MX record";
 	if (a->records_n > 0)
-		add(c, &l, "there is no MX record; mail goes to the address of %s", c->in->domain);
+		check_add(c, &l, "there is no MX record; mail goes to the address of %s",
+			  c->in->domain);
 	else
-		add(c, &l,
-		    "%s has neither MX nor address: replies and bounces are lost, and some "
-		    "receivers refuse such senders",
-		    c->in->domain);
+		check_add(c, &l,
+			  "%s has neither MX nor address: replies and bounces are lost, and some "
+			  "receivers refuse such senders",
+			  c->in->domain);
 }
 
-static void check_ehlo(struct checking *c)
+static void check_ehlo(struct check *c)
 {
-	const struct dns_answer *a4 = get(c, c->in->hostname, DNS_TYPE_A);
-	const struct dns_answer *a6 = get(c, c->in->hostname, DNS_TYPE_AAAA);
+	const struct dns_answer *a4 = check_get(c, c->in->hostname, DNS_TYPE_A);
+	const struct dns_answer *a6 = check_get(c, c->in->hostname, DNS_TYPE_AAAA);
 	AUTO_BUF found = BUF_INIT(TEXT_MAX);
-	struct line l = { .name = "ehlo", .about = c->in->hostname };
+	struct check_line l = { .name = "ehlo", .about = c->in->hostname };
 
 	if (a4 == NULL || a6 == NULL)
 		return;
@@ -486,12 +475,12 @@ static void check_ehlo(struct checking *c)
 	put_addresses(&found, a6);
 	l.found = buf_cstr(&found);
 	if (found.n > 0) {
-		add(c, &l, "we call ourselves %s, which has addresses", c->in->hostname);
-	} else if (!in_trouble(c, &l, c->in->hostname, a4) &&
-		   !in_trouble(c, &l, c->in->hostname, a6)) {
+		check_add(c, &l, "we call ourselves %s, which has addresses", c->in->hostname);
+	} else if (!check_in_trouble(c, &l, c->in->hostname, a4) &&
+		   !check_in_trouble(c, &l, c->in->hostname, a6)) {
 		AUTO_BUF publish = BUF_INIT(TEXT_MAX);
 		char text[IPADDR_TEXT_LEN];
-		l.status = MISSING;
+		l.status = CHECK_MISSING;
 		l.wanted = "A or AAAA records";
 		if (c->source_n > 0) {
 			ipaddr_text(&c->source[0], text);
@@ -499,20 +488,20 @@ static void check_ehlo(struct checking *c)
 					 ipaddr_is_v4(&c->source[0]) ? "A" : "AAAA", text);
 			l.publish = buf_cstr(&publish);
 		}
-		add(c, &l, "we call ourselves %s, which is no name in DNS", c->in->hostname);
+		check_add(c, &l, "we call ourselves %s, which is no name in DNS", c->in->hostname);
 	}
 }
 
 /* Whether one of the names leads back to the address; *ret_host: one of them is ours. */
-static bool leads_back(struct checking *c, const struct dns_answer *ptr, const struct ipaddr *ip,
+static bool leads_back(struct check *c, const struct dns_answer *ptr, const struct ipaddr *ip,
 		       bool *ret_ours)
 {
 	bool back = false;
 
 	*ret_ours = false;
 	for (size_t i = 0; i < ptr->records_n && i < CHECK_SOURCES_MAX; i++) {
-		const struct dns_answer *a =
-			get(c, ptr->records[i].host, ipaddr_is_v4(ip) ? DNS_TYPE_A : DNS_TYPE_AAAA);
+		const struct dns_answer *a = check_get(
+			c, ptr->records[i].host, ipaddr_is_v4(ip) ? DNS_TYPE_A : DNS_TYPE_AAAA);
 		for (size_t k = 0; a != NULL && k < a->records_n; k++) {
 			bool same = ipaddr_eq(&a->records[k].ip, ip);
 			back |= same;
@@ -522,52 +511,54 @@ static bool leads_back(struct checking *c, const struct dns_answer *ptr, const s
 	return back;
 }
 
-static void check_ptr(struct checking *c, const struct ipaddr *ip)
+static void check_ptr(struct check *c, const struct ipaddr *ip)
 {
 	char reverse[DNS_REVERSE_LEN], address[IPADDR_TEXT_LEN];
 	const struct dns_answer *ptr;
 	AUTO_FREE char *publish = NULL;
 	AUTO_BUF found = BUF_INIT(TEXT_MAX);
-	struct line l = {
-		.name = "ptr", .about = address, .status = OK, .wanted = c->in->hostname
+	struct check_line l = {
+		.name = "ptr", .about = address, .status = CHECK_OK, .wanted = c->in->hostname
 	};
 	bool ours, back;
 
 	dns_reverse(ip, reverse);
 	ipaddr_text(ip, address);
 	publish = xasprintf("%s. IN PTR %s.", reverse, c->in->hostname);
-	ptr = get(c, reverse, DNS_TYPE_PTR);
-	if (ptr == NULL || in_trouble(c, &l, reverse, ptr))
+	ptr = check_get(c, reverse, DNS_TYPE_PTR);
+	if (ptr == NULL || check_in_trouble(c, &l, reverse, ptr))
 		return;
 	for (size_t i = 0; i < ptr->records_n; i++)
 		(void)buf_printf(&found, "%s%s", i > 0 ? " " : "", ptr->records[i].host);
 	l.found = buf_cstr(&found);
 	back = leads_back(c, ptr, ip, &ours);
 	if (ptr->records_n == 0) {
-		l.status = MISSING;
+		l.status = CHECK_MISSING;
 		l.publish = publish;
-		add(c, &l, "the address has no name; large receivers refuse mail from it");
+		check_add(c, &l, "the address has no name; large receivers refuse mail from it");
 	} else if (!back) {
-		l.status = WRONG;
+		l.status = CHECK_WRONG;
 		l.publish = publish;
-		add(c, &l, "the name does not lead back to the address");
+		check_add(c, &l, "the name does not lead back to the address");
 	} else if (!ours) {
-		l.status = WARNING;
-		add(c, &l, "the name leads back, but we call ourselves %s", c->in->hostname);
+		l.status = CHECK_WARNING;
+		check_add(c, &l, "the name leads back, but we call ourselves %s", c->in->hostname);
 	} else {
-		add(c, &l, "name and address lead to each other");
+		check_add(c, &l, "name and address lead to each other");
 	}
 }
 
 json_t *check_rows(const struct check_in *in)
 {
-	struct checking c = { .in = in, .rows = json_array() };
+	struct check c = { .in = in, .rows = json_array() };
 
 	find_sources(&c);
 	check_spf(&c);
 	check_dkim(&c);
 	check_dmarc(&c);
 	check_mx(&c);
+	check_sts(&c);
+	check_tlsa(&c);
 	check_ehlo(&c);
 	for (size_t i = 0; i < c.source_n; i++)
 		check_ptr(&c, &c.source[i]);

@@ -3,7 +3,8 @@
  *
  * Model:   a plain function of what DNS says (net/dnsbook.h): rows of entity "check", each with its
  *          status, what was found, what was wanted and the record to publish. Lines: spf (one for
- *          each source address), dkim (one for each key), dmarc, mx, ehlo, ptr (one for each
+ *          each source address), dkim (one for each key), dmarc, mx, mta-sts, tlsa, ehlo,
+ *          ptr (one for each
  *          source address).
  * Context: loop thread.
  */

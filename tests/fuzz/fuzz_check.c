@@ -51,12 +51,14 @@ static void put(struct dnsbook *b, const char *name, enum dns_type type, const s
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const char *const names[] = { "a.test", "_dmarc.a.test", "s1._domainkey.a.test",
-					     "b.test" };
+					     "b.test", "_mta-sts.a.test" };
 	static struct keys *keys;
 	struct ipaddr own;
 	struct dnsbook *b = dnsbook_new(NULL, NULL, NULL);
 	struct str rest = str_from((const char *)data, size);
 	const struct dns_record address = { .ip = { { [10] = 0xff, 0xff, 192, 0, 2, 1 } } };
+	const struct dns_record mx = { .host = "mx.a.test", .preference = 10 };
+	struct dns_record tlsa = { .host = NULL };
 	json_t *rows;
 
 	if (keys == NULL)
@@ -67,9 +69,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			r.text.p = "";
 		put(b, names[i], DNS_TYPE_TXT, &r);
 	}
+	tlsa.text = rest;
 	put(b, "a.test", DNS_TYPE_A, &address);
 	put(b, "a.test", DNS_TYPE_AAAA, NULL);
-	put(b, "a.test", DNS_TYPE_MX, NULL);
+	put(b, "a.test", DNS_TYPE_MX, &mx);
+	put(b, "_25._tcp.mx.a.test", DNS_TYPE_TLSA, &tlsa);
 	put(b, "1.2.0.192.in-addr.arpa", DNS_TYPE_PTR, NULL);
 	ASSERT(ipaddr_parse(STR("192.0.2.1"), &own));
 	rows = check_rows(&(struct check_in){ .book = b,
@@ -78,7 +82,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 					      .hostname = "a.test",
 					      .own = &own,
 					      .own_n = 1 });
-	ASSERT(rows == NULL || json_array_size(rows) == 6);
+	ASSERT(rows == NULL || json_array_size(rows) == 8);
 	json_decref(rows);
 	dnsbook_free(&b);
 	return 0;

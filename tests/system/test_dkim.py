@@ -338,6 +338,7 @@ def test_check_of_a_domain_with_nothing_then_everything(checked, names):
     rows = checked.check()
     assert {n: r["status"] for n, r in rows.items()} == {
         ("spf", None): "missing", ("dkim", None): "missing", ("dmarc", None): "missing", ("mx", None): "warning",
+        ("mta-sts", None): "ok",
         ("ehlo", HOST): "ok", ("ptr", OURS): "ok"}
     assert rows["spf", None]["publish"] == f'{DOMAIN}. IN TXT "v=spf1 ip4:{OURS} ~all"'
     # what it says is published, and nothing is left to say

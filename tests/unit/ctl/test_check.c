@@ -65,7 +65,9 @@ static void rr(const char *name, const char *type, const char *data)
 static int setup(void **state)
 {
 	const char *server;
-	struct dns_config cfg = { .servers_n = 1, .timeout_ms = 100, .tries = 2 };
+	struct dns_config cfg = {
+		.servers_n = 1, .timeout_ms = 100, .tries = 2, .trust = DNS_TRUST_AUTO
+	};
 
 	(void)state;
 	rig = (struct rig){ .loop = loop_new(), .keys = keys_new() };
@@ -145,6 +147,44 @@ static void good_host(void)
 	rr("25.2.0.192.in-addr.arpa", "PTR", HOST);
 }
 
+static void rr_secure(const char *name, const char *type, const char *data)
+{
+	rr(name, type, data);
+	rig.rows[rig.n - 1].secure = true;
+}
+
+/* What is published for those who write to the domain: right, of no use, not signed, nothing. */
+static void test_tls_of_mail(void **state)
+{
+	json_t *rows;
+
+	(void)state;
+	good_host();
+	rr("mail.example", "MX", "10 mx.mail.example");
+	rr("mail.example", "MX", "20 mx2.mail.example");
+	rr("mail.example", "MX", "30 mx3.mail.example");
+	rr("_mta-sts.mail.example", "TXT", "v=STSv1; id=20260101;");
+	rr_secure("_25._tcp.mx.mail.example", "TLSA",
+		  "3 1 1 000102030405060708090a0b0c0d0e0f000102030405060708090a0b0c0d0e0f");
+	rr("_25._tcp.mx2.mail.example", "TLSA",
+	   "3 1 1 000102030405060708090a0b0c0d0e0f000102030405060708090a0b0c0d0e0f");
+	rr_secure("_25._tcp.mx3.mail.example", "TLSA", "3 1 1 0001");
+	rows = check("mail.example");
+	expect(rows, "mta-sts", NULL, "ok", "https://mta-sts.mail.example");
+	expect(rows, "tlsa", "mx.mail.example", "ok", "signed");
+	expect(rows, "tlsa", "mx2.mail.example", "warning", "ignore");
+	expect(rows, "tlsa", "mx3.mail.example", "wrong", "none of which");
+	json_decref(rows);
+
+	rr("twice.example", "MX", "10 mx.twice.example");
+	rr("_mta-sts.twice.example", "TXT", "v=STSv1; id=1;");
+	rr("_mta-sts.twice.example", "TXT", "v=STSv1; id=2;");
+	rows = check("twice.example");
+	expect(rows, "mta-sts", NULL, "wrong", "several");
+	expect(rows, "tlsa", NULL, "ok", "no TLSA records");
+	json_decref(rows);
+}
+
 static void test_all_right(void **state)
 {
 	json_t *rows;
@@ -160,7 +200,7 @@ static void test_all_right(void **state)
 	rr("s1._domainkey.shop.example", "TXT", record("shop.example/s1"));
 	rr("_dmarc.shop.example", "TXT", "v=DMARC1; p=reject; adkim=s");
 	rows = check("shop.example");
-	assert_int_equal(json_array_size(rows), 6);
+	assert_int_equal(json_array_size(rows), 8);
 	json_array_foreach(rows, i, row)
 	{
 		if (strcmp(json_get_str(row, "status"), "ok") != 0)
@@ -285,8 +325,9 @@ int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_all_right),	   T(test_nothing),	 T(test_wrong_records),
-		T(test_twice_and_unknown), T(test_organisation), T(test_trouble),
+		T(test_tls_of_mail),   T(test_all_right),	  T(test_nothing),
+		T(test_wrong_records), T(test_twice_and_unknown), T(test_organisation),
+		T(test_trouble),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
