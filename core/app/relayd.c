@@ -603,9 +603,9 @@ void relayd_free(struct relayd **rp)
 	smtpin_free(&r->env.smtpin);
 	sasl_server_free(&r->sasl);
 	tls_server_free(&r->tls);
-	tls_client_free(&r->trust);
 	sched_free(&r->env.sched);
 	resolver_free(&r->env.resolver);
+	tls_client_free(&r->trust); /* the resolver fetches policies with it */
 	dns_free(&r->env.dns);
 	holds_free(&r->env.holds);
 	routes_free(&r->env.routes);
