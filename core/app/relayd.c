@@ -288,6 +288,7 @@ int relayd_new(const struct conf *conf, struct loop *loop_take, struct relayd **
 	r->env.holds = holds_new();
 	r->env.routes = routes_new();
 	r->env.streams = streams_new();
+	r->env.pools = pools_new();
 	r->env.allow = allow_new();
 	r->env.creds = creds_new();
 	r->env.guard =
@@ -451,10 +452,15 @@ int relayd_open(struct relayd *r, struct err *err)
 				    .queue = r->env.queue,
 				    .transcripts = transcripts_of(c),
 				    .demands = wire_demands,
+				    .source = wire_source,
+				    .source_take = wire_source_take,
+				    .source_untake = wire_source_untake,
+				    .source_bad = wire_source_bad,
 				    .slows = wire_slows,
 				    .relayed = wire_relayed,
 				    .arg = r },
 			    r->env.sched, r->env.resolver);
+	wire_pools_open(r);
 	sched_start(r->env.sched);
 	actions_start(r->env.actions);
 	suppression_start(r);
@@ -595,6 +601,9 @@ void relayd_free(struct relayd **rp)
 	if (r->env.actions != NULL)
 		actions_flush(r->env.actions);
 	suppression_end(r);
+	if (r->env.queue != NULL)
+		wire_pools_store(r);
+	wire_pools_close(r);
 	/* no reader works on anybody's filter any more, and no answer comes */
 	queue_close(&r->env.queue);
 	views_close(&r->env);
@@ -610,6 +619,7 @@ void relayd_free(struct relayd **rp)
 	holds_free(&r->env.holds);
 	routes_free(&r->env.routes);
 	streams_free(&r->env.streams);
+	pools_free(&r->env.pools);
 	allow_free(&r->env.allow);
 	guard_free(&r->env.guard);
 	keys_free(&r->env.keys);

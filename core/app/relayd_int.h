@@ -36,6 +36,9 @@ struct relayd {
 		uint64_t several;
 		struct loop_timer *tend; /* stores counters, drops what ended */
 	} suppression;
+	struct loop_timer *pool_counts;
+	struct loop_timer *pool_turn;
+	struct sched_pass pool_pass;
 	bool ending;
 	bool in_drained;
 	bool out_drained;
@@ -82,6 +85,18 @@ struct wire_offence {
 void wire_suppress(struct relayd *r, const struct wire_offence *o);
 /* A permanent failure: it may be one that suppresses. */
 void wire_bounced(struct relayd *r, const struct queue_event *e);
+
+/* Where connections come from (wire_pool.c). */
+enum smtpout_from wire_source(void *arg, struct smtpout_ask *ask, struct smtpout_source *ret,
+			      char why[static SMTPOUT_WHY_MAX]);
+bool wire_source_take(void *arg, const char *next_hop, const struct ipaddr *ip);
+void wire_source_untake(void *arg, const char *next_hop, const struct ipaddr *ip);
+void wire_source_bad(void *arg, const char *next_hop, const struct ipaddr *ip, const char *why);
+void wire_pools_open(struct relayd *r); /* when the queue is there */
+void wire_pools_close(struct relayd *r);
+void wire_pools_store(struct relayd *r); /* what was sent */
+/* A pool has got or lost its room. */
+void wire_pools_turned(struct relayd *r);
 
 /* The addresses that this machine has to the public (addresses.c). */
 size_t public_addresses(struct ipaddr *ret, size_t max);

@@ -232,15 +232,30 @@ static void on_nothing(void *arg, const struct resolve_answer *answer)
 	(void)answer;
 }
 
+/* The route's pool or the stream's; or the one behind it, when it has no room. One that is gone
+ * stays: mail does not leave from anywhere else. */
+static const char *pool_of(const struct relayd *r, const struct mailstream *stream,
+			   const struct route *route)
+{
+	const char *name = route != NULL && *route->pool != '\0' ? route->pool : stream->pool;
+	const char *open;
+
+	if (*name == '\0')
+		return name;
+	open = pools_effective(r->env.pools, name, loop_wall_ms(r->env.loop));
+	return *open != '\0' ? open : name;
+}
+
 static void judge(const struct relayd *r, const struct filter_row *row, struct str domain,
 		  struct sched_verdict *ret)
 {
 	const struct mailstream *stream = streams_of(r->env.streams, row->text[FILTER_STREAM]);
-	const struct route *route;
+	const struct route *route = NULL;
 
 	ret->hold = holds_judge(r->env.holds, row, &ret->hold_asks);
 	(void)routes_judge(r->env.routes, row, domain, &route, ret->next_hop);
-	hop_add(ret->next_hop, sizeof(ret->next_hop), stream->tls_required, stream->pool);
+	hop_add(ret->next_hop, sizeof(ret->next_hop), stream->tls_required,
+		pool_of(r, stream, route));
 }
 
 static void judge_group(void *arg, uint32_t domain, uint32_t stream, struct sched_verdict *ret)

@@ -217,6 +217,10 @@ static void load_object(void *arg, const struct queue_object *o)
 		rc = holds_put(l->env->holds, o->json, &err);
 	else if (strcmp(l->kind, "route") == 0)
 		rc = routes_put(l->env->routes, o->json, &err);
+	else if (strcmp(l->kind, POOLS_KIND) == 0)
+		rc = pools_put(l->env->pools, o->json, &err);
+	else if (strcmp(l->kind, POOLS_KIND_COUNT) == 0)
+		pools_count_put(l->env->pools, o->json);
 	else if (strcmp(l->kind, STREAMS_KIND) == 0)
 		rc = streams_put(l->env->streams, o->json, &err);
 	else if (strcmp(l->kind, "allow") == 0)
@@ -331,8 +335,9 @@ static void store_pepper(struct ctl_env *env)
 
 int actions_open(struct ctl_env *env, struct err *err)
 {
-	static const char *const kinds[] = { "hold",	       "route",	  STREAMS_KIND, "allow",
-					     KEYS_KIND_SECRET, KEYS_KIND, "cred",	PEPPER };
+	static const char *const kinds[] = { "hold",	   POOLS_KIND, POOLS_KIND_COUNT, "route",
+					     STREAMS_KIND, "allow",    KEYS_KIND_SECRET, KEYS_KIND,
+					     "cred",	   PEPPER };
 	size_t peppers = 0;
 	struct actions *a = xcalloc(1, sizeof(*a));
 	int64_t keep =

@@ -102,6 +102,27 @@ static int stream_apply(struct op *op, struct str id, const char *json, struct e
 	return 0;
 }
 
+static json_t *pool_current(const struct ctl_env *env, struct str id)
+{
+	const struct pool *p = pools_find(env->pools, id);
+	return p != NULL ? pools_json(p) : NULL;
+}
+
+static int pool_apply(struct op *op, struct str id, const char *json, struct err *err)
+{
+	if (json != NULL)
+		return pools_put(op->env->pools, json, err);
+	(void)pools_drop(op->env->pools, id);
+	return 0;
+}
+
+static void pool_after(struct op *op)
+{
+	op->judge = op->judge_routes = true; /* it may have room, or none */
+	pools_end_waits(op->env, 0, UINT32_MAX);
+	op->env->pools_generation++;
+}
+
 static void stream_after(struct op *op)
 {
 	op->judge = op->judge_routes = true; /* what they want of connections */
@@ -303,6 +324,7 @@ static const char *const key_keeps[] = { NULL };
 static const struct config_rules allow_config = { .keeps = no_secrets };
 static const struct config_rules cred_config = { .keeps = cred_keeps, .restore = cred_restore };
 static const struct config_rules key_config = { .keeps = key_keeps, .restore = key_restore };
+static const struct config_rules pool_config = { .keeps = no_secrets };
 static const struct config_rules stream_config = { .keeps = no_secrets, .ordered = true };
 static const struct config_rules route_config = { .keeps = route_keeps,
 						  .ordered = true,
@@ -319,6 +341,7 @@ static const struct kind {
 	{ "hold", NULL, no_secrets, hold_current, hold_apply, hold_after },
 	{ "route", &route_config, route_secrets, route_current, route_apply, route_after },
 	{ STREAMS_KIND, &stream_config, no_secrets, stream_current, stream_apply, stream_after },
+	{ POOLS_KIND, &pool_config, no_secrets, pool_current, pool_apply, pool_after },
 	{ "allow", &allow_config, no_secrets, allow_current, allow_apply, allow_after },
 	{ "cred", &cred_config, cred_secrets, cred_current, cred_apply, cred_after },
 	{ KEYS_KIND, &key_config, no_secrets, key_current, key_apply, key_after },

@@ -14,6 +14,7 @@
 #include "ctl/actions_rules.h"
 #include "ctl/allow_notices.h"
 #include "ctl/handlers.h"
+#include "ctl/stream_env.h"
 
 /* What a route cannot ask for: it is decided before the first attempt, and not again. */
 #define NOT_FOR_ROUTES                                                                             \
@@ -362,6 +363,26 @@ static int route_check_demands(const struct ctl_call *call, const char *to, enum
 	return rc;
 }
 
+/* By the name that it is kept under; owned. */
+static char *pool_param(const struct ctl_call *call)
+{
+	const struct ctl_env *env = ctl_env(call);
+	const char *name = ctl_str(call, "pool");
+	const struct pool *p = name != NULL ? pools_find(env->pools, str_of(name)) : NULL;
+
+	return xstrdup(p != NULL ? p->id : "");
+}
+
+static int route_check_pool(const struct ctl_call *call, const char *to, struct err *err)
+{
+	const char *name = ctl_str(call, "pool");
+
+	if (name != NULL && *name != '\0' && strchr(to, ':') == NULL && strcmp(to, "mx") != 0)
+		return err_param(err, ERR_INVALID, "pool", "a route to %s makes no connections",
+				 to);
+	return pool_check_name(ctl_env(call), "pool", name, err);
+}
+
 static json_t *new_route(const struct op *op, const char *to, enum route_tls tls, double place)
 {
 	AUTO_BUF match = BUF_INIT(FILTER_TEXT_MAX + 1);
@@ -370,6 +391,7 @@ static json_t *new_route(const struct op *op, const char *to, enum route_tls tls
 	AUTO_FREE char *where = xstrdup(to);
 	AUTO_FREE char *match_text = NULL;
 	AUTO_FREE char *user = text_of(ctl_str(op->call, "user"));
+	AUTO_FREE char *pool = pool_param(op->call);
 	struct secret password = { .p = NULL };
 	json_t *json;
 	struct route x = { .number = (uint32_t)op->id,
@@ -377,6 +399,7 @@ static json_t *new_route(const struct op *op, const char *to, enum route_tls tls
 			   .to = where,
 			   .tls = tls,
 			   .user = user,
+			   .pool = pool,
 			   .note = note,
 			   .by = by,
 			   .created_ms = op->at_ms };
@@ -407,6 +430,8 @@ void ctl_route_add(struct ctl_call *call)
 		(void)snprintf(err.param, sizeof(err.param), "to");
 	if (rc >= 0)
 		rc = route_check_demands(call, to, &tls, &err);
+	if (rc >= 0)
+		rc = route_check_pool(call, to, &err);
 	if (rc >= 0)
 		rc = route_check_match(ctl_filter(call), &err);
 	if (rc >= 0)

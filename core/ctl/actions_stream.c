@@ -69,6 +69,18 @@ static int take_resets(const struct ctl_call *call, json_t *o, struct err *err)
 	return 0;
 }
 
+/* The pool by the name that it is kept under. */
+static int check(const struct ctl_env *env, json_t *o, struct err *err)
+{
+	int rc = pool_check_name(env, "pool", json_get_str(o, "pool"), err);
+	const struct pool *p =
+		rc >= 0 ? pools_find(env->pools, str_of(json_get_str(o, "pool"))) : NULL;
+
+	if (p != NULL)
+		(void)json_object_set_new(o, "pool", json_string(p->id));
+	return rc >= 0 ? streams_check(o, err) : rc;
+}
+
 static int stream_find(const struct ctl_call *call, const char *param,
 		       const struct mailstream **ret, struct err *err)
 {
@@ -144,6 +156,7 @@ static int check_new(const struct ctl_call *call, char name[static STREAM_NAME_M
 
 void ctl_stream_add(struct ctl_call *call)
 {
+	const struct ctl_env *env = ctl_env(call);
 	const struct mailstream *before;
 	struct err err = ERR_INIT;
 	char name[STREAM_NAME_MAX + 1];
@@ -156,7 +169,7 @@ void ctl_stream_add(struct ctl_call *call)
 	if (rc >= 0) {
 		(void)json_object_set_new(o, "id", json_string(name));
 		take_settings(call, o);
-		rc = streams_check(o, &err);
+		rc = check(env, o, &err);
 	}
 	if (rc < 0) {
 		json_decref(o);
@@ -198,7 +211,7 @@ void ctl_stream_set(struct ctl_call *call)
 	}
 	if (rc >= 0) {
 		take_settings(call, o);
-		rc = streams_check(o, &err);
+		rc = check(env, o, &err);
 	}
 	if (rc < 0) {
 		json_decref(o);

@@ -27,9 +27,10 @@ struct listing {
 
 static json_t *route_json(const struct route *r)
 {
-	return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o}", "id", r->id, "match",
+	return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o}", "id", r->id, "match",
 			 r->match_text, "to", r->to, "tls", route_tls_name(r->tls), "user",
-			 json_text_or_null(str_of(r->user)), "note",
+			 json_text_or_null(str_of(r->user)), "pool",
+			 json_text_or_null(str_of(r->pool)), "note",
 			 json_text_or_null(str_of(r->note)), "by", json_text(str_of(r->by)),
 			 "created_at", json_time(r->created_ms));
 }
@@ -37,9 +38,9 @@ static json_t *route_json(const struct route *r)
 /* It is no object: it cannot be removed, and nothing stands behind it. */
 static json_t *default_json(void)
 {
-	return json_pack("{s:s, s:s, s:s, s:s, s:n, s:s, s:s, s:n}", "id", ROUTE_DEFAULT, "match",
-			 "", "to", "mx", "tls", route_tls_name(ROUTE_TLS_OPPORTUNISTIC), "user",
-			 "note", "everything else", "by", "", "created_at");
+	return json_pack("{s:s, s:s, s:s, s:s, s:n, s:n, s:s, s:s, s:n}", "id", ROUTE_DEFAULT,
+			 "match", "", "to", "mx", "tls", route_tls_name(ROUTE_TLS_OPPORTUNISTIC),
+			 "user", "pool", "note", "everything else", "by", "", "created_at");
 }
 
 static void listing_step(struct view_job *j)

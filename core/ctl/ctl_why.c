@@ -9,6 +9,7 @@
  *	credential	(of a credential:) it is revoked, disabled or expired
  *	route		a route keeps, rejects or discards it
  *	delivering	it is in a session this moment
+ *	warmup source	its pool has no address that may send now
  *	dns tls connect backoff	its next hop is in back-off, for that reason, and longer than its
  *			own time lasts
  *	rate		it is due, and a stream's rate is used up; of a credential, its day's

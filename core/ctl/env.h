@@ -17,6 +17,7 @@
 #include "policy/holds.h"
 #include "policy/suppress.h"
 #include "queue/queue.h"
+#include "route/pools.h"
 #include "route/resolve.h"
 #include "route/routes.h"
 #include "route/streams.h"
@@ -36,6 +37,7 @@ struct ctl_env {
 	struct holds *holds;
 	struct routes *routes;
 	struct streams *streams;
+	struct pools *pools;
 	struct allow *allow;
 	struct creds *creds;
 	struct guard *guard;
@@ -63,6 +65,7 @@ struct ctl_env {
 	uint64_t holds_generation;
 	uint64_t routes_generation;
 	uint64_t streams_generation;
+	uint64_t pools_generation;
 	uint64_t allow_generation;
 	uint64_t creds_generation;
 	uint64_t keys_generation;

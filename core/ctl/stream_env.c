@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "route/hop.h"
 
 uint64_t stream_recipients(const struct ctl_env *env, const char *id)
 {
@@ -44,4 +45,23 @@ void streams_in_force(struct ctl_env *env)
 	v[n].stream = 0;
 	sched_streams(env->sched, v, n + 1);
 	env->streams_generation++;
+}
+
+void pools_end_waits(struct ctl_env *env, uint32_t from, uint32_t to)
+{
+	int64_t now = loop_wall_ms(env->loop);
+
+	for (uint32_t i = from; i < to && i < sched_groups(env->sched); i++) {
+		struct sched_group_view g;
+		struct sched_dest_view d;
+		struct str pool;
+		const struct pool *p;
+		if (!sched_group(env->sched, i, &g))
+			continue;
+		pool = hop_ways(g.next_hop).pool;
+		p = pool.n > 0 ? pools_find(env->pools, pool) : NULL;
+		if (p != NULL && pools_has_room(p, now) && sched_dest(env->sched, g.next_hop, &d) &&
+		    d.slowed && strncmp(d.reply, POOL_WHY, strlen(POOL_WHY)) == 0)
+			sched_end_backoff(env->sched, g.next_hop);
+	}
 }

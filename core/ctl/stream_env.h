@@ -20,4 +20,12 @@ uint64_t stream_recipients(const struct ctl_env *env, const char *id);
 /* The streams have changed. */
 void streams_in_force(struct ctl_env *env);
 
+/* How a pool's reasons to wait begin (route/pools.h). */
+#define POOL_WHY "pool "
+/* Of the groups from..to: next hops that wait for a pool that has room now wait no more. */
+void pools_end_waits(struct ctl_env *env, uint32_t from, uint32_t to);
+/* A parameter that names a pool: ERR_UNKNOWN. NULL and "" are none. (actions_pool.c) */
+int pool_check_name(const struct ctl_env *env, const char *param, const char *name,
+		    struct err *err) MUST_CHECK;
+
 #endif

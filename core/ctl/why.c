@@ -22,6 +22,8 @@ static const char *const binding_names[B__COUNT] = {
 	[B_BACKOFF] = "backoff",
 	[B_DNS] = "dns",
 	[B_TLS] = "tls",
+	[B_WARMUP] = "warmup",
+	[B_SOURCE] = "source",
 	[B_CONNECT] = "connect",
 	[B_RATE] = "rate",
 	[B_CONCURRENCY] = "concurrency",
@@ -150,6 +152,38 @@ static const char *place_of(const char *next_hop, char ret[static ROUTE_HOP_MAX]
 }
 #define HOP_NAME(next_hop) place_of(next_hop, (char[ROUTE_HOP_MAX]){ "" })
 
+/* The pool that it leaves from has no address for it. */
+static bool why_pool(const struct ctl_env *env, struct why *w, const char *next_hop)
+{
+	struct str name = hop_ways(next_hop).pool;
+	int64_t now_ms = loop_wall_ms(env->loop);
+	const struct pool_source *x;
+	const struct pool *p;
+	char why[POOL_WHY_MAX];
+	char left[FMT_SHORT_LEN];
+	enum pool_answer got;
+
+	if (name.n == 0)
+		return false;
+	got = pools_pick(env->pools, name, false, true, now_ms, &x, why);
+	if (got != POOL_CAPPED && got != POOL_UNUSABLE)
+		return false;
+	p = pools_find(env->pools, name);
+	(void)snprintf(w->rule, sizeof(w->rule), "%.*s", STR_ARG(name));
+	w->binding = got == POOL_CAPPED ? B_WARMUP : B_SOURCE;
+	why_say(w, "%s", why);
+	if (got != POOL_CAPPED || p == NULL)
+		return true;
+	w->limit = (int64_t)pools_cap(p, now_ms) * (int64_t)p->n;
+	w->current = 0;
+	for (size_t i = 0; i < p->n; i++)
+		w->current += pools_sent(&p->sources[i], now_ms);
+	w->until_ms = pools_next_day_ms(now_ms);
+	why_say(w, "; day %u of its plan ends in %s", pools_plan_day(p, now_ms),
+		span(w->until_ms - now_ms, left));
+	return true;
+}
+
 bool why_backoff(const struct ctl_env *env, struct why *w, const char *next_hop,
 		 uint8_t reply_class)
 {
@@ -161,6 +195,8 @@ bool why_backoff(const struct ctl_env *env, struct why *w, const char *next_hop,
 
 	if (!sched_dest(env->sched, next_hop, &d) || d.backoff_until_ms == 0)
 		return false;
+	if (why_pool(env, w, next_hop))
+		return true;
 	reply = view_quote(d.reply, REPLY_SHOWN);
 	w->binding = d.slowed ? B_BACKOFF : binding_of_class(reply_class, B_BACKOFF);
 	w->since_ms = d.since_ms;
@@ -223,7 +259,7 @@ void why_due(const struct ctl_env *env, struct why *w, const char *next_hop, uin
 	w->binding = B_WAITING;
 	if (*next_hop == '\0') {
 		why_say(w, "due now; its route is being decided");
-	} else if (why_cap(env, w, next_hop, stream, ready)) {
+	} else if (why_cap(env, w, next_hop, stream, ready) || why_pool(env, w, next_hop)) {
 		return;
 	} else if (known && hop.waits_for_room) {
 		w->binding = B_CONCURRENCY;

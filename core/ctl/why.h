@@ -18,6 +18,8 @@ enum binding {
 	B_HELD,
 	B_CREDENTIAL,
 	B_ROUTE,
+	B_WARMUP,
+	B_SOURCE,
 	B_BACKOFF,
 	B_DNS,
 	B_TLS,

@@ -3,6 +3,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define PORT_MAX 65535
 
@@ -99,4 +100,17 @@ bool netaddr_local(int fd, struct netaddr *ret)
 bool netaddr_peer(int fd, struct netaddr *ret)
 {
 	return name_of(fd, getpeername, ret);
+}
+
+bool netaddr_usable(const struct ipaddr *ip)
+{
+	struct netaddr at = { .ip = *ip };
+	struct sockaddr_storage sa;
+	socklen_t n = netaddr_sockaddr(&at, &sa);
+	int fd = socket(sa.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool usable = fd >= 0 && bind(fd, (const struct sockaddr *)&sa, n) == 0;
+
+	if (fd >= 0)
+		(void)close(fd);
+	return usable;
 }

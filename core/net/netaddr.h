@@ -30,6 +30,8 @@ void netaddr_text(const struct netaddr *a, char ret[static NETADDR_TEXT_LEN]);
 socklen_t netaddr_sockaddr(const struct netaddr *a, struct sockaddr_storage *ret);
 /* False for a family other than AF_INET and AF_INET6. */
 bool netaddr_from_sockaddr(const struct sockaddr_storage *sa, struct netaddr *ret);
+/* This machine can send from it. */
+bool netaddr_usable(const struct ipaddr *ip);
 /* The addresses of a socket's two ends; false when it has none of this kind. */
 bool netaddr_local(int fd, struct netaddr *ret);
 bool netaddr_peer(int fd, struct netaddr *ret);

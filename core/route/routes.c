@@ -75,6 +75,7 @@ static void route_free(struct route **xp)
 	if (x->password != NULL)
 		secret_wipe(x->password, strlen(x->password));
 	free(x->password);
+	free(x->pool);
 	free(x->note);
 	free(x->by);
 	free(x);
@@ -333,6 +334,7 @@ static int read_route(const json_t *o, struct route *x, struct err *err)
 	x->to = xstrdup(to);
 	x->user = json_dup_str(o, "user");
 	x->password = json_dup_str(o, "password");
+	x->pool = json_dup_str(o, "pool");
 	if (!parse_tls(str_of(json_get_str(o, "tls")), &x->tls))
 		x->tls = routes_default_tls(x->to,
 					    x->user); /* of a route from before there was it */
@@ -372,11 +374,16 @@ out:
 
 json_t *routes_json(const struct route *x)
 {
-	return json_pack("{s:s, s:f, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:I}", "id", x->id, "place",
-			 x->place, "match", x->match_text, "to", x->to, "tls", tls_names[x->tls],
-			 "user", json_text(str_of(x->user)), "password",
-			 json_text(str_of(x->password)), "note", json_text(str_of(x->note)), "by",
-			 json_text(str_of(x->by)), "created_ms", (json_int_t)x->created_ms);
+	json_t *o =
+		json_pack("{s:s, s:f, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:I}", "id", x->id,
+			  "place", x->place, "match", x->match_text, "to", x->to, "tls",
+			  tls_names[x->tls], "user", json_text(str_of(x->user)), "password",
+			  json_text(str_of(x->password)), "note", json_text(str_of(x->note)), "by",
+			  json_text(str_of(x->by)), "created_ms", (json_int_t)x->created_ms);
+
+	if (x->pool != NULL && *x->pool != '\0')
+		(void)json_object_set_new(o, "pool", json_text(str_of(x->pool)));
+	return o;
 }
 
 bool routes_drop(struct routes *r, uint32_t number)

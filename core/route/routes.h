@@ -4,7 +4,8 @@
  * Model:   a route is a filter and what to do: mx, smarthost:HOST:PORT, hold, reject, discard. The
  *          first one that matches decides; without one it is mx. Each is an object of the store
  *          (kind "route", id "r1", "r2", …) with a place in the order.
- * Stored:  {"id", "place", "match", "to", "tls", "user", "password", "note", "by", "created_ms"}.
+ * Stored:  {"id", "place", "match", "to", "tls", "user", "password", "pool", "note",
+ *          "by", "created_ms"}.
  *          The password is there because the next hop wants it in the clear; nothing shows it.
  *          What a route demands of connections stands behind '#' in the next hop's text:
  *          "mx:DOMAIN#required", "smarthost:HOST:PORT#r7" (route 7 has it all, a login as well);
@@ -28,7 +29,7 @@
 
 #define ROUTES_MAX 10000
 #define ROUTE_DEFAULT "default" /* what stands behind all routes: everything by MX */
-#define ROUTE_HOP_MAX 300	/* of a next hop's text, SCHED_KEY_MAX */
+#define ROUTE_HOP_MAX 360	/* of a next hop's text, SCHED_KEY_MAX */
 
 const char *route_tls_name(enum route_tls t); /* "opportunistic", … */
 
@@ -42,6 +43,7 @@ struct route {
 	enum route_tls tls;
 	char *user;	/* to log in with at a smarthost; "" without */
 	char *password; /* never shown */
+	char *pool;	/* whose addresses its mail leaves from, whatever the stream says; "" */
 	char *note;
 	char *by;
 	int64_t created_ms;

@@ -33,7 +33,7 @@
 #define SCHED_DELIVERY_MAX 100
 #define SCHED_SLICE 32768
 #define SCHED_AGES 10
-#define SCHED_KEY_MAX 300
+#define SCHED_KEY_MAX 360
 #define SCHED_RETRIES_MAX 20
 #define SCHED_PRIORITY 5 /* of streams that say nothing */
 

@@ -50,6 +50,26 @@ enum smtpout_transcripts {
 	SMTPOUT_TRANSCRIPTS_NO
 };
 
+/* The address that a connection comes from. */
+#define SMTPOUT_EHLO_MAX 255
+#define SMTPOUT_WHY_MAX 300
+struct smtpout_source {
+	bool bound; /* false: whatever the system takes, and nothing is counted */
+	struct ipaddr ip;
+	char ehlo[SMTPOUT_EHLO_MAX + 1]; /* empty: cfg.hostname */
+};
+struct smtpout_ask {
+	const char *next_hop;
+	bool v4;	  /* for a connection to an IPv4 address; else IPv6 */
+	bool any;	  /* either: is there one at all? */
+	int64_t until_ms; /* answer: wall clock, when there will be one again; 0: unknown */
+};
+enum smtpout_from {
+	SMTPOUT_FROM,	    /* this one */
+	SMTPOUT_FROM_OTHER, /* there is none of this family */
+	SMTPOUT_FROM_NONE   /* none may be used now */
+};
+
 struct smtpout_config {
 	const char *hostname;	      /* for EHLO; copied */
 	unsigned connections_max;     /* all together: 500 */
@@ -65,6 +85,16 @@ struct smtpout_config {
 	enum smtpout_transcripts transcripts;
 	/* False: nobody wants that next hop any more. NULL: opportunistic for all. */
 	bool (*demands)(void *arg, const char *next_hop, struct smtpout_demands *ret);
+	/* Where connections to a next hop come from; why: what keeps it when there is no address.
+	 * NULL: it does not matter. */
+	enum smtpout_from (*source)(void *arg, struct smtpout_ask *ask, struct smtpout_source *ret,
+				    char why[static SMTPOUT_WHY_MAX]);
+	/* Counts a message for the address; false: it may send no more. And it was not sent. */
+	bool (*source_take)(void *arg, const char *next_hop, const struct ipaddr *ip);
+	void (*source_untake)(void *arg, const char *next_hop, const struct ipaddr *ip);
+	/* The address is none of this machine's. */
+	void (*source_bad)(void *arg, const char *next_hop, const struct ipaddr *ip,
+			   const char *why);
 	/* Does this deferral say that we send too much? NULL: 421 with 4.7.x does. */
 	bool (*slows)(void *arg, const struct attempt *a);
 	/* Results of a message of which a recipient has NOTIFY=SUCCESS, at a host without DSN;

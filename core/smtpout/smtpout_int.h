@@ -9,6 +9,7 @@
  *	smtpout_secure.c   TLS
  *	smtpout_login.c	   AUTH
  *	smtpout_mail.c	   one transaction on it: envelope, content, the result of each recipient
+ *	smtpout_source.c   the address that a connection comes from
  *	smtpout_evidence.c what an attempt's record says
  *	smtpout_talk.c	   every word that was said, to be kept with it
  *
@@ -197,6 +198,20 @@ void out_plain_note(struct smtpout *o, const struct netaddr *a, int64_t ms);
 void out_hop_opened(struct out_hop *h, const struct out_session *s);
 void out_hop_full(struct out_hop *h);		   /* more connections it does not take */
 void out_hop_timed(struct out_hop *h, int64_t ms); /* a transaction took so long */
+
+/* smtpout_source.c */
+/* The name for EHLO. */
+const char *out_source_name(const struct out_session *s);
+/* Sets s->from for s->addr; false: there is none, and why. */
+bool out_source_choose(struct out_session *s, char why[static SMTPOUT_WHY_MAX]);
+/* A connection could not be made: true when the source is to blame, which is noted. */
+bool out_source_failed(struct out_session *s, const char *error);
+/* False: the next hop has to wait for a source; it is told. */
+bool out_source_any(struct out_hop *h);
+/* A message is about to be asked for; false: the address may send no more. */
+bool out_source_take(struct out_session *s);
+/* It was sent, or not. */
+void out_source_done(struct out_session *s, bool sent);
 
 /* smtpout_site.c */
 void out_site_join(struct out_hop *h, const struct resolve_answer *answer);

@@ -85,13 +85,13 @@ static void give_back(struct out_session *s)
 		sched_give_back(s->o->sched, rids, n);
 }
 
-static void note_success(struct out_session *s)
+/* Somebody has it now. */
+static bool note_success(struct out_session *s)
 {
 	for (unsigned i = 0; i < s->mail.results_n; i++)
-		if (s->mail.results[i].attempt.outcome == OUTCOME_DELIVERED) {
-			s->useful = true;
-			return;
-		}
+		if (s->mail.results[i].attempt.outcome == OUTCOME_DELIVERED)
+			return s->useful = true;
+	return false;
 }
 
 /* A host without DSN will tell nobody of its success: that mail went there is told by us. */
@@ -115,7 +115,7 @@ void out_mail_end(struct out_session *s)
 
 	if (ml->m == NULL)
 		return;
-	note_success(s);
+	out_source_done(s, note_success(s));
 	if (ml->results_n > 0)
 		out_talk_keep(s);
 	if (ml->results_n > 0)

@@ -9,6 +9,22 @@
 #include "base/mem.h"
 #include "smtpout/smtpout_int.h"
 
+static bool connect_from(struct out_session *s, struct err *err)
+{
+	char why[SMTPOUT_WHY_MAX] = "";
+	int rc;
+
+	do {
+		if (!out_source_choose(s, why)) {
+			(void)err_set(err, ERR_NET, "%s", why);
+			return false;
+		}
+		rc = stream_connect(s->o->loop, &s->addr, s->from.bound ? &s->from.ip : NULL,
+				    s->o->cfg.connect_ms, &out_session_ops, s, &s->stream, err);
+	} while (rc < 0 && out_source_failed(s, err->msg));
+	return rc >= 0;
+}
+
 /* fresh: not the same address once more */
 static bool connect_to(struct out_session *s, bool fresh)
 {
@@ -26,9 +42,11 @@ static bool connect_to(struct out_session *s, bool fresh)
 	out_session_state(s, OUT_CONNECTING);
 	if (fresh)
 		out_talk_begin(s);
-	if (stream_connect(o->loop, &s->addr, NULL, o->cfg.connect_ms, &out_session_ops, s,
-			   &s->stream, &err) >= 0)
+	if (connect_from(s, &err))
 		return true;
+	if (s->sourceless)
+		return false; /* no fault of the address: out_source_any() says it to the next hop
+			       */
 	out_talk_note(s, err.msg);
 	out_attempt_lost(s, &err, &a);
 	a.connection = out_talk_connection(s);
@@ -41,7 +59,7 @@ static void connect_next(struct out_session *s)
 {
 	unsigned host;
 
-	while (out_hop_pick(s->hop, &host, &s->addr)) {
+	while (!s->sourceless && out_hop_pick(s->hop, &host, &s->addr)) {
 		(void)snprintf(s->host, sizeof(s->host), "%s", s->hop->names[host]);
 		ipaddr_text(&s->addr.ip, s->ip);
 		out_secure_policy(s, s->hop->policies[host]);
@@ -108,7 +126,7 @@ static void say_hello(struct out_session *s, enum out_state state)
 	out_session_state(s, state);
 	buf_reset(&s->o->scratch);
 	(void)buf_printf(&s->o->scratch, "%s %s", state == OUT_EHLO ? "EHLO" : "HELO",
-			 s->o->hostname);
+			 out_source_name(s));
 	out_talk_said(s, buf_str(&s->o->scratch));
 	(void)stream_printf(s->stream, "%s\r\n", buf_cstr(&s->o->scratch));
 	out_session_await(s, s->o->cfg.greeting_ms);
@@ -237,6 +255,8 @@ void out_session_open(struct out_hop *h)
 	struct smtpout *o = h->o;
 	struct out_session *s;
 
+	if (!out_source_any(h))
+		return;
 	if (!get_demands(h, &demands)) {
 		h->work = 0; /* its mail is on its way to another next hop */
 		return;

@@ -145,6 +145,7 @@ void out_session_over(struct out_session *s)
 	if (s->state == OUT_ASKING)
 		sched_unwant(o->sched, s->token);
 	out_mail_end(s);
+	out_source_done(s, false);
 	useless = out_phase(s->state) == OUT_OPEN && s->used && !s->useful;
 	out_session_state(s, OUT_OVER);
 	stream_free(&s->stream);
@@ -185,6 +186,12 @@ static void rest(struct out_session *s)
 static void ask(struct out_session *s)
 {
 	for (int i = 0; i < ASKS_MAX; i++) {
+		if (!out_source_take(s)) {
+			if (s->hop->work == 0)
+				s->hop->work = 1; /* perhaps */
+			out_session_quit(s);	  /* another one may go on from another address */
+			return;
+		}
 		out_session_state(s, OUT_ASKING);
 		stream_idle(s->stream, 0);
 		stream_deadline(s->stream, 0);
@@ -276,6 +283,7 @@ void out_session_given(struct out_session *s, const struct message *m, const uns
 	ASSERT(s->state == OUT_ASKING);
 	out_session_enter(s);
 	if (m == NULL) {
+		out_source_done(s, false);
 		h->work = 0;
 		if (!serves_another(s))
 			rest(s);

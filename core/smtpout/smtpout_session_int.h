@@ -109,6 +109,9 @@ struct out_session {
 	char host[256];
 	char ip[IPADDR_TEXT_LEN];
 	char source[IPADDR_TEXT_LEN];
+	struct smtpout_source from;
+	bool taken;			/* a message was counted for it */
+	bool sourceless;		/* there is none now: the next hop waits */
 	struct smtpout_demands demands; /* user and password are copies */
 	struct tls_policy *policy;	/* of the host; NULL */
 	enum tls_need need;

@@ -286,6 +286,7 @@ RIG_UNUSED void rig_open(void)
 			       .holds = holds_new(),
 			       .routes = routes_new(),
 			       .streams = streams_new(),
+			       .pools = pools_new(),
 			       .allow = allow_new(),
 			       .creds = creds_new(),
 			       .guard = guard_new(&(struct guard_config){ .failures_max = 3 }),
@@ -319,6 +320,7 @@ RIG_UNUSED void rig_close(void)
 	holds_free(&e->holds);
 	routes_free(&e->routes);
 	streams_free(&e->streams);
+	pools_free(&e->pools);
 	allow_free(&e->allow);
 	keys_free(&e->keys);
 	suppress_free(&e->suppress);

@@ -158,6 +158,9 @@ NOT_HERE(cred_unblock)
 NOT_HERE(route_add)
 NOT_HERE(route_remove)
 NOT_HERE(route_move)
+NOT_HERE(pool_add)
+NOT_HERE(pool_set)
+NOT_HERE(pool_remove)
 NOT_HERE(stream_add)
 NOT_HERE(stream_set)
 NOT_HERE(stream_remove)
@@ -606,6 +609,7 @@ static int rig_setup(void **state)
 	rig.env.holds = holds_new();
 	rig.env.routes = routes_new();
 	rig.env.streams = streams_new();
+	rig.env.pools = pools_new();
 	rig.env.allow = allow_new();
 	rig.env.creds = creds_new();
 	rig.env.guard = guard_new(&(struct guard_config){ .failures_max = 3 });
@@ -658,6 +662,7 @@ static int rig_teardown(void **state)
 	holds_free(&rig.env.holds);
 	routes_free(&rig.env.routes);
 	streams_free(&rig.env.streams);
+	pools_free(&rig.env.pools);
 	allow_free(&rig.env.allow);
 	creds_free(&rig.env.creds);
 	guard_free(&rig.env.guard);
