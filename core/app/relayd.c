@@ -458,6 +458,8 @@ int relayd_open(struct relayd *r, struct err *err)
 				    .source_bad = wire_source_bad,
 				    .slows = wire_slows,
 				    .relayed = wire_relayed,
+				    .heard = wire_heard,
+				    .spoken = wire_spoken,
 				    .arg = r },
 			    r->env.sched, r->env.resolver);
 	wire_pools_open(r);

@@ -51,6 +51,8 @@ extern const struct queue_ops wire_queue_ops;
 void wire_provider(void *arg, struct str domain, const char *provider);
 void wire_event(void *arg, const struct queue_event *e);
 /* The reply says that we send too much. */
+bool wire_heard(void *arg);
+void wire_spoken(void *arg, const struct smtpout_spoken *s);
 bool wire_slows(void *arg, const struct attempt *a);
 void wire_relayed(void *arg, const struct message *m, const struct sched_result *results,
 		  unsigned n);

@@ -163,4 +163,15 @@ void ctl_event(struct ctl *c, const struct filter_row *row, ctl_event_fn *make, 
 /* Handlers that are the server's own business. */
 ctl_handler_fn ctl_ping, ctl_method_list, ctl_sub_open, ctl_sub_change, ctl_sub_close;
 
+/* The same for lines that are spoken with next hops. */
+#define CTL_TRACE_MAX 500 /* lines of one push; what is more is counted only */
+struct ctl_line {
+	const char *hop;
+	const struct filter_row *rows; /* of the recipients that it is about */
+	size_t rows_n;
+	bool opening; /* there is no message yet: one row with what is known of the place */
+};
+bool ctl_trace_wanted(const struct ctl *c);
+void ctl_trace(struct ctl *c, const struct ctl_line *line, ctl_event_fn *make, void *arg);
+
 #endif

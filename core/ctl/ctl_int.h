@@ -79,6 +79,7 @@ struct ctl {
 	unsigned ticks;
 	unsigned subs_n;
 	unsigned event_subs_n;
+	unsigned trace_subs_n;
 	json_t *last_status; /* without what always moves */
 	json_t *last_changes;
 };

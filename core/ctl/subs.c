@@ -36,7 +36,9 @@ struct ctl_sub {
 	struct key *keys;
 	size_t keys_n;
 	uint64_t ticket; /* of the rows asked for; 0: none */
-	json_t *events;
+	json_t *events;	 /* or lines */
+	char *hop;	 /* of a trace: only those that fit; NULL: all */
+	uint64_t left;	 /* lines that were left out */
 	LIST_ENTRY(ctl_sub) link;
 };
 
@@ -60,11 +62,14 @@ static void sub_free(struct ctl_sub **sp)
 	c->subs_n--;
 	if (s->topic == TOPIC_EVENTS)
 		c->event_subs_n--;
+	if (s->topic == TOPIC_TRACE)
+		c->trace_subs_n--;
 	if (c->subs_n == 0)
 		loop_timer_cancel(c->tick);
 	keys_done(s);
 	filter_free(&s->filter);
 	free(s->by);
+	free(s->hop);
 	json_decref(s->events);
 	free(s);
 }
@@ -264,6 +269,66 @@ static void flush_events(struct ctl_sub *s)
 	s->events = NULL;
 }
 
+/* ---- lines ---- */
+
+bool ctl_trace_wanted(const struct ctl *c)
+{
+	return c->trace_subs_n > 0;
+}
+
+#define PLACE ((1u << FILTER_DOMAIN) | (1u << FILTER_PROVIDER) | (1u << FILTER_RELAY))
+
+/* Whether the line is for this subscription: it is about one of its recipients, or, before there is
+ * a message, on a connection that may be for them. */
+static bool is_for(const struct ctl_sub *s, const struct ctl_line *line)
+{
+	if (s->hop != NULL && !str_glob(str_of(s->hop), str_of(line->hop)))
+		return false;
+	if (s->filter == NULL)
+		return true;
+	for (size_t i = 0; i < line->rows_n; i++) {
+		enum filter_truth t = filter_eval(s->filter, &line->rows[i]);
+		if (t == FILTER_TRUE || (t == FILTER_UNKNOWN && line->opening &&
+					 (filter_uses(s->filter) & ~PLACE) == 0))
+			return true;
+	}
+	return false;
+}
+
+/* The session is never waited for: what a subscriber cannot take is counted. */
+void ctl_trace(struct ctl *c, const struct ctl_line *line, ctl_event_fn *make, void *arg)
+{
+	struct ctl_conn *conn;
+	struct ctl_sub *s;
+	json_t *row = NULL;
+
+	LIST_FOREACH (conn, &c->conns, link)
+		LIST_FOREACH (s, &conn->subs, link) {
+			if (s->topic != TOPIC_TRACE || !is_for(s, line))
+				continue;
+			if (json_array_size(s->events) >= CTL_TRACE_MAX || is_behind(s)) {
+				s->left++;
+				continue;
+			}
+			if (row == NULL)
+				row = make(arg);
+			if (s->events == NULL)
+				s->events = json_array();
+			(void)json_array_append(s->events, row);
+		}
+	json_decref(row);
+}
+
+static void flush_lines(struct ctl_sub *s)
+{
+	if ((s->events == NULL && s->left == 0) || is_behind(s))
+		return;
+	push(s, json_pack("{s:o, s:I}", "rows", s->events != NULL ? s->events : json_array(),
+			  "left", (json_int_t)s->left));
+	s->events = NULL;
+	s->left = 0;
+}
+
 /* ---- the ticker ---- */
 
 /* The status without what moves by itself; owned. */
@@ -332,6 +397,8 @@ static void on_tick(void *arg)
 		LIST_FOREACH (s, &conn->subs, link) {
 			if (s->topic == TOPIC_EVENTS)
 				flush_events(s);
+			else if (s->topic == TOPIC_TRACE)
+				flush_lines(s);
 			else if ((s->topic == TOPIC_QUEUE || s->topic == TOPIC_MESSAGES) &&
 				 (s->fresh || c->ticks % ROWS_TICKS == 0))
 				ask_rows(c, s);
@@ -374,11 +441,14 @@ static int check_open(const struct ctl_call *call, int topic, struct err *err)
 
 	if (topic < 0)
 		return err_param(err, ERR_INVALID, "topic",
-				 "topic cannot be \"%.60s\"; it is status, events, queue, messages "
-				 "or changes",
+				 "topic cannot be \"%.60s\"; it is status, events, queue, "
+				 "messages, trace or changes",
 				 ctl_str(call, "topic"));
-	if (ctl_str(call, "where") != NULL && topic != TOPIC_EVENTS)
-		return err_param(err, ERR_INVALID, "where", "only the topic events takes where");
+	if (ctl_str(call, "where") != NULL && topic != TOPIC_EVENTS && topic != TOPIC_TRACE)
+		return err_param(err, ERR_INVALID, "where",
+				 "only the topics events and trace take where");
+	if (ctl_str(call, "hop") != NULL && topic != TOPIC_TRACE)
+		return err_param(err, ERR_INVALID, "hop", "only the topic trace takes hop");
 	if (ctl_str(call, "by") != NULL && topic != TOPIC_QUEUE)
 		return err_param(err, ERR_INVALID, "by", "only the topic queue takes by");
 	if ((ctl_json(call, "keys") != NULL) != rows)
@@ -397,6 +467,8 @@ static void add_sub(struct ctl *c, struct ctl_conn *conn, struct ctl_sub *s)
 	conn->subs_n++;
 	if (s->topic == TOPIC_EVENTS)
 		c->event_subs_n++;
+	if (s->topic == TOPIC_TRACE)
+		c->trace_subs_n++;
 	if (c->tick == NULL)
 		c->tick = loop_timer_new(c->loop, "ctl.tick", on_tick, c);
 	if (c->subs_n++ == 0)
@@ -430,6 +502,7 @@ void ctl_sub_open(struct ctl_call *call)
 	s->topic = (enum topic)topic;
 	s->fresh = true;
 	s->by = xstrdup(by != NULL ? by : "domain");
+	s->hop = ctl_str(call, "hop") != NULL ? xstrdup(ctl_str(call, "hop")) : NULL;
 	add_sub(call->ctl, conn, s);
 	s->filter = call->filter;
 	call->filter = NULL;

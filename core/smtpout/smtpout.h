@@ -26,6 +26,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "mail/talk.h"
 #include "net/tls.h"
 #include "queue/queue.h"
 #include "route/resolve.h"
@@ -70,6 +71,21 @@ enum smtpout_from {
 	SMTPOUT_FROM_NONE   /* none may be used now */
 };
 
+/* What was said just now, for those who listen. Everything borrows for the call. */
+#define SMTPOUT_SPOKEN_RCPTS 16
+struct smtpout_spoken {
+	uint64_t session; /* the same for all of a connection */
+	int64_t at_ms;	  /* wall clock */
+	const char *next_hop;
+	const char *host;
+	const char *ip;
+	const struct message *m;				/* NULL: of the connection itself */
+	const struct message_rcpt *rcpts[SMTPOUT_SPOKEN_RCPTS]; /* that it is about; the first */
+	unsigned rcpts_n;
+	enum talk_by by;
+	struct str text; /* as it came, for the host's; perhaps a piece of a line */
+};
+
 struct smtpout_config {
 	const char *hostname;	      /* for EHLO; copied */
 	unsigned connections_max;     /* all together: 500 */
@@ -101,6 +117,9 @@ struct smtpout_config {
 	 * before they are recorded. May be NULL. */
 	void (*relayed)(void *arg, const struct message *m, const struct sched_result *r,
 			unsigned n);
+	/* Whether anybody listens, and what they hear then. May be NULL. */
+	bool (*heard)(void *arg);
+	void (*spoken)(void *arg, const struct smtpout_spoken *s);
 	void *arg; /* of these */
 };
 

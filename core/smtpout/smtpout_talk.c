@@ -4,6 +4,8 @@
  * attempt that refers to it, together with the replies of the transaction that goes on: the next
  * ones are likely to be the same, and need not be kept then.
  *
+ * Those who listen hear every line at the same time.
+ *
  * A login's words are not kept; what the host answers to it is, without what it repeats of them.
  */
 #include <stdio.h>
@@ -66,11 +68,31 @@ static enum talk_step step_now(const struct out_session *s)
 	return TALK_QUIT;
 }
 
+static void tell(const struct out_session *s, enum talk_by by, unsigned rcpt, struct str text)
+{
+	const struct out_mail *ml = &s->mail;
+	struct smtpout_spoken sp = { .session = s->token,
+				     .at_ms = loop_wall_ms(s->o->loop),
+				     .next_hop = s->hop->key,
+				     .host = s->host,
+				     .ip = s->ip,
+				     .m = ml->m,
+				     .by = by,
+				     .text = text };
+
+	for (unsigned i = 0; ml->m != NULL && i < ml->rcpts_n; i++)
+		if ((rcpt == 0 || rcpt == ml->rcpts[i].r->n) && sp.rcpts_n < SMTPOUT_SPOKEN_RCPTS)
+			sp.rcpts[sp.rcpts_n++] = ml->rcpts[i].r;
+	s->o->cfg.spoken(s->o->cfg.arg, &sp);
+}
+
 static void add(struct out_session *s, enum talk_by by, enum talk_step step, unsigned rcpt,
 		struct str text)
 {
 	int64_t now = loop_now_ms(s->o->loop);
 
+	if (s->hop != NULL && s->o->cfg.heard != NULL && s->o->cfg.heard(s->o->cfg.arg))
+		tell(s, by, rcpt, text);
 	if (!is_kept(s->o))
 		return;
 	if (s->mail.m != NULL)
