@@ -29,8 +29,10 @@ static void on_events(void *arg, const struct queue_event *rows, size_t n, bool 
 	for (size_t k = 0; k < n; k++) {
 		got.connection_n[k] = rows[k].connection.n;
 		got.talk_n[k] = rows[k].talk.n;
-		memcpy(got.connection[k], rows[k].connection.p, rows[k].connection.n);
-		memcpy(got.talk[k], rows[k].talk.p, rows[k].talk.n);
+		if (rows[k].connection.n > 0)
+			memcpy(got.connection[k], rows[k].connection.p, rows[k].connection.n);
+		if (rows[k].talk.n > 0)
+			memcpy(got.talk[k], rows[k].talk.p, rows[k].talk.n);
 	}
 	got.called = true;
 	rig_wake();
