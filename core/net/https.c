@@ -38,6 +38,10 @@ struct get {
 	void *arg;
 	CURL *curl; /* NULL: waits, or is over */
 	struct curl_slist *addresses;
+	struct curl_slist *headers;
+	char *post; /* NULL: none */
+	size_t post_n;
+	bool plain;
 	char url[URL_MAX];
 	int64_t timeout_ms;
 	struct buf body;
@@ -97,6 +101,8 @@ static void get_free(struct get *g)
 {
 	close_curl(g);
 	curl_slist_free_all(g->addresses);
+	curl_slist_free_all(g->headers);
+	free(g->post);
 	buf_done(&g->body);
 	g->magic = 0;
 	free(g);
@@ -137,7 +143,7 @@ static void set_options(struct get *g, CURL *c)
 	(void)curl_easy_setopt(c, CURLOPT_PRIVATE, g);
 	(void)curl_easy_setopt(c, CURLOPT_URL, g->url);
 	(void)curl_easy_setopt(c, CURLOPT_RESOLVE, g->addresses);
-	(void)curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "https");
+	(void)curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, g->plain ? "http" : "https");
 	(void)curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	(void)curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
 	(void)curl_easy_setopt(c, CURLOPT_PROXY, "");
@@ -156,6 +162,12 @@ static void set_options(struct get *g, CURL *c)
 	(void)curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
 	(void)curl_easy_setopt(c, CURLOPT_WRITEDATA, g);
 	(void)curl_easy_setopt(c, CURLOPT_ERRORBUFFER, g->why);
+	if (g->headers != NULL)
+		(void)curl_easy_setopt(c, CURLOPT_HTTPHEADER, g->headers);
+	if (g->post == NULL)
+		return;
+	(void)curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)g->post_n);
+	(void)curl_easy_setopt(c, CURLOPT_POSTFIELDS, g->post);
 }
 
 static void start(struct get *g)
@@ -321,8 +333,17 @@ uint64_t https_get(struct https *h, const struct https_request *r, https_fn *fn,
 	g->timeout_ms = r->timeout_ms;
 	g->body = BUF_INIT(r->body_max);
 	g->addresses = address_list(r);
-	(void)snprintf(g->url, sizeof(g->url), "https://%s:%u%s", r->host, (unsigned)r->port,
-		       r->path);
+	g->plain = r->plain;
+	(void)snprintf(g->url, sizeof(g->url), "http%s://%s:%u%s", r->plain ? "" : "s", r->host,
+		       (unsigned)r->port, r->path);
+	for (size_t i = 0; i < r->headers_n; i++)
+		g->headers = curl_slist_append(g->headers, r->headers[i]);
+	if (r->post.p != NULL) {
+		g->post = xstrndup(r->post.p, r->post.n);
+		g->post_n = r->post.n;
+		/* it does not ask whether it may send what it has */
+		g->headers = curl_slist_append(g->headers, "Expect:");
+	}
 	TAILQ_INSERT_TAIL(&h->waiting, g, next);
 	turn_soon(h);
 	return g->id;

@@ -1,5 +1,5 @@
 /*
- * https - fetches documents by HTTPS (libcurl), through the event loop.
+ * https - fetches and posts documents by HTTPS (libcurl), through the event loop.
  *
  * Model:   https_get() fetches one document from addresses that the caller has looked up: no name
  *          is asked here, no proxy used, no redirect followed, no connection kept. The host's
@@ -14,6 +14,7 @@
 #ifndef NET_HTTPS_H
 #define NET_HTTPS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -36,10 +37,14 @@ struct https_request {
 	size_t addresses_n;
 	size_t body_max; /* a longer document is trouble */
 	int64_t timeout_ms;
+	bool plain;		    /* HTTP without TLS */
+	struct str post;	    /* sent instead of asking for a document; p NULL: none */
+	const char *const *headers; /* "Name: value", besides the usual ones */
+	size_t headers_n;
 };
 
 struct https_answer {
-	int status;		  /* 200; 0 with trouble */
+	int status;		  /* 200, or what it was; 0 with trouble */
 	const char *content_type; /* as it came; "" without */
 	struct str body;
 	const char *trouble; /* NULL: there is an answer */
