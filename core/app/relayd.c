@@ -302,6 +302,8 @@ int relayd_new(const struct conf *conf, struct loop *loop_take, struct relayd **
 	if (rc >= 0)
 		rc = suppression_open(r, err);
 	if (rc >= 0)
+		rc = sinks_prepare(r, err);
+	if (rc >= 0)
 		rc = open_control(r, err);
 	if (rc >= 0)
 		rc = open_certificate(r, err);
@@ -438,6 +440,8 @@ int relayd_open(struct relayd *r, struct err *err)
 	if (rc >= 0)
 		rc = open_dns(r, err);
 	if (rc >= 0)
+		rc = sinks_open(r, err);
+	if (rc >= 0)
 		rc = load(r, err);
 	if (rc < 0)
 		return rc;
@@ -466,6 +470,7 @@ int relayd_open(struct relayd *r, struct err *err)
 	sched_start(r->env.sched);
 	actions_start(r->env.actions);
 	suppression_start(r);
+	sinks_start(r->env.sinks);
 	return 0;
 }
 
@@ -584,6 +589,8 @@ int relayd_test(const struct conf *conf, struct err *err)
 	tls_server_free(&tls);
 	rc = classify_load(conf->classify_rules, &rules, err);
 	classify_free(&rules);
+	if (rc >= 0)
+		rc = sinks_test(conf, err);
 	return rc < 0 ? rc : suppression_test(conf, err);
 }
 
@@ -608,6 +615,7 @@ void relayd_free(struct relayd **rp)
 	wire_pools_close(r);
 	/* no reader works on anybody's filter any more, and no answer comes */
 	queue_close(&r->env.queue);
+	sinks_end(r);
 	views_close(&r->env);
 	actions_close(&r->env.actions);
 	ctl_free(&r->env.ctl);

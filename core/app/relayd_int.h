@@ -7,6 +7,7 @@
 #include "app/relayd.h"
 #include "ctl/actions.h"
 #include "ctl/env.h"
+#include "ctl/sinks.h"
 #include "net/tls.h"
 #include "policy/sasl.h"
 
@@ -39,6 +40,10 @@ struct relayd {
 	struct loop_timer *pool_counts;
 	struct loop_timer *pool_turn;
 	struct sched_pass pool_pass;
+	struct metrics *metrics;
+	struct httpd *httpd; /* serves them; NULL: nowhere */
+	struct sink_config *sinks;
+	char (*secrets)[SINK_SECRET_MAX + 2]; /* of the sinks, until they have them */
 	bool ending;
 	bool in_drained;
 	bool out_drained;
@@ -99,6 +104,15 @@ void wire_pools_close(struct relayd *r);
 void wire_pools_store(struct relayd *r); /* what was sent */
 /* A pool has got or lost its room. */
 void wire_pools_turned(struct relayd *r);
+
+/* Sinks and metrics (wire_sinks.c). */
+struct httpd;
+struct metrics;
+int sinks_test(const struct conf *conf, struct err *err) MUST_CHECK;
+int sinks_prepare(struct relayd *r, struct err *err) MUST_CHECK;
+int sinks_open(struct relayd *r, struct err *err) MUST_CHECK; /* after the queue */
+void sinks_event(struct relayd *r, const struct queue_event *e);
+void sinks_end(struct relayd *r); /* after queue_close() */
 
 /* The addresses that this machine has to the public (addresses.c). */
 size_t public_addresses(struct ipaddr *ret, size_t max);

@@ -515,6 +515,7 @@ void wire_event(void *arg, const struct queue_event *e)
 	struct relayd *r = OBJ(relayd, RELAYD_MAGIC, arg);
 
 	count(r, e->attempt.outcome);
+	sinks_event(r, e);
 	if (e->attempt.outcome == OUTCOME_FAILED)
 		wire_bounced(r, e);
 	if (log_enabled(LOG_LEVEL_INFO))

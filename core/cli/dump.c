@@ -271,6 +271,18 @@ static void put_reference(const struct cli_options *o, struct buf *b)
 	}
 }
 
+static void put_events(const struct cli_options *o, struct buf *b)
+{
+	(void)o;
+	for (size_t i = 0; i < field_defs_n; i++) {
+		const struct field_def *f = &field_defs[i];
+		AUTO_FREE char *head = xasprintf("%s (%s)", f->name, kind_name(f->kind));
+
+		if (strcmp(f->entity, "event") == 0)
+			put_entry(b, head, f->help);
+	}
+}
+
 /* --- JSON ------------------------------------------------------------------------------------- */
 
 static json_t *json_of_params(const struct method_def *m)
@@ -331,7 +343,7 @@ static const struct {
 } pieces[] = {
 	{ "verbs", put_verbs },		{ "options", put_options }, { "targets", put_targets },
 	{ "filter", put_filter },	{ "status", put_status },   { "keys", put_keys },
-	{ "reference", put_reference }, { "json", put_json },
+	{ "reference", put_reference }, { "events", put_events },   { "json", put_json },
 };
 
 int cli_dump(const struct cli_options *o, const char *what)

@@ -43,6 +43,7 @@ enum kind {
 struct fields {
 	struct conf conf;
 	struct conf_listen listen;
+	struct conf_sink sink;
 	struct conf_role role;
 };
 
@@ -79,6 +80,8 @@ static const struct {
 	{ "content", false, 0 },
 	{ "limits", false, 0 },
 	{ "suppression", false, 0 },
+	{ "sink", true, offsetof(struct fields, sink) },
+	{ "metrics", false, 0 },
 	{ "role", true, offsetof(struct fields, role) },
 };
 
@@ -391,6 +394,38 @@ static int take_listens(cfg_t *cfg, struct conf *c)
 	return 0;
 }
 
+static int check_sink(cfg_t *sec, const struct conf_sink *s)
+{
+	if ((s->file == NULL) == (s->url == NULL))
+		return wrong(sec, "sink %s: either file or url says where events go", s->name);
+	if (s->file != NULL && s->file[0] != '/')
+		return wrong(
+			sec,
+			"sink %s: file is a path from the root, such as \"/var/log/weir/events\"",
+			s->name);
+	if (s->url != NULL && s->secret_file == NULL)
+		return wrong(sec, "sink %s: what is posted is signed; secret-file is missing",
+			     s->name);
+	return 0;
+}
+
+static int take_sinks(cfg_t *cfg, struct conf *c)
+{
+	unsigned n = cfg_size(cfg, "sink");
+	if (n > CONF_SINK_MAX)
+		return wrong(cfg, "more than %d sink sections", CONF_SINK_MAX);
+	c->sinks = xcalloc(n + 1, sizeof(*c->sinks));
+	for (unsigned k = 0; k < n; k++) {
+		cfg_t *sec = cfg_getnsec(cfg, "sink", k);
+		struct conf_sink *s = &c->sinks[c->sinks_n++];
+		take_values(sec, "sink", (struct fields *)(void *)s, offsetof(struct fields, sink));
+		s->name = xstrdup(cfg_title(sec));
+		if (check_sink(sec, s) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int take_roles(cfg_t *cfg, struct conf *c)
 {
 	for (unsigned k = 0; k < cfg_size(cfg, "role"); k++) {
@@ -495,7 +530,7 @@ int conf_load(const char *path, struct conf **ret_conf, struct err *err)
 			if (!sections[s].titled)
 				take_values(s == 0 ? cfg : cfg_getsec(cfg, sections[s].name),
 					    sections[s].name, (struct fields *)(void *)c, 0);
-		if (take_listens(cfg, c) == 0 && take_roles(cfg, c) == 0)
+		if (take_listens(cfg, c) == 0 && take_sinks(cfg, c) == 0 && take_roles(cfg, c) == 0)
 			(void)check_whole(cfg, c);
 	}
 	(void)cfg_free(cfg);
@@ -522,9 +557,10 @@ static void values_free(const char *section, struct fields *at, size_t base)
 	for (size_t k = 0; k < ARRAY_LEN(option_defs); k++) {
 		const struct option_def *o = &option_defs[k];
 		void *to;
-		if (section != NULL
-			    ? strcmp(o->section, section) != 0
-			    : strcmp(o->section, "listen") == 0 || strcmp(o->section, "role") == 0)
+		if (section != NULL ? strcmp(o->section, section) != 0
+				    : strcmp(o->section, "listen") == 0 ||
+					      strcmp(o->section, "role") == 0 ||
+					      strcmp(o->section, "sink") == 0)
 			continue;
 		to = (char *)at + (o->offset - base);
 		if (is_list(o))
@@ -547,6 +583,12 @@ void conf_free(struct conf **cp)
 		free(c->listen[k].name);
 	}
 	free(c->listen);
+	for (size_t k = 0; k < c->sinks_n; k++) {
+		values_free("sink", (struct fields *)(void *)&c->sinks[k],
+			    offsetof(struct fields, sink));
+		free(c->sinks[k].name);
+	}
+	free(c->sinks);
 	for (int k = 0; k < CONF_ROLE__COUNT; k++)
 		values_free("role", (struct fields *)(void *)&c->roles[k],
 			    offsetof(struct fields, role));
@@ -642,6 +684,10 @@ bool conf_print(const struct conf *c, struct buf *out)
 		put_section(out, "listen", c->listen[k].name,
 			    (const struct fields *)(const void *)&c->listen[k],
 			    offsetof(struct fields, listen));
+	for (size_t k = 0; k < c->sinks_n; k++)
+		put_section(out, "sink", c->sinks[k].name,
+			    (const struct fields *)(const void *)&c->sinks[k],
+			    offsetof(struct fields, sink));
 	for (int k = 0; k < CONF_ROLE__COUNT; k++)
 		put_section(out, "role", role_names[k],
 			    (const struct fields *)(const void *)&c->roles[k],

@@ -6,7 +6,7 @@
  * Owner:   the caller frees with conf_free(); texts and lists in the struct belong to it.
  * Context: any; blocks on reading the file.
  * Errors:  ERR_CONFIG, "FILE:LINE: what is wrong and what would be right"; ERR_IO for the file.
- * Limits:  CONF_LIST_MAX values in a list, CONF_LISTEN_MAX listen sections.
+ * Limits:  CONF_LIST_MAX values in a list, CONF_LISTEN_MAX listen sections, CONF_SINK_MAX sinks.
  */
 #ifndef CONF_CONF_H
 #define CONF_CONF_H
@@ -20,6 +20,7 @@
 
 #define CONF_LIST_MAX 256
 #define CONF_LISTEN_MAX 64
+#define CONF_SINK_MAX 16
 
 struct conf_list {
 	char **v;
@@ -41,6 +42,18 @@ struct conf_listen {
 	int64_t auth; /* enum conf_auth */
 	int64_t loopback_auth;
 	struct conf_list proxy; /* networks */
+};
+
+/* Sections `sink NAME`: where events go. */
+struct conf_sink {
+	char *name;
+	char *file; /* either this or url */
+	int64_t size;
+	int64_t keep;
+	char *url;
+	char *secret_file;
+	int64_t batch;
+	int64_t timeout_s;
 };
 
 /* Sections `role NAME`, in the order of their power. */
@@ -110,6 +123,9 @@ struct conf {
 	int64_t suppress_complaints;
 	int64_t suppress_scope; /* enum conf_scope */
 	int64_t suppress_keep_s;
+	struct conf_sink *sinks;
+	size_t sinks_n;
+	char *metrics_address; /* NULL: none */
 	struct conf_role roles[CONF_ROLE__COUNT];
 };
 

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "ctl/find.h"
 #include "ctl/handlers.h"
+#include "ctl/sinks.h"
 
 #define READ_ROWS 250  /* events made into JSON in one callback */
 #define ROUNDS_MAX 200 /* reads for one page; then it ends early, with a cursor */
@@ -114,6 +115,14 @@ static int read_cursor(struct listing *l, const char *text, struct err *err)
 				 "newest event");
 	l->ascending = direction.p[0] == 'a';
 	return 0;
+}
+
+void ctl_sink_list(struct ctl_call *call)
+{
+	const struct ctl_env *env = ctl_env(call);
+	size_t n = sinks_n(env->sinks);
+
+	ctl_reply(call, view_page(sinks_json(env->sinks), NULL, NULL, n, true));
 }
 
 void ctl_event_list(struct ctl_call *call)

@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "ctl/groups.h"
 #include "ctl/handlers.h"
+#include "ctl/sinks.h"
 #include "ctl/views.h"
 
 #define ATTENTION_MAX 10
@@ -265,9 +266,9 @@ json_t *view_status(struct ctl_env *env)
 	json_t *o = json_object();
 	const struct view_attention *first = attention(env);
 	json_t *room = disk(env);
-	size_t alerts = first->n + !json_get_bool(room, "ok") +
-			(json_get_int(room, "damaged") > 0) +
-			(json_is_string(json_object_get(room, "unreadable")));
+	size_t alerts =
+		first->n + !json_get_bool(room, "ok") + (json_get_int(room, "damaged") > 0) +
+		(json_is_string(json_object_get(room, "unreadable"))) + sinks_failing(env->sinks);
 
 	(void)json_object_set_new(o, "relay", json_string(env->hostname));
 	(void)json_object_set_new(o, "version", json_string(WEIR_VERSION));
@@ -293,6 +294,7 @@ json_t *view_status(struct ctl_env *env)
 		o, "blocked",
 		json_integer((json_int_t)guard_blocked_n(env->guard, loop_wall_ms(env->loop))));
 	(void)json_object_set_new(o, "disk", room);
+	(void)json_object_set_new(o, "sinks", sinks_json(env->sinks));
 	return o;
 }
 

@@ -29,6 +29,7 @@
 
 struct actions; /* ctl/actions.h */
 struct views;	/* ctl/views.h */
+struct sinks;	/* ctl/sinks.h */
 
 struct ctl_env {
 	struct loop *loop;
@@ -52,6 +53,7 @@ struct ctl_env {
 	struct smtpout *smtpout;
 	struct ctl *ctl;
 	struct actions *actions;
+	struct sinks *sinks; /* where events go; NULL: not open yet */
 	struct views *views; /* made when it is first needed; views_close() */
 	struct rates rates;
 	const char *hostname;

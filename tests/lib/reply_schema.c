@@ -12,11 +12,12 @@ static const struct {
 	const char *field;
 	const char *rows;
 } inner[] = {
-	{ "status", "attention", "attention" }, { "detail", "recipients", "message" },
-	{ "detail", "attempts", "attempt" },	{ "plan", "sample", "message" },
-	{ "attempt", "phases", "phases" },	{ "attempt", "transcript", "spoken" },
-	{ "action", "hold", "hold" },		{ "dkim_show", "records", "dkim_record" },
-	{ "cred", "users", "cred_user" },	{ "cred", "secrets", "cred_secret" },
+	{ "status", "attention", "attention" },	   { "status", "sinks", "sink" },
+	{ "detail", "recipients", "message" },	   { "detail", "attempts", "attempt" },
+	{ "plan", "sample", "message" },	   { "attempt", "phases", "phases" },
+	{ "attempt", "transcript", "spoken" },	   { "action", "hold", "hold" },
+	{ "dkim_show", "records", "dkim_record" }, { "cred", "users", "cred_user" },
+	{ "cred", "secrets", "cred_secret" },
 };
 
 static const char *inner_of(const struct field_def *f)
