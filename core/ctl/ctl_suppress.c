@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/buf.h"
 #include "base/fmt.h"
 #include "base/json.h"
 #include "base/mem.h"
@@ -17,7 +18,8 @@
 
 struct listing {
 	struct view_job job;
-	char *pattern; /* a glob; NULL: all */
+	char *pattern;		     /* a glob; NULL: all */
+	const struct filter *filter; /* NULL: all */
 	bool by_source;
 	enum suppress_source source;
 	char *stream; /* NULL: whatever it is */
@@ -45,6 +47,24 @@ json_t *view_suppress(const struct suppress_entry *e)
 		"import", e->batch != 0 ? json_string(action) : json_null());
 }
 
+/* What a filter sees of an entry. */
+static bool matches(const struct listing *l, const struct suppress_entry *e, int64_t now_ms)
+{
+	struct filter_row row = FILTER_ROW_INIT(now_ms);
+	AUTO_BUF text = BUF_INIT(SUPPRESS_REASON_MAX + SUPPRESS_REPLY_MAX + 2);
+	const char *domain = strrchr(e->address, '@');
+
+	if (l->filter == NULL)
+		return true;
+	(void)buf_printf(&text, "%s %s", e->reason, e->reply);
+	filter_row_text(&row, FILTER_TO, str_of(e->address));
+	filter_row_text(&row, FILTER_DOMAIN, str_of(domain != NULL ? domain + 1 : e->address));
+	filter_row_text(&row, FILTER_STREAM, str_of(e->scope));
+	filter_row_text(&row, FILTER_TEXT, buf_str(&text));
+	filter_row_number(&row, FILTER_AGE, e->created_ms);
+	return filter_eval(l->filter, &row) == FILTER_TRUE;
+}
+
 static bool belongs(const struct listing *l, const struct suppress_entry *e, int64_t now_ms)
 {
 	const struct suppress *s = l->job.env->suppress;
@@ -56,7 +76,9 @@ static bool belongs(const struct listing *l, const struct suppress_entry *e, int
 		return false;
 	if (l->stream != NULL && strcmp(e->scope, l->stream) != 0)
 		return false;
-	return l->pattern == NULL || str_glob(str_of(l->pattern), str_of(e->address));
+	if (l->pattern != NULL && !str_glob(str_of(l->pattern), str_of(e->address)))
+		return false;
+	return matches(l, e, now_ms);
 }
 
 static void keep_place(struct listing *l, const struct suppress_entry *e)
@@ -143,6 +165,7 @@ void ctl_suppress_list(struct ctl_call *call)
 	const char *stream = ctl_str(call, "stream");
 	struct err err = ERR_INIT;
 
+	l->filter = ctl_filter(call);
 	l->pattern = pattern_of(ctl_str(call, "match"));
 	l->by_source = source != NULL && suppress_source_find(source, &l->source);
 	l->watched = ctl_bool(call, "watched");

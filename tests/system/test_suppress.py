@@ -93,6 +93,10 @@ def test_scopes_domains_and_ends(relay):
         relay.weir("suppress", "remove", "who@isp.example", "--reason", "r")
     assert "its domain is" in e.value.error["message"]
     assert [r["address"] for r in listed(relay, "--stream", "all")] == ["isp.example"]
+    for where, found in (("to:anna*", ["anna@fast.example"]), ("domain:isp.example", ["isp.example"]),
+                         ("stream:marketing age<1h", ["anna@fast.example"]), ("anna", ["anna@fast.example"]),
+                         ("text:r -domain:fast.example", ["isp.example"]), ("age>1h", [])):
+        assert [r["address"] for r in listed(relay, "--where", where)] == found, where
     assert [r["address"] for r in listed(relay, "*@fast.example", "--stream", "marketing")] == ["anna@fast.example"]
     for wrong in ("nobody", "a@", "a b@c.example", ""):
         with pytest.raises(WeirError) as e:

@@ -181,6 +181,22 @@ static json_t *serve_allow(const json_t *params)
 		"/7 may relay']}]");
 }
 
+static json_t *serve_suppress(const json_t *params)
+{
+	(void)params;
+	return no_more(
+		"[{'id':'anna@shop.example','address':'anna@shop.example','stream':null,'source':"
+		"'hard-bounce','reason':'bad-mailbox','by':'weir','created_at':"
+		"'2026-11-24T04:30:00.000Z','expires_at':null,'hits':12,'last_hit_at':"
+		"'2026-11-24T04:40:00.000Z','message':'0N4XK2M8QF/1','reply':'550 5.1.1 No such "
+		"user','bounces':0,'import':null},{'id':'stream:bulk old.example','address':"
+		"'old.example','stream':'bulk','source':'hand','reason':'closed its doors','by':"
+		"'eva','created_at':'2026-01-04T09:00:00.000Z','expires_at':"
+		"'2027-01-04T09:00:00.000Z','hits':0,'last_hit_at':null,'message':null,'reply':"
+		"null,"
+		"'bounces':0,'import':null}]");
+}
+
 static json_t *serve_rows(const json_t *params)
 {
 	(void)params;
@@ -207,6 +223,7 @@ static void fake_relay(void)
 	fake_rpc_answer_fn("audit.list", serve_audit);
 	fake_rpc_answer_fn("cred.list", serve_creds);
 	fake_rpc_answer_fn("allow.list", serve_allow);
+	fake_rpc_answer_fn("suppress.list", serve_suppress);
 	fake_rpc_answer(
 		"cred.show",
 		"{" CRED_SHOP ",'users':[{'secret':'s2','client':'10.0.0.7','helo':"
@@ -371,6 +388,7 @@ static void test_screens(void **state)
 		frame();
 		key(K_DOWN);
 		look("allow", "", "allow");
+		look("suppress", "", "suppress");
 		key('0');
 		key('H');
 		screen_golden(shell_grid(app.shell), i == 0 ? "view-plan-80" : "view-plan-200");
@@ -398,6 +416,35 @@ static void test_hold_in_three_keys(void **state)
 			    "{\"plan\":\"p9\",\"reason\":\"rate limited\"}");
 	assert_int_equal(fake_rpc_calls("plan.drop"), 0);
 	assert_true(shows("803 recipients, 1 in delivery or gone"));
+}
+
+/* Taken off with the stream that the entry is for; a message's recipient is put on it. */
+static void test_suppress(void **state)
+{
+	(void)state;
+	(void)shell_open(app.shell, "suppress", "");
+	frame();
+	key('/');
+	type("to:anna*");
+	key(K_ENTER);
+	frame();
+	assert_non_null(strstr(fake_rpc_params("suppress.list"), "\"where\":\"to:anna*\""));
+	key('\\');
+	frame();
+	key(K_ENTER);
+	frame();
+	assert_true(shows("550 5.1.1 No such user"));
+	key('q');
+	key('j');
+	key('D');
+	frame();
+	assert_true(shows("old.example") && shows("bulk"));
+	key(K_ESC);
+	(void)shell_open(app.shell, "messages", "domain:gmail.example");
+	frame();
+	key('S');
+	frame();
+	assert_true(shows("@gmail.example") && shows("reason"));
 }
 
 /* Filtered by its own fields; a record with what changed; whether the log is whole. */
@@ -784,6 +831,7 @@ int main(void)
 		cmocka_unit_test(test_screens),
 		cmocka_unit_test(test_overview_in_a_small_window),
 		cmocka_unit_test_setup_teardown(test_hold_in_three_keys, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_suppress, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_audit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_access, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_old_rows_say_how_old, setup, teardown),

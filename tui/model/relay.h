@@ -22,7 +22,8 @@ enum relay_moved {
 	RELAY_ACTIONS = 1u << 5,
 	RELAY_KEYS = 1u << 6,
 	RELAY_CREDS = 1u << 7,
-	RELAY_ALL = (1u << 8) - 1,
+	RELAY_SUPPRESS = 1u << 8,
+	RELAY_ALL = (1u << 9) - 1,
 };
 
 struct relay;

@@ -26,7 +26,7 @@ struct app {
 
 extern const struct view_def view_overview, view_queues, view_messages, view_message, view_causes,
 	view_holds, view_events, view_journal, view_allow, view_routes, view_keys, view_audit,
-	view_access;
+	view_suppress, view_access;
 
 /* Registers all screens. */
 void app_register(struct shell *s);

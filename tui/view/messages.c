@@ -122,6 +122,9 @@ static void messages_action(struct view *v, enum action_id a)
 
 	if (a == A_RELATED) {
 		ask_related(v);
+	} else if (a == A_SUPPRESS && row != NULL) {
+		act_form(listing_app(&m->list)->acts, M_SUPPRESS_ADD,
+			 json_pack("{s:s}", "address", js(row, "to")));
 	} else if ((a == A_ATTEMPTS || a == A_TRANSCRIPT || a == A_RAW) && row != NULL) {
 		AUTO_BUF arg = BUF_INIT(VIEW_ARG_MAX);
 
@@ -136,10 +139,10 @@ static void messages_action(struct view *v, enum action_id a)
 }
 
 static const enum action_id actions[] = {
-	A_HOLD,	    A_RELEASE, A_RETRY,	   A_DELETE,   A_BOUNCE,     A_WHY,    A_FILTER,
-	A_PROBLEMS, A_CLEAR,   A_MARK,	   A_RANGE,    A_MARK_ALL,   A_UNMARK, A_SORT,
-	A_WIDE,	    A_COPY,    A_DESCRIBE, A_ATTEMPTS, A_TRANSCRIPT, A_RAW,    A_TAIL,
-	A_RELATED,  A_SAVE,    A_REFRESH,  A_NONE,
+	A_HOLD,	  A_RELEASE,  A_RETRY, A_DELETE,   A_BOUNCE,   A_SUPPRESS,   A_WHY,
+	A_FILTER, A_PROBLEMS, A_CLEAR, A_MARK,	   A_RANGE,    A_MARK_ALL,   A_UNMARK,
+	A_SORT,	  A_WIDE,     A_COPY,  A_DESCRIBE, A_ATTEMPTS, A_TRANSCRIPT, A_RAW,
+	A_TAIL,	  A_RELATED,  A_SAVE,  A_REFRESH,  A_NONE,
 };
 
 const struct view_def view_messages = {

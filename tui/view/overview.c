@@ -246,6 +246,18 @@ static void draw_count(const struct canvas *c, int row, int *col, const char *la
 	*col += canvas_printf(c, row, *col, ROLE_LABEL, " %s   ", label);
 }
 
+/* Sinks of events that take nothing. */
+static int sinks_failing(const struct overview *o)
+{
+	const json_t *one;
+	size_t i;
+	int n = 0;
+
+	json_array_foreach(json_object_get(o->status, "sinks"), i, one) n +=
+		str_eq(str_of(js(one, "state")), STR("failing"));
+	return n;
+}
+
 static void draw_backlog(const struct overview *o, const struct canvas *c)
 {
 	const json_t *q = json_object_get(o->status, "queued");
@@ -278,6 +290,8 @@ static void draw_backlog(const struct overview *o, const struct canvas *c)
 		(void)canvas_printf(c, 1, col, ROLE_BAD, "disk: only %s free", text);
 	} else if (js_has(disk, "unreadable") || ji(disk, "damaged") > 0) {
 		(void)canvas_printf(c, 1, col, ROLE_BAD, "store damaged: weir status");
+	} else if (sinks_failing(o) > 0) {
+		(void)canvas_printf(c, 1, col, ROLE_BAD, "events stuck: weir sinks");
 	}
 }
 
