@@ -88,7 +88,7 @@ class Accounts:
         roles = "".join(f'role {r} {{ groups = {{"{GROUPS[r]}"}} }}\n' for r in ROLES[1:])
         self.relay = harness.Relay(directory, world, extra=roles)
         self.relay.config.write_text(self.relay.config.read_text().replace('"0600"', '"0666"'))
-        self.relay.expected += ["ctl.refused .*has no role on this relay", "log.dropped event=ctl.refused-change"]
+        self.relay.expected += ["ctl.refused .*has no role on this relay", "log.dropped event=ctl.refused"]
         self.relay.start()
         self.weir = shutil.copy(harness.WEIR, directory / "weir")  # the tree may stand where they cannot go
         self.uids = itertools.count(61000)
