@@ -201,6 +201,9 @@ static void parse_domain(struct cursor *c, struct out *o)
 	if (international &&
 	    idn2_to_ascii_8z(name, &ascii, IDN2_NONTRANSITIONAL | IDN2_NFC_INPUT) != IDN2_OK)
 		fail(c, "that is no internationalised domain");
+	/* what stands for nothing is mapped to nothing, and what is left may be no name */
+	if (ascii != NULL && !address_domain_valid(str_of(ascii), 0))
+		fail(c, "that is no internationalised domain");
 	for (const char *p = ascii != NULL ? ascii : name; *p != '\0'; p++)
 		out_byte(o, (unsigned char)*p);
 	idn2_free(ascii);

@@ -156,6 +156,8 @@ static void test_canonical(void **state)
 		{ "@", NULL },
 		{ "<>", NULL },
 		{ "a b@c.example", NULL },
+		{ "a@\xef\xbb\xbf", NULL }, /* a domain of nothing */
+		{ "a@b.\xef\xbb\xbf.example", NULL },
 		{ "anna@", NULL },
 	};
 	char address[ADDRESS_DOMAIN_MAX + 1];
