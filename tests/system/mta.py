@@ -128,6 +128,7 @@ class Postfix:
         services = services.replace("#postlog", "postlog").replace("#tlsproxy", "tlsproxy")
         services = re.sub(r"(?m)^(\w+ +unix +\S +\S +)y", r"\1n", services)  # its own chroots have no /etc/hosts
         (self.etc / "master.cf").write_text(services)
+        os.utime(self.etc / "main.cf", (0, 0))  # each of its programs waits until that file is two seconds old
         self.start()
 
     def _settings(self, next_port, certificate, users, out):
