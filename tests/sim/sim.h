@@ -90,7 +90,6 @@ static struct sim {
 	struct sim_host host[SIM_HOSTS];
 	struct loop_fd *listener[SIM_HOSTS];
 	struct sim_conn *conns;
-	int64_t wall_ms; /* goes on over restarts */
 	int ctl;
 	struct buf in;
 	int last_id;
@@ -385,9 +384,34 @@ static void sim_relay_open(void)
 	sim_ctl_open();
 }
 
+/* A loop with the hosts and the name server, and the relay on it. */
+static void sim_start(int64_t wall_ms, const bool closed[SIM_HOSTS])
+{
+	sim.loop = loop_new();
+	loop_fake_clock(sim.loop, wall_ms);
+	sim.dns = fake_dns_new(sim.loop, sim_names, ARRAY_LEN(sim_names));
+	for (unsigned i = 0; i < SIM_HOSTS; i++)
+		if (!closed[i])
+			sim_host_open(i);
+	sim_relay_open();
+}
+
+static void sim_stop(void)
+{
+	(void)close(sim.ctl);
+	while (sim.conns != NULL)
+		sim_conn_end(sim.conns);
+	for (unsigned i = 0; i < SIM_HOSTS; i++)
+		sim_host_close(i);
+	fake_dns_free(&sim.dns);
+	relayd_free(&sim.relay); /* and the loop */
+	conf_free(&sim.conf);
+}
+
 /* `config` is added to the file. */
 SIM_UNUSED void sim_open(const char *config)
 {
+	static const bool closed[SIM_HOSTS] = { false };
 	int fd;
 
 	memset(&sim, 0, sizeof(sim));
@@ -397,15 +421,23 @@ SIM_UNUSED void sim_open(const char *config)
 	(void)snprintf(sim.config, sizeof(sim.config), "%s", config);
 	log_to_fn(sim_log, NULL);
 	log_level_set(LOG_LEVEL_WARN);
-	sim.loop = loop_new();
-	loop_fake_clock(sim.loop, SIM_NOW);
-	sim.dns = fake_dns_new(sim.loop, sim_names, ARRAY_LEN(sim_names));
 	fd = sim_bind("127.0.0.1", &sim.port);
 	assert_true(fd >= 0);
 	(void)close(fd);
+	sim_start(SIM_NOW, closed);
+}
+
+/* The relay ends, and another one begins some time later. */
+SIM_UNUSED void sim_restart(int64_t after_ms)
+{
+	int64_t wall_ms = sim_now() + after_ms;
+	bool closed[SIM_HOSTS];
+
 	for (unsigned i = 0; i < SIM_HOSTS; i++)
-		sim_host_open(i);
-	sim_relay_open();
+		closed[i] = sim.listener[i] == NULL;
+	sim_settle();
+	sim_stop();
+	sim_start(wall_ms, closed);
 }
 
 static int sim_unlink(const char *path, const struct stat *st, int type, struct FTW *at)
@@ -419,17 +451,10 @@ static int sim_unlink(const char *path, const struct stat *st, int type, struct 
 /* What was logged at warn and above must be empty unless a test has looked at it. */
 SIM_UNUSED void sim_close(void)
 {
-	(void)close(sim.ctl);
-	while (sim.conns != NULL)
-		sim_conn_end(sim.conns);
-	for (unsigned i = 0; i < SIM_HOSTS; i++) {
-		sim_host_close(i);
+	sim_stop();
+	for (unsigned i = 0; i < SIM_HOSTS; i++)
 		for (unsigned k = 0; k < sim.host[i].letters; k++)
 			free(sim.host[i].letter[k]);
-	}
-	fake_dns_free(&sim.dns);
-	relayd_free(&sim.relay);
-	conf_free(&sim.conf);
 	buf_done(&sim.in);
 	(void)nftw(sim.dir, sim_unlink, 8, FTW_DEPTH | FTW_PHYS);
 	assert_string_equal(sim.log, "");

@@ -41,6 +41,43 @@ static void test_a_hold_with_an_end(void **state)
 	sim_close();
 }
 
+/* What was decided before a restart ends when it was to end. */
+static void test_ends_over_restarts(void **state)
+{
+	struct sim_host *h = &sim.host[0];
+	AUTO_FREE char *action = NULL;
+	AUTO_FREE char *undo = NULL;
+	json_t *v;
+
+	(void)state;
+	begin("");
+	sim_must("allow.add", "{\"network\":\"10.0.0.0/8\",\"for_s\":3600}");
+	sim_must("queue.hold", "{\"target\":\"domain:h0.test\",\"for_s\":7200," REASON "\"h1\"}");
+	sim.host[1].rcpt = BUSY;
+	sim_send(FROM, "anna@h0.test");
+	sim_send(FROM, "ben@h1.test");
+	action = sim_get("queue.delete", "{\"target\":\"domain:h1.test\"," REASON "\"d1\"}",
+			 "action");
+	undo = xasprintf("{\"action\":\"%s\",\"request\":\"u1\"}", action);
+	sim_pass(5 * MINUTE);
+	sim_restart(4 * MINUTE);
+	assert_int_equal(sim_queued("trash"), 1);
+	sim_must("action.undo", undo);
+	assert_int_equal(sim_queued("trash"), 0);
+	sim_restart(20 * MINUTE);
+	v = sim_call("action.undo", "{\"action\":\"a3\",\"request\":\"u2\"}");
+	assert_null(v); /* the hold: that is too late */
+	sim_pass(HOUR);
+	assert_int_equal(h->letters, 0);
+	v = sim_do("allow.list", "{}");
+	assert_int_equal(json_array_size(json_object_get(v, "rows")), 1);
+	json_decref(v);
+	sim_pass(40 * MINUTE);
+	assert_int_equal(h->letters, 1);
+	assert_in_range(h->letter_ms[0] - SIM_NOW, 2 * HOUR, 2 * HOUR + 5000);
+	sim_close();
+}
+
 /* Two messages of five days, held for three: the lifetime of the one stops meanwhile. */
 static void test_lifetime_and_holds(void **state)
 {
@@ -326,6 +363,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_hold_with_an_end),
+		cmocka_unit_test(test_ends_over_restarts),
 		cmocka_unit_test(test_lifetime_and_holds),
 		cmocka_unit_test(test_undo_of_a_deletion),
 		cmocka_unit_test(test_grace_of_a_bounce),

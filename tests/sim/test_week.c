@@ -101,6 +101,34 @@ static void test_a_schedule_of_ones_own(void **state)
 	sim_close();
 }
 
+/* A relay that is restarted each day keeps its schedule, its lifetime, and what it has said. */
+static void test_a_week_over_restarts(void **state)
+{
+	struct sim_host *h = &sim.host[0];
+	int64_t sent_ms;
+
+	(void)state;
+	begin("");
+	h->rcpt = BUSY;
+	sent_ms = sim_now();
+	sim_send(FROM, "anna@h0.test");
+	for (unsigned day = 0; day < 4; day++) {
+		sim_pass(DAY - 20 * MINUTE);
+		sim_restart(20 * MINUTE);
+		assert_int_equal(sim_queued("recipients"), 1);
+	}
+	for (unsigned k = 7; k < h->rcpts; k++)
+		assert_in_range(h->rcpt_ms[k] - h->rcpt_ms[k - 1], HOUR * 8 / 10,
+				HOUR * 12 / 10 + 20 * MINUTE + SLACK);
+	assert_in_range(h->rcpts, 85, 125);
+	assert_int_equal(sender->letters, 1); /* the warning */
+	sim_pass(DAY + 10 * MINUTE);
+	assert_int_equal(sender->letters, 2);
+	assert_int_equal(sim_letters_with(sender, "Action: failed"), 1);
+	assert_in_range(sender->letter_ms[1] - sent_ms, 5 * DAY, 5 * DAY + 10 * MINUTE);
+	sim_close();
+}
+
 static void test_recovery_after_days(void **state)
 {
 	struct sim_host *h = &sim.host[0];
@@ -244,6 +272,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_week_of_retries),
 		cmocka_unit_test(test_a_schedule_of_ones_own),
+		cmocka_unit_test(test_a_week_over_restarts),
 		cmocka_unit_test(test_recovery_after_days),
 		cmocka_unit_test(test_reports_that_were_asked_for),
 		cmocka_unit_test(test_reports_do_not_bounce),
