@@ -136,10 +136,24 @@ static void on_state(void *arg, const struct err *err)
 		log_warn(NULL, "actions.state", F_STR("error", err->msg));
 }
 
+static char *without_secrets(struct action *x)
+{
+	json_t *objects = audit_objects_without(x->objects);
+	json_t *o = json_pack("{s:O}", "objects", objects);
+	char *text = json_dumps(o, JSON_COMPACT);
+	json_decref(x->objects);
+	x->objects = objects;
+	x->wipe = false;
+	json_decref(o);
+	return text;
+}
+
 void journal_close(struct actions *a, struct action *x, enum action_state state)
 {
 	bool set = x->n > 0;
-	const char *undo = set && x->was != NULL ? "{}" : NULL; /* the times are of no more use */
+	AUTO_FREE char *left = x->wipe ? without_secrets(x) : NULL;
+	/* the times are of no more use */
+	const char *undo = set && x->was != NULL ? "{}" : left;
 	end_retry_stop(a, x);
 	x->state = state;
 	x->busy = false;
@@ -161,7 +175,7 @@ static void trim(struct actions *a)
 	int64_t now = loop_wall_ms(a->env->loop);
 	for (x = TAILQ_FIRST(&a->recent); x != NULL; x = next) {
 		next = TAILQ_NEXT(x, link);
-		if (x->busy || x->n > 0 || journal_state_now(a, x) == ACTION_UNDOABLE)
+		if (x->busy || x->n > 0 || x->wipe || journal_state_now(a, x) == ACTION_UNDOABLE)
 			continue;
 		if (x->at_ms < now - ACTIONS_KEEP_MS || a->recent_n > ACTIONS_RECENT_MAX)
 			action_free(a, x);
@@ -273,6 +287,7 @@ static void load_action(void *arg, const struct queue_action *q)
 		x->result = json_object();
 	if (q->undo != NULL && json_read(q->undo, &undo, NULL) >= 0)
 		x->objects = json_incref(json_object_get(undo, "objects"));
+	x->wipe = q->wipe;
 	if (q->rids != NULL && q->rids_n > 0) { /* rids_n stays when the set is dropped */
 		x->n = q->rids_n;
 		x->rids = xreallocarray(NULL, x->n, sizeof(*x->rids));
@@ -387,7 +402,7 @@ void actions_start(struct actions *a)
 	struct action *x;
 	a->started = true;
 	TAILQ_FOREACH (x, &a->recent, link) {
-		if (x->n > 0 && x->state != ACTION_UNDOABLE)
+		if ((x->n > 0 || x->wipe) && x->state != ACTION_UNDOABLE)
 			journal_close(a, x, x->state);
 		else if (x->n > 0 && journal_is(x, M_QUEUE_RETRY))
 			end_retry_store(a, x);

@@ -51,15 +51,11 @@ json_t *audit_without(const char *const *secrets, const json_t *v)
 	return copy;
 }
 
-char *audit_changes(const json_t *objects)
+json_t *audit_objects_without(const json_t *objects)
 {
-	json_t *list, *o;
-	char *text;
+	json_t *list = json_array(), *o;
 	size_t i;
 
-	if (json_array_size(objects) == 0)
-		return NULL;
-	list = json_array();
 	json_array_foreach(objects, i, o)
 	{
 		const char *const *secrets = object_secrets(json_get_str(o, "kind"));
@@ -67,15 +63,24 @@ char *audit_changes(const json_t *objects)
 					  json_object_get(o, "id"));
 
 		if (secrets != NULL) {
-			(void)json_object_set_new(
-				shown, "before",
-				audit_without(secrets, json_object_get(o, "before")));
-			(void)json_object_set_new(
-				shown, "after",
-				audit_without(secrets, json_object_get(o, "after")));
+			const json_t *before = json_object_get(o, "before");
+			const json_t *after = json_object_get(o, "after");
+			(void)json_object_set_new(shown, "before", audit_without(secrets, before));
+			(void)json_object_set_new(shown, "after", audit_without(secrets, after));
 		}
 		(void)json_array_append_new(list, shown);
 	}
+	return list;
+}
+
+char *audit_changes(const json_t *objects)
+{
+	json_t *list;
+	char *text;
+
+	if (json_array_size(objects) == 0)
+		return NULL;
+	list = audit_objects_without(objects);
 	text = json_dumps(list, JSON_COMPACT);
 	json_decref(list);
 	return text;

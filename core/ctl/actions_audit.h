@@ -26,6 +26,8 @@ void refusals_run(struct actions *a);
 char *audit_changes(const json_t *objects);
 /* A copy of an object without what is secret in it; owned. */
 json_t *audit_without(const char *const *secrets, const json_t *v);
+/* The same for an array of {kind, id, before, after}. */
+json_t *audit_objects_without(const json_t *objects);
 /* What of an object of that kind is secret: names in a list ended by NULL, at any depth. NULL: all
  * of it, for the kind is not known. */
 const char *const *object_secrets(const char *kind);

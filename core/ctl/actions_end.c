@@ -25,7 +25,7 @@ int64_t ends_next_ms(struct actions *a)
 	const struct action *x;
 	int64_t first = 0;
 	TAILQ_FOREACH (x, &a->recent, link) {
-		if (x->state != ACTION_UNDOABLE || x->busy || x->n == 0)
+		if (x->state != ACTION_UNDOABLE || x->busy || (x->n == 0 && !x->wipe))
 			continue;
 		if (first == 0 || x->undo_until_ms < first)
 			first = x->undo_until_ms;
@@ -216,7 +216,8 @@ void ends_run(struct actions *a)
 	int64_t now = loop_wall_ms(a->env->loop);
 	for (x = TAILQ_FIRST(&a->recent); x != NULL; x = next) {
 		next = TAILQ_NEXT(x, link);
-		if (x->state == ACTION_UNDOABLE && !x->busy && x->n > 0 && x->undo_until_ms <= now)
+		if (x->state == ACTION_UNDOABLE && !x->busy && (x->n > 0 || x->wipe) &&
+		    x->undo_until_ms <= now)
 			end_one(a, x);
 	}
 }

@@ -138,7 +138,9 @@ struct op {
 	size_t skipped;
 	json_t *result;
 	json_t *objects;
-	struct op_secret { /* stored with the objects, and shown nowhere */
+	json_t *undo_objects; /* that the journal keeps */
+	bool wipe;	      /* secrets are in them */
+	struct op_secret {    /* stored with the objects, and shown nowhere */
 		char *kind;
 		char *id;
 		char *json;

@@ -60,6 +60,7 @@ void op_free(struct op **opp)
 	json_decref(op->result);
 	json_decref(op->objects);
 	json_decref(op->edited);
+	json_decref(op->undo_objects);
 	free(op->set);
 	free(op->set_copy);
 	free(op->was);
@@ -307,7 +308,8 @@ static struct queue_object *objects_of(const struct op *op, size_t *ret_n)
 		v[i].kind = json_get_str(o, "kind");
 		v[i].id = json_get_str(o, "id");
 		v[i].json = json_is_null(after) ? NULL : json_dumps(after, JSON_COMPACT);
-		v[i].secret = strcmp(v[i].kind, KEYS_KIND_SECRET) == 0;
+		v[i].secret =
+			object_secrets(v[i].kind) == NULL || object_secrets(v[i].kind)[0] != NULL;
 	}
 	*ret_n = n;
 	return v;
@@ -332,8 +334,8 @@ static char *undo_text(struct op *op)
 		return buf_take(&op->was_text);
 	}
 	o = json_object();
-	if (op->objects != NULL)
-		(void)json_object_set(o, "objects", op->objects);
+	if (op->undo_objects != NULL)
+		(void)json_object_set(o, "objects", op->undo_objects);
 	text = json_dumps(o, JSON_COMPACT);
 	json_decref(o);
 	return text;
@@ -382,7 +384,8 @@ static void remember(struct op *op)
 	x->request = xstrdup(request_of(op));
 	x->state = state_at_first(op);
 	x->result = json_incref(op->result);
-	x->objects = json_incref(op->objects);
+	x->objects = json_incref(op->undo_objects);
+	x->wipe = op->wipe;
 	x->rids = op->set;
 	x->n = op->set_n;
 	x->was = op->was;
@@ -409,12 +412,24 @@ static void on_committed(void *arg, const struct err *err)
 	op->then(op);
 }
 
+/* What cannot be taken back needs no secrets for it. */
+static void for_undo(struct op *op)
+{
+	json_t *without = op->objects != NULL ? audit_objects_without(op->objects) : NULL;
+	bool secrets = without != NULL && !json_equal(without, op->objects);
+	op->wipe = secrets && op->undo_until_ms != 0;
+	op->undo_objects = secrets && !op->wipe ? without : json_incref(op->objects);
+	if (op->undo_objects != without)
+		json_decref(without);
+}
+
 static void store(struct op *op, op_fn *then, op_fn *failed)
 {
 	size_t n;
 	struct queue_object *objects = objects_of(op, &n);
 	char *result = json_dumps(op->result, JSON_COMPACT);
 	char *changes = audit_changes(op->objects);
+	for_undo(op);
 	char *edited = op->edited != NULL ? json_dumps(op->edited, JSON_COMPACT) : NULL;
 	struct queue_action a = {
 		.id = op->id,
@@ -430,6 +445,7 @@ static void store(struct op *op, op_fn *then, op_fn *failed)
 		.state = journal_state_name(state_at_first(op)),
 		.result = result,
 		.undo = undo_text(op),
+		.wipe = op->wipe,
 		.take_undo = true,
 		.rids = op->set_copy,
 		.rids_n = op->set_n,

@@ -48,6 +48,7 @@ struct action {
 	size_t n;
 	int64_t *was;  /* of retry: next times before; 0: only its next hop waited */
 	size_t stored; /* of retry: so many of the set have their new times on disk */
+	bool wipe;     /* secrets are in objects: they go with the end of its window */
 	bool busy;     /* being taken back or brought to its end */
 };
 TAILQ_HEAD(action_list, action);

@@ -29,8 +29,7 @@ static void put(struct batch *b, const char *kind, const char *id, json_t *o_tak
 		(struct queue_object){ .kind = kind,
 				       .id = id,
 				       .json = o_take != NULL ? json_dumps(o_take, JSON_COMPACT)
-							      : NULL,
-				       .counts = true };
+							      : NULL };
 	json_decref(o_take);
 }
 

@@ -309,15 +309,14 @@ void queue_past_causes(struct queue *q, const struct queue_past *past, queue_pas
 /* --- objects and actions ---------------------------------------------------------------------- */
 
 /*
- * What operators edit (holds, routes, allowlist entries): JSON texts by kind and id, every version
- * kept. An action is a row of the journal; it is committed together with the objects it changes.
+ * What operators edit (holds, routes, allowlist entries): JSON texts by kind and id. An action is a
+ * row of the journal; it is committed together with the objects it changes.
  */
 struct queue_object {
 	const char *kind; /* "hold", "route", "allow", "dkim", "dkim-secret", … */
 	const char *id;
 	const char *json; /* NULL: deleted */
-	bool secret;	  /* no earlier version is kept, and what is deleted is overwritten */
-	bool counts;	  /* what was counted, not edited: no earlier version is kept */
+	bool secret;	  /* what is deleted or replaced is overwritten in the file */
 };
 
 struct queue_action {
@@ -334,6 +333,7 @@ struct queue_action {
 	const char *state;	/* a word of the caller's */
 	const char *result;	/* JSON: the answer that was given */
 	const char *undo;	/* JSON: what undo needs */
+	bool wipe;		/* there are secrets in it: to be replaced in the end */
 	const struct rid *rids; /* the set it acts on; NULL without */
 	size_t rids_n;
 	/* For queue_commit(): these are malloc'ed, and the queue's from now on. A set of a million
@@ -361,7 +361,8 @@ void queue_action_state(struct queue *q, uint64_t id, const char *state, const c
 int queue_load_objects(struct queue *q, const char *kind,
 		       void (*fn)(void *arg, const struct queue_object *o), void *arg,
 		       struct err *err) MUST_CHECK;
-/* Actions newer than since_ms or with a set that is still kept, oldest first, with their rids. */
+/* Actions newer than since_ms, or with a set that is still kept, or with secrets that are to be
+ * wiped, oldest first, with their rids. */
 int queue_load_actions(struct queue *q, int64_t since_ms,
 		       void (*fn)(void *arg, const struct queue_action *a), void *arg,
 		       struct err *err) MUST_CHECK;

@@ -378,44 +378,26 @@ static int put_action(struct writer *w, const struct item_commit *c, struct err 
 	else
 		db_bind_null(s, 14);
 	db_bind_int(s, 15, (int64_t)a->rids_n);
+	db_bind_int(s, 16, a->wipe);
 	return db_run(s, err);
 }
 
-static int put_version(struct writer *w, const struct queue_object *o, uint64_t action,
-		       struct err *err)
+/* What is overwritten in the file: deleted or replaced secrets. */
+static int wiping(struct writer *w, bool on, struct err *err)
 {
-	struct db_stmt *s = w->st[W_VERSION];
-	struct str kind = str_of(o->kind), id = str_of(o->id);
-	int64_t version = 0;
-	db_bind_text(s, 1, kind);
-	db_bind_text(s, 2, id);
-	int got = one_row(s, &version, 1, err);
-	if (got < 0)
-		return got;
-	s = w->st[W_OBJECT_VERSION];
-	db_bind_text(s, 1, kind);
-	db_bind_text(s, 2, id);
-	db_bind_int(s, 3, version + 1);
-	db_bind_int(s, 4, loop_clock_wall_ms());
-	db_bind_int(s, 5, (int64_t)action);
-	if (o->json != NULL)
-		db_bind_text(s, 6, str_of(o->json));
-	else
-		db_bind_null(s, 6);
-	return db_run(s, err);
+	if (on)
+		return db_exec(w->db, "PRAGMA secure_delete=ON", err);
+	if (db_exec(w->db, "PRAGMA secure_delete=OFF", NULL) < 0)
+		log_warn(NULL, "queue.secure-delete"); /* slower from now on, nothing else */
+	return 0;
 }
 
-static int put_object(struct writer *w, const struct queue_object *o, uint64_t action,
-		      struct err *err)
+static int put_object(struct writer *w, const struct queue_object *o, struct err *err)
 {
 	struct db_stmt *s = w->st[o->json != NULL ? W_OBJECT : W_OBJECT_GONE];
 	if (strcmp(o->kind, QUEUE_SUPPRESS) == 0)
 		return suppress_apply_object(w, o, err);
-	int got = 0;
-	if (o->secret)
-		got = db_exec(w->db, "PRAGMA secure_delete=ON", err);
-	else if (!o->counts)
-		got = put_version(w, o, action, err);
+	int got = o->secret ? wiping(w, true, err) : 0;
 	if (got < 0)
 		return got;
 	db_bind_text(s, 1, str_of(o->kind));
@@ -423,8 +405,8 @@ static int put_object(struct writer *w, const struct queue_object *o, uint64_t a
 	if (o->json != NULL)
 		db_bind_text(s, 3, str_of(o->json));
 	got = db_run(s, err);
-	if (o->secret && db_exec(w->db, "PRAGMA secure_delete=OFF", NULL) < 0)
-		log_warn(NULL, "queue.secure-delete"); /* slower from now on, nothing else */
+	if (o->secret)
+		(void)wiping(w, false, NULL);
 	return got;
 }
 
@@ -463,19 +445,25 @@ static int apply_commit(struct writer *w, const struct item_commit *c, struct er
 	if (got >= 0 && c->has_action)
 		got = audit_action(w, &c->action, err);
 	for (size_t k = 0; k < c->objects_n && got >= 0; k++)
-		got = put_object(w, &c->objects[k], c->has_action ? c->action.id : 0, err);
+		got = put_object(w, &c->objects[k], err);
 	return got;
 }
 
 static int apply_state(struct writer *w, const struct item_state *t, struct err *err)
 {
 	struct db_stmt *s = w->st[W_ACTION_STATE];
+	int got = t->has_undo ? wiping(w, true, err) : 0;
+	if (got < 0)
+		return got;
 	db_bind_int(s, 1, (int64_t)t->id);
 	db_bind_text(s, 2, str_of(t->state));
 	db_bind_int(s, 3, t->has_undo);
 	db_bind_text(s, 4, str_of(t->undo));
 	db_bind_int(s, 5, t->drop_rids);
-	return db_run(s, err);
+	got = db_run(s, err);
+	if (t->has_undo)
+		(void)wiping(w, false, NULL);
+	return got;
 }
 
 static int apply_name(struct writer *w, const struct item_name *n, struct err *err)

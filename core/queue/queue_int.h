@@ -501,8 +501,8 @@ int reader_stmt(struct reader *r, enum reader_stmt which, struct db_stmt **ret,
 #define ACTION_SELECT                                                                              \
 	"id, at_ms, undo_until_ms, rids_n, who, from_where, role, method, target, reason, "        \
 	"request,"                                                                                 \
-	" state, result, undo"
-#define ACTION_COLUMNS 14
+	" state, result, undo, wipe"
+#define ACTION_COLUMNS 15
 /* From the columns of ACTION_SELECT; texts borrow from the row. */
 void action_read(struct db_stmt *s, struct queue_action *ret);
 

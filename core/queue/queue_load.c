@@ -350,7 +350,7 @@ int queue_load_actions(struct queue *q, int64_t since_ms,
 	struct load_actions l = { .fn = fn, .arg = arg };
 	return each_of(q,
 		       "SELECT " ACTION_SELECT ", rids FROM actions"
-		       " WHERE at_ms >= ?1 OR rids IS NOT NULL ORDER BY id",
+		       " WHERE at_ms >= ?1 OR rids IS NOT NULL OR wipe <> 0 ORDER BY id",
 		       NULL, since_ms, on_action, &l, err);
 }
 

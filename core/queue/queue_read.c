@@ -379,7 +379,8 @@ void action_read(struct db_stmt *s, struct queue_action *ret)
 				      .request = db_text(s, 10).p,
 				      .state = db_text(s, 11).p,
 				      .result = db_text(s, 12).p,
-				      .undo = db_text(s, 13).p };
+				      .undo = db_text(s, 13).p,
+				      .wipe = db_int(s, 14) != 0 };
 }
 
 static int work_actions(struct read_job *base, struct err *err)

@@ -91,6 +91,10 @@ static const char *const migrations[] = {
 	/* when a reply was said, and since when a cause is there */
 	"ALTER TABLE events ADD COLUMN phase INTEGER NOT NULL DEFAULT 0;"
 	"ALTER TABLE causes ADD COLUMN since_ms INTEGER NOT NULL DEFAULT 0;",
+
+	/* what undo needs may have secrets, and goes; what nobody read goes, too */
+	"ALTER TABLE actions ADD COLUMN wipe INTEGER NOT NULL DEFAULT 0;"
+	"PRAGMA secure_delete=ON; DROP TABLE object_versions; PRAGMA secure_delete=OFF;",
 };
 
 static int version_get(struct db *d, int64_t *ret_version, struct err *err)

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from harness import WeirError, wait_until
+from harness import Relay, WeirError, wait_until
 
 
 def history(relay):
@@ -193,3 +193,26 @@ def test_what_ends_by_itself_is_a_version(bare_relay):
     ended = wait_until(lambda: len(history(relay)) == 2 and history(relay)[0])
     assert (ended["method"], ended["who"], ended["changes"][0]["op"]) == ("allow.remove", "weir-relayd", "-")
     assert relay.weir("audit")[0]["uid"] == -1
+
+
+def test_a_password_goes_with_its_route(directory, world):
+    """When it cannot be taken back any more, nothing in the state directory has it."""
+    relay = Relay(directory, world, extra='queue { undo-window = "2s" bounce-grace = "1s" }\n')
+    relay.start()
+    (directory / "pw").write_text("Gruenkohl-mit-Pinkel\n")
+    args = ["route", "add", "--to", "smarthost:127.0.0.1:2526", "--user", "u", "--password-file", str(directory / "pw")]
+
+    def everywhere():
+        return b"".join(f.read_bytes() for f in relay.state.rglob("*") if f.is_file())
+    for _ in range(2):
+        relay.weir(*args)
+        route = relay.weir("route", "list")[0]["id"]
+        assert b"Gruenkohl" in everywhere()
+        removed = relay.weir("route", "remove", route, "--reason", "r")
+        relay.weir("undo", removed["action"])
+        relay.weir("route", "remove", route, "--reason", "r")
+    wait_until(lambda: relay.weir("actions")[0]["state"] == "expired")
+    relay.restart()
+    assert relay.stop() == 0
+    assert b"Gruenkohl" not in everywhere()
+    assert relay.bad_log_lines() == []

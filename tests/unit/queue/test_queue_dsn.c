@@ -94,7 +94,8 @@ static void tables_of_an_older_release(void **state)
 		"ALTER TABLE done DROP COLUMN orcpt; DROP TABLE audit;"
 		"ALTER TABLE events DROP COLUMN connection; ALTER TABLE events DROP COLUMN talk;"
 		"DROP TABLE connections; DROP TABLE config; DROP TABLE suppress;"
-		"PRAGMA user_version = 1;");
+		"ALTER TABLE actions DROP COLUMN wipe; CREATE TABLE object_versions(kind); PRAGMA "
+		"user_version = 1;");
 	rig_open();
 	struct rig_read r = rig_read(id, true);
 	assert_int_equal(r.code, 0);
