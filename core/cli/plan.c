@@ -130,11 +130,50 @@ static void put_others(const struct out *o, struct buf *b, const json_t *others)
 	}
 }
 
+/* "1 204 queued and 18 330 of the last hour would go by mx instead of smarthost:…" */
+static void put_move(const struct out *o, struct buf *b, const json_t *move)
+{
+	bool stream = strcmp(json_get_str(move, "what"), "stream") == 0;
+
+	(void)buf_printf(b, "%-*s", TITLE_COLS, "moves");
+	put_count(o, b, json_get_int(move, "queued"));
+	(void)buf_puts(b, " queued and ");
+	put_count(o, b, json_get_int(move, "recent"));
+	(void)buf_printf(b, " recent recipients: from %s", stream ? "stream " : "");
+	out_clean(o, b, str_of(json_get_str(move, "from")));
+	(void)buf_puts(b, " to ");
+	out_clean(o, b, str_of(json_get_str(move, "to")));
+	(void)buf_putc(b, '\n');
+}
+
+static void put_moves(const struct out *o, struct buf *b, const json_t *moves)
+{
+	const json_t *list = json_object_get(moves, "moves");
+	const json_t *one;
+	size_t i;
+
+	if (moves == NULL)
+		return;
+	json_array_foreach(list, i, one) put_move(o, b, one);
+	if (json_array_size(list) == 0)
+		(void)buf_printf(b, "%-*snothing that is queued or came in the last hour\n",
+				 TITLE_COLS, "moves");
+	if (json_get_int(moves, "undecided") > 0) {
+		(void)buf_printf(b, "%-*s", TITLE_COLS, "");
+		put_count(o, b, json_get_int(moves, "undecided"));
+		(void)buf_puts(b, " more depend on what is not known here\n");
+	}
+	if (json_is_false(json_object_get(moves, "whole")))
+		(void)buf_printf(b, "%-*sonly the newest of the last hour were looked at\n",
+				 TITLE_COLS, "");
+}
+
 static void put_edit(const struct out *o, struct buf *b, const json_t *plan)
 {
 	char window[FMT_SHORT_LEN];
 
 	plan_put_changes(o, b, json_object_get(plan, "changes"));
+	put_moves(o, b, json_object_get(plan, "moves"));
 	put_others(o, b, json_object_get(plan, "others"));
 	fmt_age(json_get_int(plan, "undo_window_s"), window);
 	(void)buf_printf(b, "%-*sfor %s, with weir undo\n", TITLE_COLS, "undo", window);

@@ -265,7 +265,8 @@ static json_t *describe(const struct op *op)
 	return o;
 }
 
-void edit_plan(struct op *op)
+/* The plan is open from here on. */
+static void publish(struct op *op, json_t *replayed_take)
 {
 	struct plan *p = op->plan;
 	struct err err = ERR_INIT;
@@ -283,9 +284,31 @@ void edit_plan(struct op *op)
 		return;
 	}
 	answer = describe(op);
+	if (replayed_take != NULL)
+		(void)json_object_set_new(answer, "moves", replayed_take);
 	json_decref(op->result);
 	op->result = answer;
 	op_answer(op);
+}
+
+static void on_replayed(void *arg, json_t *answer_take, const struct err *err)
+{
+	struct op *op = OBJ(op, OP_MAGIC, arg);
+	struct err copy;
+	if (err == NULL) {
+		publish(op, answer_take);
+		return;
+	}
+	copy = *err;
+	op_fail(op, &copy);
+}
+
+void edit_plan(struct op *op)
+{
+	if (replay_wanted(op->objects))
+		op->replay = replay_start(op->env, op->objects, on_replayed, op);
+	else
+		publish(op, NULL);
 }
 
 void edit_make(struct ctl_call *call, const struct method_def *m, json_t *params_take)

@@ -21,6 +21,7 @@
 #include "ctl/actions_suppress.h"
 #include "ctl/actions_edit.h"
 #include "ctl/journal.h"
+#include "ctl/replay.h"
 #include "ctl/slicer.h"
 #include "loop/loop.h"
 
@@ -88,6 +89,7 @@ struct op {
 	struct plan *plan;		 /* owned unless it stands in the list of open ones */
 	struct slicer slicer;
 	struct select *select;
+	struct replay *replay;
 	op_fn *then;
 	op_fn *failed;
 	const char *reason; /* of what the relay does by itself; NULL */
@@ -138,9 +140,9 @@ struct op {
 	size_t skipped;
 	json_t *result;
 	json_t *objects;
-	json_t *undo_objects; /* that the journal keeps */
-	bool wipe;	      /* secrets are in them */
-	struct op_secret {    /* stored with the objects, and shown nowhere */
+	json_t *undo_objects; /* that the journal keeps; with secrets in them: wipe */
+	bool wipe;
+	struct op_secret { /* stored with the objects, and shown nowhere */
 		char *kind;
 		char *id;
 		char *json;
@@ -266,8 +268,6 @@ LIST_HEAD(select_list, select);
 struct select *select_held(struct ctl_env *env, const uint32_t *holds, size_t n, select_fn *fn,
 			   void *arg);
 void selects_close(struct actions *a);
-
-/* ---------------------------------------------------------------------------------------------- */
 
 #define ACTIONS_MAGIC 0x57e3c010u
 #define OP_MAGIC 0x57e3c011u

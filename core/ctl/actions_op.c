@@ -50,6 +50,7 @@ void op_free(struct op **opp)
 	TAILQ_REMOVE(&op->a->ops, op, link);
 	slicer_done(&op->slicer);
 	select_cancel(&op->select);
+	replay_free(&op->replay);
 	if (op_planned(op))
 		op->plan->committing = false;
 	else
