@@ -18,7 +18,7 @@
 #include "ctl/slicer.h"
 #include "route/streams.h"
 
-#define REPLAY_MAGIC 0x57e3c020u
+#define REPLAY_MAGIC 0x57e3c02cu
 #define BUILD_ITEMS 50
 #define GROUP_ITEMS 64
 #define PAGE 200 /* rows that are decided in one go */
