@@ -72,9 +72,7 @@ static void on_noted(void *arg, const struct err *err)
 static void note(struct sink *s)
 {
 	AUTO_FREE char *json = xasprintf("{\"cursor\":%" PRIu64 "}", s->cursor);
-	const struct queue_object o = {
-		.kind = SINK_KIND, .id = s->name, .json = json, .counts = true
-	};
+	const struct queue_object o = { .kind = SINK_KIND, .id = s->name, .json = json };
 	queue_commit(s->all->env->queue, NULL, &o, 1, on_noted, s);
 }
 
