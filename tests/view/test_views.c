@@ -197,6 +197,34 @@ static json_t *serve_suppress(const json_t *params)
 		"'bounces':0,'import':null}]");
 }
 
+static json_t *serve_streams(const json_t *params)
+{
+	(void)params;
+	return no_more(
+		"[{'id':'marketing','rule':'sender-domain:news.example, with List-Unsubscribe',"
+		"'match':'sender-domain:news.example','headers':['List-Unsubscribe'],'require':["
+		"'one-click'],'priority':2,'rate':600,'concurrency':5,'retry':'5m..4h','delay_s':"
+		"null,'tls':'opportunistic','lifetime_s':86400,'pool':'bulk','dkim':null,'note':"
+		"'letters','by':'eva','created_at':'2026-11-24T04:00:00.000Z'},{'id':'default',"
+		"'rule':'everything else','match':'','headers':[],'require':[],'priority':5,'rate':"
+		"null,'concurrency':null,'retry':null,'delay_s':null,'tls':'opportunistic',"
+		"'lifetime_s':null,'pool':null,'dkim':null,'note':null,'by':'','created_at':"
+		"null}]");
+}
+
+static json_t *serve_pools(const json_t *params)
+{
+	(void)params;
+	return no_more(
+		"[{'id':'bulk','addresses':'192.0.2.9, 192.0.2.10','warmup':'50..20000*1.5',"
+		"'progress':'[####......] day 4 of 16: 140 of 336','day':4,'cap':336,'sent_today':"
+		"140,'overflow':'main','note':null,'by':'eva','created_at':"
+		"'2026-11-21T04:00:00.000Z','sources':[{'address':'192.0.2.9','ehlo':"
+		"'mta9.example.net','weight':2,'sent_today':140,'cap':168,'trouble':null},"
+		"{'address':'192.0.2.10','ehlo':null,'weight':1,'sent_today':0,'cap':168,"
+		"'trouble':'Cannot assign requested address'}]}]");
+}
+
 static json_t *serve_rows(const json_t *params)
 {
 	(void)params;
@@ -224,6 +252,8 @@ static void fake_relay(void)
 	fake_rpc_answer_fn("cred.list", serve_creds);
 	fake_rpc_answer_fn("allow.list", serve_allow);
 	fake_rpc_answer_fn("suppress.list", serve_suppress);
+	fake_rpc_answer_fn("stream.list", serve_streams);
+	fake_rpc_answer_fn("pool.list", serve_pools);
 	fake_rpc_answer(
 		"cred.show",
 		"{" CRED_SHOP ",'users':[{'secret':'s2','client':'10.0.0.7','helo':"
@@ -392,6 +422,10 @@ static void test_screens(void **state)
 		key('0');
 		key('H');
 		screen_golden(shell_grid(app.shell), i == 0 ? "view-plan-80" : "view-plan-200");
+		key(K_ESC);
+		look("streams", "", "streams");
+		key(K_TAB); /* the pools stand beside them */
+		screen_golden(shell_grid(app.shell), i == 0 ? "view-pools-80" : "view-pools-200");
 		(void)teardown(state);
 	}
 }
@@ -765,6 +799,45 @@ static void be_admin(void)
 	shell_status_set(app.shell, &status);
 }
 
+/* An edit says what is to be as in a new stream again, and what a pool has no more of. */
+static void test_emptied_settings(void **state)
+{
+	const char *sent;
+
+	(void)state;
+	be_admin();
+	fake_rpc_answer("stream.set", "{'action':'a9'}");
+	fake_rpc_answer("pool.set", "{'action':'a10'}");
+	assert_true(shell_open(app.shell, "streams", ""));
+	frame();
+	key('E');
+	key(K_ENTER);
+	key(K_CTRL | 'u'); /* match */
+	for (int i = 0; i < 15; i++)
+		key(K_ENTER);
+	type("all mail");
+	key(K_ENTER);
+	sent = fake_rpc_params("stream.set");
+	assert_non_null(sent);
+	assert_non_null(strstr(sent, "\"reset\":[\"match\"]"));
+	assert_null(strstr(sent, "\"match\":"));
+	assert_non_null(strstr(sent, "\"rate\":600"));
+	frame();
+	key(K_TAB);
+	key('E');
+	for (int i = 0; i < 4; i++)
+		key(K_ENTER);
+	key(K_CTRL | 'u'); /* overflow */
+	key(K_ENTER);
+	key(K_ENTER);
+	type("it waits");
+	key(K_ENTER);
+	sent = fake_rpc_params("pool.set");
+	assert_non_null(sent);
+	assert_non_null(strstr(sent, "\"overflow\":\"\""));
+	assert_non_null(strstr(sent, "\"192.0.2.9=mta9.example.net*2\",\"192.0.2.10\""));
+}
+
 /* Tab goes to and fro; what is done to a credential is chosen from a menu, and asked about. */
 static void test_access(void **state)
 {
@@ -834,6 +907,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_suppress, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_audit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_access, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_emptied_settings, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_old_rows_say_how_old, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_leaving_a_plan_drops_it, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused_plan_says_why, setup, teardown),

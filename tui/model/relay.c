@@ -27,9 +27,10 @@ static const struct {
 	const char *name;
 	unsigned bit;
 } sources[] = {
-	{ "queue", RELAY_QUEUE }, { "holds", RELAY_HOLDS },	  { "routes", RELAY_ROUTES },
-	{ "allow", RELAY_ALLOW }, { "creds", RELAY_CREDS },	  { "actions", RELAY_ACTIONS },
-	{ "keys", RELAY_KEYS },	  { "suppress", RELAY_SUPPRESS },
+	{ "queue", RELAY_QUEUE },	{ "holds", RELAY_HOLDS },     { "routes", RELAY_ROUTES },
+	{ "allow", RELAY_ALLOW },	{ "creds", RELAY_CREDS },     { "actions", RELAY_ACTIONS },
+	{ "keys", RELAY_KEYS },		{ "streams", RELAY_STREAMS }, { "pools", RELAY_POOLS },
+	{ "suppress", RELAY_SUPPRESS },
 };
 
 static void tell(struct relay *r, unsigned moved)

@@ -23,7 +23,9 @@ enum relay_moved {
 	RELAY_KEYS = 1u << 6,
 	RELAY_CREDS = 1u << 7,
 	RELAY_SUPPRESS = 1u << 8,
-	RELAY_ALL = (1u << 9) - 1,
+	RELAY_STREAMS = 1u << 9,
+	RELAY_POOLS = 1u << 10,
+	RELAY_ALL = (1u << 11) - 1,
 };
 
 struct relay;

@@ -664,13 +664,29 @@ static int put_param(json_t *params, const struct param_def *p, struct str text,
 	return 0;
 }
 
-/* Nothing stands where something stood: a bound that is to go. */
-static void put_emptied(json_t *params, const struct param_def *p, const json_t *given)
+/* Nothing stands where something stood: it is to go. */
+static void put_emptied(const struct method_def *m, json_t *params, const struct param_def *p,
+			const json_t *given)
 {
-	if (p->type == T_STRINGS && json_array_size(given) > 0)
-		(void)json_object_set_new(params, p->name, json_array());
-	else if (p->type == T_INT && p->min == 0 && json_is_integer(given))
-		(void)json_object_set_new(params, p->name, json_integer(0));
+	bool texts = p->type == T_STRING || p->type == T_FILTER;
+	json_t *gone = NULL;
+
+	if (given == NULL || (json_is_array(given) && json_array_size(given) == 0) || p->required)
+		return;
+	if (method_param(m, "reset") != NULL)
+		gone = json_string(p->name);
+	else if (p->type == T_STRINGS || (p->type == T_INT && p->min == 0))
+		gone = p->type == T_INT ? json_integer(0) : json_array();
+	else if (texts && str_ends_nocase(str_of(m->name), STR(".set")))
+		gone = json_string("");
+	if (gone == NULL)
+		return;
+	if (method_param(m, "reset") == NULL)
+		(void)json_object_set_new(params, p->name, gone);
+	else if (json_object_get(params, "reset") != NULL)
+		(void)json_array_append_new(json_object_get(params, "reset"), gone);
+	else
+		(void)json_object_set_new(params, "reset", json_pack("[o]", gone));
 }
 
 static int on_form(void *arg, const struct form *form, struct err *err)
@@ -686,7 +702,7 @@ static int on_form(void *arg, const struct form *form, struct err *err)
 
 		result = put_param(params, p, text, err);
 		if (text.n == 0)
-			put_emptied(params, p, json_object_get(a->params, p->name));
+			put_emptied(m, params, p, json_object_get(a->params, p->name));
 	}
 	if (result >= 0 && !has_plan(m))
 		result = method_check(m, params, err);
@@ -921,28 +937,6 @@ static int parse_words(const struct method_def *m, struct str rest, json_t *para
 	return result;
 }
 
-/* Where the screen for a reading command is; NULL when it has none. */
-static const char *view_of(enum method_id m)
-{
-	static const struct {
-		enum method_id method;
-		const char *view;
-	} views[] = {
-		{ M_STATUS_GET, "overview" },	{ M_QUEUE_LIST, "queues" },
-		{ M_MESSAGE_LIST, "messages" }, { M_MESSAGE_GET, "message" },
-		{ M_ACTION_LIST, "undo" },	{ M_HOLD_LIST, "holds" },
-		{ M_CRED_LIST, "access" },	{ M_ALLOW_LIST, "allow" },
-		{ M_DKIM_LIST, "keys" },	{ M_ROUTE_LIST, "routes" },
-		{ M_EVENT_LIST, "events" },	{ M_CAUSE_LIST, "causes" },
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(views); i++) {
-		if (views[i].method == m)
-			return views[i].view;
-	}
-	return NULL;
-}
-
 int act_command(struct acts *acts, struct str line, struct err *err)
 {
 	struct str rest = str_trim(line);
@@ -969,10 +963,10 @@ int act_command(struct acts *acts, struct str line, struct err *err)
 		json_decref(params);
 		return result;
 	}
-	if (view_of(id) != NULL) {
+	if (app_view_of(id) != NULL) {
 		const char *arg = id == M_MESSAGE_GET ? js(params, "id") : js(params, "where");
 
-		(void)shell_open(acts->app->shell, view_of(id), arg);
+		(void)shell_open(acts->app->shell, app_view_of(id), arg);
 	} else if (id == M_WHY_GET && js_has(params, "target")) {
 		act_why(acts, js(params, "target"));
 	} else if (id == M_ACTION_UNDO) {

@@ -8,6 +8,7 @@
 
 #include "model/relay.h"
 #include "model/rpc.h"
+#include "proto/proto.h"
 #include "shell/view.h"
 
 struct acts;
@@ -26,7 +27,10 @@ struct app {
 
 extern const struct view_def view_overview, view_queues, view_messages, view_message, view_causes,
 	view_holds, view_events, view_journal, view_allow, view_routes, view_keys, view_audit,
-	view_suppress, view_access;
+	view_suppress, view_access, view_streams, view_pools;
+
+/* The screen for a reading command; NULL when it has none. */
+const char *app_view_of(enum method_id m);
 
 /* Registers all screens. */
 void app_register(struct shell *s);

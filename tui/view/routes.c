@@ -12,6 +12,14 @@ static void routes_enter(struct listing *l, const json_t *row)
 	(void)shell_open(view_shell(l->view), "messages", js(row, "match"));
 }
 
+static unsigned routes_nav(struct view *v, enum nav nav)
+{
+	if (nav != NAV_NEXT && nav != NAV_PREV)
+		return listing_nav(v, nav);
+	(void)shell_open(view_shell(v), nav == NAV_NEXT ? "streams" : "pools", "");
+	return WIDGET_USED;
+}
+
 static const struct listing_def def = {
 	.method = "route.list",
 	.entity = "route",
@@ -64,12 +72,23 @@ static const enum action_id actions[] = {
 const struct view_def view_routes = {
 	.name = "routes",
 	.title = "Routes",
-	.help = "Where mail goes, in the order of trying; Enter shows what is queued for a route.",
+	.help = "Where mail goes, in the order of trying; Enter shows what is queued for a route. "
+		"Tab: the streams, then the pools.",
 	.slot = 8,
 	.size = sizeof(struct routes),
 	.actions = actions,
 	.open = routes_open,
 	.action = routes_action,
 	.refuse = routes_refuse,
-	LISTING_VIEW,
+	.close = listing_close,
+	.draw = listing_draw,
+	.nav = routes_nav,
+	.mouse = listing_mouse,
+	.selected = listing_selected,
+	.changed = listing_changed,
+	.shown = listing_shown,
+	.known_wall_ms = listing_known_wall_ms,
+	.subtitle = listing_subtitle,
+	.save = listing_save,
+	.restore = listing_restore,
 };
