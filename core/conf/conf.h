@@ -120,7 +120,6 @@ struct conf {
 	struct conf_list suppress_several;
 	int64_t suppress_count;
 	int64_t suppress_within_s;
-	int64_t suppress_complaints;
 	int64_t suppress_scope; /* enum conf_scope */
 	int64_t suppress_keep_s;
 	struct conf_sink *sinks;
