@@ -1,10 +1,10 @@
 /*
  * fill - puts many messages into a relay's state directory, through the queue itself, without SMTP.
  *
- *	fill DIR MESSAGES DOMAINS
+ *	fill DIR MESSAGES DOMAINS [STREAM DOMAIN]
  *
- * Half of the messages go to big.example, the others to d0.bulk.example and so on; each has one
- * recipient and 2 KiB. The relay must not run.
+ * Half of the messages go to big.example, the others to d0.bulk.example and so on; or all of one
+ * stream to one domain. Each has one recipient and 2 KiB. The relay must not run.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +25,8 @@ static struct {
 	unsigned long stored;
 	unsigned long n;
 	unsigned long domains;
+	const char *stream;
+	const char *domain; /* NULL: many */
 	char body[BODY];
 } t;
 
@@ -52,7 +54,9 @@ static void post(void)
 	struct queue_new n = { .content_take = content };
 	unsigned long k = t.posted++;
 
-	if (k % 2 == 0)
+	if (t.domain != NULL)
+		(void)snprintf(domain, sizeof(domain), "%.60s", t.domain);
+	else if (k % 2 == 0)
 		(void)snprintf(domain, sizeof(domain), "big.example");
 	else
 		(void)snprintf(domain, sizeof(domain), "d%lu.bulk.example", k / 2 % t.domains);
@@ -68,7 +72,7 @@ static void post(void)
 				.client = STR("127.0.0.1"),
 				.helo = STR("fill"),
 				.subject = str_of(subject),
-				.stream = queue_name(t.queue, STR("default")),
+				.stream = queue_name(t.queue, str_of(t.stream)),
 				.size = BODY,
 				.content = str_from(content, BODY),
 				.rcpts = &rcpt,
@@ -90,13 +94,15 @@ int main(int argc, char **argv)
 	struct err err = ERR_INIT;
 	int64_t from_us;
 
-	if (argc != 4) {
-		(void)fprintf(stderr, "usage: fill DIR MESSAGES DOMAINS\n");
+	if (argc != 4 && argc != 6) {
+		(void)fprintf(stderr, "usage: fill DIR MESSAGES DOMAINS [STREAM DOMAIN]\n");
 		return 2;
 	}
 	cfg.dir = argv[1];
 	t.n = strtoul(argv[2], NULL, 10);
 	t.domains = strtoul(argv[3], NULL, 10);
+	t.stream = argc == 6 ? argv[4] : "default";
+	t.domain = argc == 6 ? argv[5] : NULL;
 	(void)snprintf(t.body, sizeof(t.body), "From: app@shop.example\r\nSubject: bench\r\n\r\n");
 	memset(t.body + strlen(t.body), 'x', sizeof(t.body) - strlen(t.body));
 	for (size_t i = 100; i + 2 < sizeof(t.body); i += 78)
