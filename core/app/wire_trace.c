@@ -67,8 +67,11 @@ void wire_spoken(void *arg, const struct smtpout_spoken *s)
 	struct line l = { .s = s };
 	struct str rest = s->text;
 
-	for (unsigned i = 0; i < s->rcpts_n; i++)
-		env_rcpt_row(&r->env, s->m, s->rcpts[i], NULL, &rows[i]);
+	for (unsigned i = 0; i < s->rcpts_n; i++) {
+		struct sched_view v;
+		bool known = sched_find(r->env.sched, rid_of(s->m->id, s->rcpts[i]->n), &v);
+		env_rcpt_row(&r->env, s->m, s->rcpts[i], known ? &v : NULL, &rows[i]);
+	}
 	if (s->m == NULL) {
 		place_row(r, s, &rows[0]);
 		line.rows_n = 1;

@@ -278,8 +278,8 @@ bool ctl_trace_wanted(const struct ctl *c)
 
 #define PLACE ((1u << FILTER_DOMAIN) | (1u << FILTER_PROVIDER) | (1u << FILTER_RELAY))
 
-/* Whether the line is for this subscription: it is about one of its recipients, or, before there is
- * a message, on a connection that may be for them. */
+/* Whether the line is for this subscription: it is about one of its recipients, as far as is known
+ * without the store, or, before there is a message, on a connection that may be for them. */
 static bool is_for(const struct ctl_sub *s, const struct ctl_line *line)
 {
 	if (s->hop != NULL && !str_glob(str_of(s->hop), str_of(line->hop)))
@@ -288,8 +288,9 @@ static bool is_for(const struct ctl_sub *s, const struct ctl_line *line)
 		return true;
 	for (size_t i = 0; i < line->rows_n; i++) {
 		enum filter_truth t = filter_eval(s->filter, &line->rows[i]);
-		if (t == FILTER_TRUE || (t == FILTER_UNKNOWN && line->opening &&
-					 (filter_uses(s->filter) & ~PLACE) == 0))
+		if (t == FILTER_TRUE ||
+		    (t == FILTER_UNKNOWN &&
+		     (!line->opening || (filter_uses(s->filter) & ~PLACE) == 0)))
 			return true;
 	}
 	return false;

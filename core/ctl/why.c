@@ -202,11 +202,11 @@ bool why_backoff(const struct ctl_env *env, struct why *w, const char *next_hop,
 	w->since_ms = d.since_ms;
 	w->until_ms = d.backoff_until_ms;
 	if (d.slowed)
-		why_say(w, "mail to %s is slowed down since %s; more is sent in %s. %s",
+		why_say(w, "mail to %s is slowed down for %s; more is sent in %s. %s",
 			HOP_NAME(next_hop), span(now_ms - d.since_ms, age),
 			span(d.backoff_until_ms - now_ms, left), reply);
 	else
-		why_say(w, "%s cannot be reached since %s; it is tried again in %s. %s",
+		why_say(w, "%s cannot be reached for %s; it is tried again in %s. %s",
 			HOP_NAME(next_hop), span(now_ms - d.since_ms, age),
 			span(d.backoff_until_ms - now_ms, left), reply);
 	return true;

@@ -8,6 +8,7 @@ import time
 import pytest
 
 import harness
+import peer as peers
 from harness import wait_until
 from script import Script
 
@@ -142,3 +143,48 @@ def test_what_a_topic_does_not_take(relay, params, param):
             break
     assert answer["error"]["data"]["param"] == param, answer
     s.close()
+
+
+def test_no_secret_is_shown(directory, world):
+    """A smarthost that repeats what it was told, at login and when it refuses it."""
+    peers.make_authority(directory)
+    relay = harness.Relay(directory, world, f'tls {{ authorities = "{directory}/ca.pem" }}\n')
+    relay.start().allow()
+    secret = directory / "password"
+    secret.write_text("open-sesame-4711\n")
+    line = "AHdlaXIAb3Blbi1zZXNhbWUtNDcxMQ=="  # of AUTH PLAIN
+    p = peers.Peer(peers.make_certificate(directory, "peer", "IP:127.0.0.1"), users={"weir": "open-sesame-4711"})
+    p.refuse["AUTH"] = f"535 5.7.8 do not know {line} for open-sesame-4711"
+    relay.weir("route", "add", "--to", p.at, "--match", "domain:a.example", "--tls", "required", "--user", "weir",
+               "--password-file", secret)
+    listener = Listener(relay, "all")
+    n = 0
+    while ("relay", "AUTH PLAIN (left out)") not in listener.texts():
+        n += 1
+        assert n < 100
+        relay.send(f"x{n}@a.example")
+        relay.weir("retry", "all", "--yes", "--reason", "once more")
+        time.sleep(0.05)
+    wait_until(lambda: any(text.startswith("535 5.7.8") for _, text in listener.texts()), what="the refusal")
+    heard = listener.lines.read_text()
+    assert "open-sesame" not in heard and line not in heard and "4711" not in heard, heard
+    assert listener.end() == (0, "")
+    p.close()
+    assert relay.stop() == 0
+
+
+def test_what_has_a_cause(relay, receiver):
+    """By the filter of a cause, as the console listens to it: the reply itself stands in the store only."""
+    r = receiver({"RCPT": b"451 4.7.1 not now\r\n"})
+    relay.weir("route", "add", "--to", r.at, "--match", "domain:one.example")
+    relay.send("x@one.example")
+    relay.wait_state("x@one.example", "deferred")
+    cause = wait_until(lambda: relay.weir("causes"), what="the cause")[0]
+    listener = Listener(relay, cause["where"])
+    n = 0
+    while ("relay", "RCPT TO:<x@one.example>") not in listener.texts():
+        n += 1
+        assert n < 100
+        relay.weir("retry", "to:x@one.example", "--yes", "--reason", "once more")
+        time.sleep(0.05)
+    assert listener.end() == (0, "")

@@ -794,10 +794,14 @@ static void on_why(void *arg, const json_t *result, const struct err *err)
 		if (result == NULL) {
 			text_add(t, ROLE_BAD, str_of(err->msg));
 		} else {
+			json_t *rest = json_copy((json_t *)(uintptr_t)result);
+
 			text_add(t, ROLE_STRONG, str_of(js(result, "text")));
 			text_add(t, ROLE_TEXT, STR(""));
-			cell_describe(t, "why", result, shell_wall_ms(shell_of(a)),
+			(void)json_object_del(rest, "text"); /* stands above */
+			cell_describe(t, "why", rest, shell_wall_ms(shell_of(a)),
 				      shell_ascii(shell_of(a)));
+			json_decref(rest);
 		}
 		shell_dirty(shell_of(a), SHELL_RELAYOUT | SHELL_REPAINT);
 	}

@@ -9,10 +9,10 @@
 void app_register(struct shell *s)
 {
 	static const struct view_def *const all[] = {
-		&view_overview, &view_queues, &view_messages, &view_causes,
-		&view_holds,	&view_events, &view_journal,  &view_allow,
-		&view_access,	&view_routes, &view_streams,  &view_pools,
-		&view_keys,	&view_audit,  &view_suppress, &view_message,
+		&view_overview, &view_queues,  &view_messages, &view_causes, &view_holds,
+		&view_events,	&view_journal, &view_allow,    &view_access, &view_routes,
+		&view_streams,	&view_pools,   &view_keys,     &view_audit,  &view_suppress,
+		&view_message,	&view_trace,
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)

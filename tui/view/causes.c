@@ -52,6 +52,7 @@ static const struct listing_def def = {
 	.moved = RELAY_QUEUE,
 	.filter = true,
 	.where = causes_where,
+	.live = causes_where,
 	.enter = causes_enter,
 };
 

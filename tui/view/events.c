@@ -263,8 +263,11 @@ static void events_action(struct view *v, enum action_id a)
 		t->wrap = true;
 		cell_describe(t, "event", row, shell_wall_ms(s), shell_ascii(s));
 	} else if (a == A_TAIL) {
-		(void)table_nav(&e->table, NAV_LAST);
-		e->follow = true;
+		AUTO_BUF where = BUF_INIT(VIEW_ARG_MAX);
+
+		if (row != NULL && js_has(row, "domain"))
+			filter_term(&where, "domain", js(row, "domain"));
+		(void)shell_open(s, "trace", buf_cstr(&where));
 	}
 }
 

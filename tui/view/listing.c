@@ -568,6 +568,17 @@ static void open_filtered(struct listing *l, const char *view)
 	(void)shell_open(shell_of(l), view, buf_cstr(&filter));
 }
 
+static void open_live(struct listing *l)
+{
+	const json_t *row = listing_row(l);
+	AUTO_BUF where = BUF_INIT(VIEW_ARG_MAX);
+
+	if (l->def->live == NULL)
+		open_filtered(l, "events");
+	else if (row == NULL || l->def->live(l, row, &where))
+		(void)shell_open(shell_of(l), "trace", row != NULL ? buf_cstr(&where) : "");
+}
+
 static enum method_id method_of(enum action_id a)
 {
 	return a == A_HOLD	? M_QUEUE_HOLD
@@ -628,7 +639,7 @@ bool listing_action(struct listing *l, enum action_id a)
 		if (listing_target(l, &target))
 			act_why(listing_app(l)->acts, buf_cstr(&target));
 	} else if (a == A_TAIL) {
-		open_filtered(l, "events");
+		open_live(l);
 	} else if (a == A_RELATED) {
 		open_filtered(l, "messages");
 	} else {

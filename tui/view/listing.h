@@ -49,6 +49,8 @@ struct listing_def {
 	void (*foot)(const struct listing *l, const json_t *row, struct buf *out);
 	/* What is told of a row besides its fields; NULL: nothing. */
 	void (*describe)(const json_t *row, struct text *t);
+	/* What to listen to for a row, as a filter; NULL: l shows events instead. */
+	bool (*live)(const struct listing *l, const json_t *row, struct buf *out);
 	/* Other names for columns, and parameters besides filter and sort. */
 	void (*params)(const struct listing *l, json_t *params);
 };

@@ -456,6 +456,35 @@ static void plan(struct message *m, enum method_id method)
 		 json_pack("{s:o}", "target", json_sprintf("id:%s", m->id)));
 }
 
+static bool named_before(const json_t *rows, size_t i)
+{
+	const char *domain = js(json_array_get(rows, i), "domain");
+
+	for (size_t k = 0; k < i; k++)
+		if (strcmp(js(json_array_get(rows, k), "domain"), domain) == 0)
+			return true;
+	return *domain == '\0';
+}
+
+/* Of a message alone the connection would be missing: whom it goes to is listened to. */
+static void open_trace(struct message *m)
+{
+	const json_t *rows = json_object_get(m->detail, "recipients");
+	AUTO_BUF where = BUF_INIT(VIEW_ARG_MAX);
+
+	for (size_t i = 0; i < json_array_size(rows); i++) {
+		const char *domain = js(json_array_get(rows, i), "domain");
+
+		if (where.n + strlen(domain) + sizeof("domain:,") >= VIEW_ARG_MAX)
+			break;
+		if (!named_before(rows, i))
+			(void)buf_printf(&where, "%s%s", where.n > 0 ? "," : "domain:", domain);
+	}
+	if (where.n == 0)
+		(void)buf_printf(&where, "id:%s", m->id);
+	(void)shell_open(view_shell(m->view), "trace", buf_cstr(&where));
+}
+
 static void message_action(struct view *v, enum action_id a)
 {
 	struct message *m = view_state(v);
@@ -485,7 +514,7 @@ static void message_action(struct view *v, enum action_id a)
 	else if (a == A_RELATED)
 		act_same_cause(app_of(m)->acts, m->id);
 	else if (a == A_TAIL)
-		(void)shell_open(s, "events", target);
+		open_trace(m);
 	else if (a == A_REFRESH)
 		ask_detail(m);
 	else if (a == A_COPY)

@@ -23,6 +23,14 @@ static bool messages_where(const struct listing *l, const json_t *row, struct bu
 	return true;
 }
 
+/* Of a message alone the connection would be missing: whom it goes to is listened to. */
+static bool messages_live(const struct listing *l, const json_t *row, struct buf *out)
+{
+	(void)l;
+	filter_term(out, "domain", js(row, "domain"));
+	return !out->full;
+}
+
 static void messages_enter(struct listing *l, const json_t *row)
 {
 	(void)shell_open(view_shell(l->view), "message", js(row, "id"));
@@ -62,6 +70,7 @@ static const struct listing_def def = {
 	.descending = true,
 	.from_end = true,
 	.where = messages_where,
+	.live = messages_live,
 	.field = messages_field,
 	.enter = messages_enter,
 };

@@ -542,7 +542,7 @@ static void overview_action(struct view *v, enum action_id a)
 	else if (a == A_WHY)
 		act_why(app_of(o)->acts, buf_cstr(&target));
 	else if (a == A_TAIL)
-		open_messages(o, "events");
+		open_messages(o, "trace");
 	else if (a == A_RELATED)
 		open_messages(o, "causes");
 	else if (a == A_DESCRIBE)

@@ -38,6 +38,15 @@ static bool queues_where(const struct listing *l, const json_t *row, struct buf 
 	return !group.full;
 }
 
+/* The filter of the list is no matter of the connection. */
+static bool queues_live(const struct listing *l, const json_t *row, struct buf *out)
+{
+	if (queues_field(l) == NULL)
+		return queues_where(l, row, out);
+	filter_term(out, queues_field(l), js(row, l->key));
+	return !out->full;
+}
+
 static void queues_enter(struct listing *l, const json_t *row)
 {
 	AUTO_BUF where = BUF_INIT(VIEW_ARG_MAX);
@@ -84,6 +93,7 @@ static const struct listing_def def = {
 	.filter = true,
 	.sort = true,
 	.where = queues_where,
+	.live = queues_live,
 	.field = queues_field,
 	.enter = queues_enter,
 	.params = queues_params,
