@@ -126,7 +126,11 @@ static int add_piece(struct phrasebook *b, struct str piece, bool gap, struct ph
 	bool star = piece.n > 1 && piece.p[piece.n - 1] == '*';
 	struct words w;
 
-	words_of(str_eq(piece, STR("@")) ? STR("a@b") : piece, &w);
+	if (str_eq(piece, STR("@")))
+		piece = STR("a@b");
+	else if (str_eq(piece, STR("#")))
+		piece = STR("192.0.2.1");
+	words_of(piece, &w);
 	if (w.n == 0)
 		return err_set(err, ERR_SYNTAX, "no word in '%.*s'", STR_ARG(piece));
 	for (unsigned i = 0; i < w.n; i++) {

@@ -144,6 +144,54 @@ static size_t address_length(struct str s)
 	return at > 0 && at + 1 < n ? n : 0;
 }
 
+/* The digits, or letters x that somebody put for them, at the beginning of s: one to three. */
+static size_t octet_length(struct str s)
+{
+	size_t n = 0;
+
+	while (n < s.n && (s.p[n] == 'x' || s.p[n] == 'X' || (s.p[n] >= '0' && s.p[n] <= '9')))
+		n++;
+	return n <= 3 ? n : 0;
+}
+
+/* The length of an IPv4 address at the beginning of s, or 0. */
+static size_t ipv4_length(struct str s)
+{
+	size_t at = 0;
+
+	for (int i = 0; i < 4; i++) {
+		size_t n = octet_length(str_from(s.p + at, s.n - at));
+		if (n == 0)
+			return 0;
+		at += n;
+		if (i < 3 && (at >= s.n || s.p[at] != '.'))
+			return 0;
+		at += i < 3;
+	}
+	if (at < s.n && (is_alnum(s.p[at]) || s.p[at] == '-'))
+		return 0;
+	return at + 1 < s.n && s.p[at] == '.' && is_alnum(s.p[at + 1]) ? 0 : at;
+}
+
+/* The same for an IPv6 address: hexadecimal digits with three colons or more. */
+static size_t ipv6_length(struct str s)
+{
+	size_t n = 0;
+	unsigned colons = 0;
+
+	while (n < s.n && (s.p[n] == ':' || (s.p[n] >= '0' && s.p[n] <= '9') ||
+			   (s.p[n] >= 'a' && s.p[n] <= 'f') || (s.p[n] >= 'A' && s.p[n] <= 'F')))
+		colons += s.p[n++] == ':';
+	return colons >= 3 && (n == s.n || !is_alnum(s.p[n])) ? n : 0;
+}
+
+static size_t ip_length(struct str s)
+{
+	size_t n = ipv4_length(s);
+
+	return n > 0 ? n : ipv6_length(s);
+}
+
 static size_t read_ascii(struct reader *r, struct str s)
 {
 	size_t n = 0;
@@ -164,7 +212,8 @@ static size_t read_ascii(struct reader *r, struct str s)
 void words_of(struct str text, struct words *ret)
 {
 	struct reader r = { .out = ret };
-	bool edge = true; /* where an address could begin */
+	bool edge = true;  /* where an address could begin */
+	bool fresh = true; /* where an IP address could */
 
 	ret->n = 0;
 	ret->bytes_n = 0;
@@ -172,9 +221,13 @@ void words_of(struct str text, struct words *ret)
 		text.n = WORDS_TEXT_MAX;
 	while (text.n > 0 && ret->n < WORDS_MAX) {
 		size_t n = edge ? address_length(text) : 0;
-		edge = false;
+		size_t ip = fresh && n == 0 ? ip_length(text) : 0;
+		edge = fresh = false;
 		if (n > 0) {
 			add_single(&r, "@", 1);
+		} else if (ip > 0) {
+			add_single(&r, "#", 1);
+			n = ip;
 		} else if (is_high(text.p[0])) {
 			n = read_high(&r, text);
 		} else if (is_alnum(text.p[0]) || text.p[0] == '\'') {
@@ -183,6 +236,7 @@ void words_of(struct str text, struct words *ret)
 			end_word(&r);
 			edge = (unsigned char)text.p[0] <= ' ' ||
 			       strchr("<>()[]\",;|", text.p[0]) != NULL;
+			fresh = text.p[0] != '.' && text.p[0] != '-';
 			n = 1;
 		}
 		text = str_from(text.p + n, text.n - n);

@@ -2,7 +2,8 @@
  * words - a reply's text as plain words, and phrases found in them.
  *
  * Model:   words_of() reads a text as words: ASCII lower case, accents off (ü is ue), apostrophes
- *          off, everything else between them gone; whatever has an '@' in it is the one word "@".
+ *          off, everything else between them gone; whatever has an '@' in it is the one word "@",
+ *          an IP address is "#".
  *          A Chinese, Japanese or Korean character is a word of its own, and so is each byte of a
  *          run that is not UTF-8 (GBK as it comes). A phrase is read the same way, so how either
  *          is punctuated, spelled or encoded does not matter. In a phrase, a word ending in '*'

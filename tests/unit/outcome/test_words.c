@@ -27,6 +27,11 @@ static const struct {
 	{ "to=anna@x.example, no", "@/no" },
 	{ "a @ b", "a/b" },
 	{ "anna@ b", "anna/b" },
+	{ "[192.0.2.1] and ip=x.xx.xxx.1.", "#/and/ip/#" },
+	{ "[2001:db8::9]:25, 1::2", "#/25/1/2" },
+	{ "v1.2.3.4 1.2.3.4.5 1.2.3.4a 1.2.3 1000.1.1.1 1.2.3.4.zen.example",
+	  "v1/2/3/4/1/2/3/4/5/1/2/3/4a/1/2/3/1000/1/1/1/1/2/3/4/zen/example" },
+	{ "12:30:05:11 a:b", "#/a/b" },
 	{ "http://x.example/?p=NoSuchUser", "http/x/example/p/nosuchuser" },
 	{ "Boîte pleine, Postämter Über groß", "boite/pleine/postaemter/ueber/gross" },
 	{ "Bo\xee"
