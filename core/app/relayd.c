@@ -284,6 +284,7 @@ int relayd_new(const struct conf *conf, struct loop *loop_take, struct relayd **
 	r->env.hostname = conf->hostname;
 	r->env.started_ms = loop_wall_ms(r->env.loop);
 	r->env.undo_window_ms = conf->undo_window_s * 1000;
+	r->env.probation_ms = conf->probation_s * 1000;
 	r->env.bounce_grace_ms = conf->bounce_grace_s * 1000;
 	r->env.holds = holds_new();
 	r->env.routes = routes_new();

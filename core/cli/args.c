@@ -57,14 +57,19 @@ const struct method_def *args_verb_find(const char *words)
 
 const struct param_def *args_param(const struct method_def *m, size_t n)
 {
-	static const char *const implied[] = { "reason", "base" };
+	static const char *const implied[] = { "reason", "probation_s", "base" };
+	const struct param_def *p;
 	size_t own = 0;
 
 	while (own < PROTO_PARAMS_MAX && m->params[own].name != NULL)
 		own++;
 	if (n < own)
 		return &m->params[n];
-	return n - own < ARRAY_LEN(implied) ? method_param(m, implied[n - own]) : NULL;
+	n -= own;
+	for (size_t i = 0; i < ARRAY_LEN(implied); i++)
+		if ((p = method_param(m, implied[i])) != NULL && n-- == 0)
+			return p;
+	return NULL;
 }
 
 void args_option_name(const struct param_def *p, char ret[static ARGS_NAME_LEN])

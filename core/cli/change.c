@@ -179,6 +179,24 @@ static void put_secret(const struct out *o, struct buf *b, const json_t *done)
 		b, "\nIt is shown this once and kept nowhere: write it down where it is needed.\n");
 }
 
+/* What happens unless somebody says that it is good. */
+static void put_probation(const struct out *o, struct buf *b, const json_t *p)
+{
+	char until[COLUMNS_SCRATCH];
+	char left[FMT_SHORT_LEN];
+
+	if (!json_is_object(p))
+		return;
+	fmt_age(json_get_int(p, "left_s"), left);
+	out_style(o, b, OUT_WARN, true);
+	(void)buf_puts(b, "On probation: ");
+	out_style(o, b, OUT_WARN, false);
+	(void)buf_puts(b, "taken back at ");
+	(void)buf_put_str(b, columns_time(json_get_str(p, "until_at"), until));
+	(void)buf_printf(b, " (%s) unless you say weir config confirm %lld\n", left,
+			 (long long)json_get_int(p, "version"));
+}
+
 /* "hold domain:gmail.com: done, 3 recipients of 2 messages" */
 static void put_done(const struct out *o, struct buf *b, const struct args *a, const json_t *done)
 {
@@ -222,6 +240,7 @@ static void put_done(const struct out *o, struct buf *b, const struct args *a, c
 	put_secret(o, b, done);
 	put_warnings(o, b, json_object_get(done, "warnings"));
 	put_publish(o, b, json_object_get(done, "publish"));
+	put_probation(o, b, json_object_get(done, "probation"));
 	put_undo(o, b, done);
 }
 

@@ -168,6 +168,20 @@ static void put_moves(const struct out *o, struct buf *b, const json_t *moves)
 				 TITLE_COLS, "");
 }
 
+/* Texts, each on a line. */
+static void put_texts(const struct out *o, struct buf *b, const char *title, const json_t *texts)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(texts, i, one)
+	{
+		(void)buf_printf(b, "%-*s", TITLE_COLS, title);
+		out_clean(o, b, str_of(json_string_value(one)));
+		(void)buf_putc(b, '\n');
+	}
+}
+
 static void put_edit(const struct out *o, struct buf *b, const json_t *plan)
 {
 	char window[FMT_SHORT_LEN];
@@ -175,6 +189,12 @@ static void put_edit(const struct out *o, struct buf *b, const json_t *plan)
 	plan_put_changes(o, b, json_object_get(plan, "changes"));
 	put_moves(o, b, json_object_get(plan, "moves"));
 	put_others(o, b, json_object_get(plan, "others"));
+	put_texts(o, b, "careful", json_object_get(plan, "warnings"));
+	if (cli_has(plan, "probation_s")) {
+		fmt_age(json_get_int(plan, "probation_s"), window);
+		(void)buf_printf(b, "%-*s%s, then it is taken back unless it is confirmed\n",
+				 TITLE_COLS, "probation", window);
+	}
 	fmt_age(json_get_int(plan, "undo_window_s"), window);
 	(void)buf_printf(b, "%-*sfor %s, with weir undo\n", TITLE_COLS, "undo", window);
 	(void)buf_printf(b, "%-*s", TITLE_COLS, "command");

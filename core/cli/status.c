@@ -164,6 +164,31 @@ static void put_machine(const struct out *o, struct buf *b, const json_t *status
 	}
 }
 
+static void put_probation(const struct out *o, struct buf *b, const json_t *p)
+{
+	char until[COLUMNS_SCRATCH];
+	char left[FMT_SHORT_LEN];
+
+	if (!json_is_object(p))
+		return;
+	fmt_age(json_get_int(p, "left_s"), left);
+	put_title(o, b, "probation");
+	out_style(o, b, OUT_WARN, true);
+	(void)buf_printf(b, "version %lld (", (long long)json_get_int(p, "version"));
+	out_clean(o, b, str_of(json_get_str(p, "method")));
+	(void)buf_putc(b, ' ');
+	out_clean(o, b, str_of(json_get_str(p, "target")));
+	(void)buf_puts(b, " by ");
+	out_clean(o, b, str_of(json_get_str(p, "who")));
+	(void)buf_puts(b, ") is taken back at ");
+	(void)buf_put_str(b, columns_time(json_get_str(p, "until_at"), until));
+	(void)buf_printf(b, " (%s)", left);
+	out_style(o, b, OUT_WARN, false);
+	(void)buf_puts(b,
+		       "\n            keep it: weir config confirm; take it back now: weir config "
+		       "rollback\n");
+}
+
 /* Since when, and what the other side says. */
 static void put_evidence(const struct out *o, struct buf *b, const json_t *row)
 {
@@ -224,6 +249,7 @@ static void put_status(const struct out *o, struct buf *b, const json_t *status)
 	put_queued(o, b, status);
 	put_rates(o, b, status);
 	put_machine(o, b, status);
+	put_probation(o, b, json_object_get(status, "probation"));
 	put_attention(o, b, json_object_get(status, "attention"));
 }
 

@@ -90,6 +90,7 @@ struct conf {
 	int64_t retry_max_s;
 	int64_t delay_warning_s;
 	int64_t lifetime_s;
+	int64_t probation_s;
 	int64_t undo_window_s;
 	int64_t bounce_grace_s;
 	int64_t keep_finished_s;

@@ -61,6 +61,13 @@ bool journal_is(const struct action *x, enum method_id m)
 	return x->method == &method_defs[m];
 }
 
+bool journal_is_undo(const struct action *x)
+{
+	uint64_t id;
+	return journal_is(x, M_ACTION_UNDO) ||
+	       (journal_is(x, M_CONFIG_ROLLBACK) && journal_id_parse(str_of(x->target), &id));
+}
+
 struct action *journal_find(struct actions *a, uint64_t id)
 {
 	struct action *x;
@@ -197,6 +204,7 @@ void actions_arm(struct actions *a)
 		return;
 	next = earlier(next, ends_next_ms(a));
 	next = earlier(next, expiry_next_ms(a));
+	next = earlier(next, probation_next_ms(a));
 	if (next != 0 && next - loop_wall_ms(a->env->loop) < wait)
 		wait = next - loop_wall_ms(a->env->loop);
 	loop_timer_set(a->timer, wait < TIMER_MIN_MS ? TIMER_MIN_MS : wait);
@@ -207,6 +215,7 @@ static void on_timer(void *arg)
 	struct actions *a = OBJ(actions, ACTIONS_MAGIC, arg);
 	plans_expire(a);
 	uploads_expire(a);
+	probation_run(a);
 	ends_run(a);
 	expiry_run(a);
 	refusals_run(a);
@@ -241,6 +250,8 @@ static void load_object(void *arg, const struct queue_object *o)
 		rc = allow_put(l->env->allow, o->json, &err);
 	else if (strcmp(l->kind, "cred") == 0)
 		rc = creds_put(l->env->creds, o->json, &err);
+	else if (strcmp(l->kind, PROBATION_KIND) == 0)
+		rc = probation_put(l->env, o->json, &err);
 	else if (strcmp(l->kind, KEYS_KIND_SECRET) == 0)
 		rc = keys_put_secret(l->env->keys, o->id, o->json, loop_wall_ms(l->env->loop),
 				     &err);
@@ -309,7 +320,7 @@ static void derive(struct actions *a)
 	uint64_t id;
 	TAILQ_FOREACH (x, &a->recent, link) {
 		struct action *of = NULL;
-		if (journal_is(x, M_ACTION_UNDO) && journal_id_parse(str_of(x->target), &id))
+		if (journal_is_undo(x) && journal_id_parse(str_of(x->target), &id))
 			of = journal_find(a, id);
 		if (of != NULL && of->state == ACTION_UNDOABLE)
 			of->state = ACTION_UNDONE;
@@ -350,9 +361,10 @@ static void store_pepper(struct ctl_env *env)
 
 int actions_open(struct ctl_env *env, struct err *err)
 {
-	static const char *const kinds[] = { "hold",	   POOLS_KIND, POOLS_KIND_COUNT, "route",
-					     STREAMS_KIND, "allow",    KEYS_KIND_SECRET, KEYS_KIND,
-					     "cred",	   PEPPER };
+	static const char *const kinds[] = { "hold",	       POOLS_KIND,   POOLS_KIND_COUNT,
+					     "route",	       STREAMS_KIND, "allow",
+					     KEYS_KIND_SECRET, KEYS_KIND,    "cred",
+					     PROBATION_KIND,   PEPPER };
 	size_t peppers = 0;
 	struct actions *a = xcalloc(1, sizeof(*a));
 	int64_t keep =
@@ -409,6 +421,7 @@ void actions_start(struct actions *a)
 	}
 	uses_start(a);
 	marks_again(a);
+	probation_run(a);
 	actions_arm(a);
 }
 
@@ -429,6 +442,7 @@ void actions_close(struct actions **ap)
 	while ((x = TAILQ_FIRST(&a->recent)) != NULL)
 		action_free(a, x);
 	edits_close(a);
+	probation_drop(a->env);
 	selects_close(a);
 	reports_close(a);
 	uploads_close(a);

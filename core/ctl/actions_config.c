@@ -96,31 +96,70 @@ static void on_collected(void *arg, const struct err *err)
 	rule_store(op);
 }
 
+static int check_version(const struct ctl_env *env, uint64_t version, struct err *err)
+{
+	if (version < env->actions->version)
+		return 0;
+	if (version == env->actions->version)
+		return err_param(err, ERR_STATE, "version",
+				 "version %" PRIu64 " is the one in force", version);
+	return err_param(err, ERR_UNKNOWN, "version",
+			 "there is no version %" PRIu64
+			 " yet; weir config history has those there are",
+			 version);
+}
+
+/* Without a version: what is on probation is taken back, as its undo would do it. */
+static void end_probation(struct ctl_call *call)
+{
+	struct ctl_env *env = ctl_env(call);
+	const struct probation *p = env->probation;
+	struct action *x = p != NULL ? journal_find(env->actions, p->action) : NULL;
+	struct err err = ERR_INIT;
+	struct op *op;
+	if (x == NULL || x->state != ACTION_UNDOABLE) {
+		(void)err_param(&err, ERR_STATE, "version",
+				"no edit is on probation: say which version is to come back, as "
+				"weir config history lists them");
+		ctl_fail(call, &err);
+		return;
+	}
+	if (x->busy) {
+		(void)err_set(&err, ERR_CONFLICT, "it is being taken back this moment");
+		ctl_fail(call, &err);
+		return;
+	}
+	op = rule_op(call, p->id);
+	op_begin(op, false);
+	if (undo_begin(op, x, &err) < 0)
+		op_fail(op, &err);
+	else
+		undo_store_objects(op, rule_refused);
+}
+
 void ctl_config_rollback(struct ctl_call *call)
 {
 	struct ctl_env *env = ctl_env(call);
 	uint64_t version = (uint64_t)ctl_int(call, "version", 0);
-	struct config_collect *c = xcalloc(1, sizeof(*c));
+	struct config_collect *c;
 	struct err err = ERR_INIT;
 	struct op *op;
 	char name[40];
+	if (ctl_json(call, "version") == NULL) {
+		end_probation(call);
+		return;
+	}
 	(void)snprintf(name, sizeof(name), "version %" PRIu64, version);
 	op = rule_op(call, name);
+	if (check_version(env, version, &err) < 0) {
+		op_fail(op, &err);
+		return;
+	}
+	c = xcalloc(1, sizeof(*c));
 	*c = (struct config_collect){
 		.env = env, .above = version, .below = INT64_MAX, .fn = on_collected, .arg = op
 	};
 	op->more = c;
 	op->more_free = collect_free;
-	if (version >= env->actions->version) {
-		(void)err_param(&err, version == env->actions->version ? ERR_STATE : ERR_UNKNOWN,
-				"version",
-				version == env->actions->version
-					? "version %" PRIu64 " is the one in force"
-					: "there is no version %" PRIu64
-					  " yet; weir config history has those there are",
-				version);
-		op_fail(op, &err);
-		return;
-	}
 	config_collect(c);
 }

@@ -246,6 +246,7 @@ static json_t *describe(const struct op *op)
 {
 	const struct plan *p = op->plan;
 	const json_t *warnings = json_object_get(op->result, "warnings");
+	int64_t probation = probation_wanted_ms(op);
 	AUTO_BUF command = BUF_INIT(4 * FILTER_TEXT_MAX + 1000);
 	json_t *o;
 	command_line(p->method, p->params, &command);
@@ -260,6 +261,8 @@ static json_t *describe(const struct op *op)
 	(void)json_object_set_new(o, "changes", rows_of(op));
 	(void)json_object_set_new(o, "base", json_integer((json_int_t)p->base));
 	(void)json_object_set_new(o, "others", others(op));
+	(void)json_object_set_new(o, "probation_s",
+				  probation > 0 ? json_integer(probation / 1000) : json_null());
 	if (warnings != NULL)
 		(void)json_object_set(o, "warnings", (json_t *)(uintptr_t)warnings);
 	return o;

@@ -25,7 +25,8 @@ int64_t ends_next_ms(struct actions *a)
 	const struct action *x;
 	int64_t first = 0;
 	TAILQ_FOREACH (x, &a->recent, link) {
-		if (x->state != ACTION_UNDOABLE || x->busy || (x->n == 0 && !x->wipe))
+		if (x->state != ACTION_UNDOABLE || x->busy || (x->n == 0 && !x->wipe) ||
+		    probation_is(a->env, x->id))
 			continue;
 		if (first == 0 || x->undo_until_ms < first)
 			first = x->undo_until_ms;
@@ -217,7 +218,7 @@ void ends_run(struct actions *a)
 	for (x = TAILQ_FIRST(&a->recent); x != NULL; x = next) {
 		next = TAILQ_NEXT(x, link);
 		if (x->state == ACTION_UNDOABLE && !x->busy && (x->n > 0 || x->wipe) &&
-		    x->undo_until_ms <= now)
+		    x->undo_until_ms <= now && !probation_is(a->env, x->id))
 			end_one(a, x);
 	}
 }

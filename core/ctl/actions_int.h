@@ -22,6 +22,7 @@
 #include "ctl/actions_edit.h"
 #include "ctl/journal.h"
 #include "ctl/plans.h"
+#include "ctl/probation.h"
 #include "ctl/replay.h"
 #include "ctl/slicer.h"
 #include "loop/loop.h"
@@ -95,6 +96,7 @@ struct op {
 	uint64_t id;	  /* of the action */
 	uint64_t seen;	  /* the version in force when it began */
 	uint64_t version; /* that it makes; 0: none */
+	bool probation;	  /* it begins one (ctl/probation.h) */
 	json_t *edited;	  /* what it does to the configuration (ctl/config.h) */
 	int64_t at_ms;
 	int64_t undo_until_ms;
@@ -109,6 +111,7 @@ struct op {
 		char *json;
 	} secrets[OP_SECRETS_MAX];
 	size_t secrets_n;
+	bool leave;		/* what others changed since, stays */
 	struct action *of;	/* that is taken back, or brought to its end: busy */
 	struct action *storing; /* a retry whose times are written */
 	void *more;		/* of one file */
@@ -177,6 +180,11 @@ int hold_check(struct op *op, struct err *err) MUST_CHECK;
 int release_check(struct op *op, struct err *err) MUST_CHECK;
 /* A plan that is only a name, for changes without a set. */
 void op_name(struct op *op, const char *text);
+
+/* Takes an action's objects back (actions_undo.c): first what is to be done, then the doing, which
+ * answers. Who is not asked (the relay, config.rollback) leaves what others changed since. */
+int undo_begin(struct op *op, struct action *x, struct err *err) MUST_CHECK;
+void undo_store_objects(struct op *op, op_fn *refused);
 
 /* Lets the groups be judged again (actions_marks.c), then goes on. */
 void op_judge(struct op *op, op_fn *then);

@@ -225,6 +225,21 @@ static void suppress_after_change(struct op *op)
 	op->env->suppress_generation++;
 }
 
+static json_t *probation_current(const struct ctl_env *env, struct str id)
+{
+	const struct probation *p = env->probation;
+	return p != NULL && str_eq(str_of(p->id), id) ? json_incref(p->json) : NULL;
+}
+
+static int probation_apply(struct op *op, struct str id, const char *json, struct err *err)
+{
+	(void)id;
+	if (json != NULL)
+		return probation_put(op->env, json, err);
+	probation_drop(op->env);
+	return 0;
+}
+
 static json_t *cred_current(const struct ctl_env *env, struct str id)
 {
 	const struct cred *x = creds_find(env->creds, id);
@@ -345,6 +360,7 @@ static const struct kind {
 	{ "allow", &allow_config, no_secrets, allow_current, allow_apply, allow_after },
 	{ "cred", &cred_config, cred_secrets, cred_current, cred_apply, cred_after },
 	{ KEYS_KIND, &key_config, no_secrets, key_current, key_apply, key_after },
+	{ PROBATION_KIND, NULL, no_secrets, probation_current, probation_apply, hold_after },
 	{ KEYS_KIND_SECRET, NULL, NULL, secret_current, secret_apply, key_after },
 	{ SUPPRESS_KIND, NULL, no_secrets, suppress_current, suppress_apply,
 	  suppress_after_change },

@@ -418,7 +418,8 @@ static void for_undo(struct op *op)
 {
 	json_t *without = op->objects != NULL ? audit_objects_without(op->objects) : NULL;
 	bool secrets = without != NULL && !json_equal(without, op->objects);
-	op->wipe = secrets && op->undo_until_ms != 0;
+	/* what is on probation is kept like that, too: until the end of its window, however far */
+	op->wipe = (secrets || op->probation) && op->undo_until_ms != 0;
 	op->undo_objects = secrets && !op->wipe ? without : json_incref(op->objects);
 	if (op->undo_objects != without)
 		json_decref(without);
@@ -468,9 +469,11 @@ static void store(struct op *op, op_fn *then, op_fn *failed)
 
 void op_commit(struct op *op, op_fn *then, op_fn *failed)
 {
-	if (op->call != NULL && ctl_acting(op->call) == CTL_PLANNING)
+	if (probation_check(op, &op->err) < 0)
+		failed(op);
+	else if (op->call != NULL && ctl_acting(op->call) == CTL_PLANNING)
 		edit_plan(op);
-	else if (edit_check(op, &op->err) < 0)
+	else if (edit_check(op, &op->err) < 0 || probation_begin(op, &op->err) < 0)
 		failed(op);
 	else
 		store(op, then, failed);

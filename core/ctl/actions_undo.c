@@ -8,9 +8,10 @@
 #include <string.h>
 
 #include "base/fmt.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/obj.h"
-#include "ctl/actions_int.h"
+#include "ctl/actions_rules.h"
 #include "ctl/handlers.h"
 
 /* --- which one -------------------------------------------------------------------------------- */
@@ -63,7 +64,7 @@ static int refuse_undone(struct actions *a, const struct action *x, struct err *
 	journal_id_text(x->id, id);
 	TAILQ_FOREACH_REVERSE(by, &a->recent, action_list, link)
 	{
-		if (!journal_is(by, M_ACTION_UNDO) || strcmp(by->target, id) != 0)
+		if (!journal_is_undo(by) || strcmp(by->target, id) != 0)
 			continue;
 		fmt_time(by->at_ms, at);
 		return err_set(err, ERR_STATE, "%s was taken back already, by %s at %s", id,
@@ -127,6 +128,32 @@ static int check_hold_free(struct op *op, const json_t *hold, struct err *err)
 	return 0;
 }
 
+/* Its time is over, as the change had said. */
+static bool is_past(const struct op *op, const json_t *object)
+{
+	int64_t expires_ms = json_get_int(object, "expires_ms");
+	return expires_ms != 0 && expires_ms <= op->at_ms;
+}
+
+/* Whether the object is as the change had left it. */
+static bool is_left(const struct op *op, const json_t *current, const json_t *after)
+{
+	return same(current, after) || (current == NULL && is_past(op, after));
+}
+
+/* Who is not asked about each of them (op->leave) leaves what was changed since. */
+static bool leave(struct op *op, const char *kind, const char *id)
+{
+	struct err err = ERR_INIT;
+	if (!op->leave)
+		return false;
+	(void)refuse_changed(op, kind, id, &err);
+	log_warn(op->plan->text, "undo.left", F_STR("kind", kind), F_STR("id", id),
+		 F_STR("why", err.msg));
+	rule_warn(op, xasprintf("%s; it stays as it is", err.msg));
+	return true;
+}
+
 static int undo_object(struct op *op, const json_t *o, struct err *err)
 {
 	const char *kind = json_get_str(o, "kind");
@@ -134,8 +161,14 @@ static int undo_object(struct op *op, const json_t *o, struct err *err)
 	json_t *before = json_object_get(o, "before");
 	json_t *current = object_current(op->env, kind, id);
 	bool is_hold = strcmp(kind, "hold") == 0;
-	int rc = op_lock(op, kind, id, err);
-	if (rc >= 0 && !same(current, json_object_get(o, "after")))
+	bool left = is_left(op, current, json_object_get(o, "after"));
+	int rc = 0;
+	if (!left && leave(op, kind, id)) {
+		json_decref(current);
+		return 0;
+	}
+	rc = op_lock(op, kind, id, err);
+	if (rc >= 0 && !left)
 		rc = refuse_changed(op, kind, id, err);
 	if (rc >= 0 && is_hold && json_is_object(before))
 		rc = check_hold_free(op, before, err);
@@ -159,11 +192,21 @@ static int undo_objects(struct op *op, struct err *err)
 	json_t *o;
 	json_array_foreach(op->of->objects, i, o)
 	{
-		int rc = undo_object(op, o, err);
+		int rc = strcmp(json_get_str(o, "kind"), PROBATION_KIND) != 0
+				 ? undo_object(op, o, err)
+				 : 0;
 		if (rc < 0)
 			return rc;
 	}
-	return 0;
+	return probation_is(op->env, op->of->id) ? probation_end(op, err) : 0;
+}
+
+int undo_begin(struct op *op, struct action *x, struct err *err)
+{
+	op->of = x;
+	x->busy = true;
+	op->leave = op->method == &method_defs[M_CONFIG_ROLLBACK];
+	return undo_objects(op, err);
 }
 
 /* --- the undo --------------------------------------------------------------------------------- */
@@ -197,21 +240,34 @@ static void undo_effect(struct op *op)
 	}
 }
 
-static void undo_commit(struct op *op, size_t recipients, uint64_t messages)
+static void undo_commit(struct op *op, size_t recipients, uint64_t messages, op_fn *refused)
 {
 	const struct action *x = op->of;
+	json_t *more = json_incref(op->result);
+	char id[ACTION_ID_LEN];
+	journal_id_text(x->id, id);
 	op_result(op, recipients, messages);
+	if (more != NULL)
+		(void)json_object_update(op->result, more);
+	json_decref(more);
 	(void)json_object_set_new(op->result, "undone",
-				  json_pack("{s:s, s:s, s:o}", "action", op->plan->text, "method",
+				  json_pack("{s:s, s:s, s:o}", "action", id, "method",
 					    x->method->name, "target",
 					    json_text(str_of(x->target))));
-	op_commit(op, undo_effect, undo_refused);
+	op_commit(op, undo_effect, refused);
+}
+
+void undo_store_objects(struct op *op, op_fn *refused)
+{
+	const struct action *x = op->of;
+	undo_commit(op, (size_t)json_get_int(x->result, "recipients"),
+		    (uint64_t)json_get_int(x->result, "messages"), refused);
 }
 
 static void undo_store(struct op *op)
 {
 	op->skipped = op->pass_n - op->touched;
-	undo_commit(op, op->touched, op->messages);
+	undo_commit(op, op->touched, op->messages, undo_refused);
 }
 
 /* Whether there is something to take back for this recipient. */
@@ -244,15 +300,12 @@ void ctl_action_undo(struct ctl_call *call)
 	op_name(op, id);
 	ctl_about(call, op->method, id);
 	op_begin(op, false);
-	op->of = x;
-	x->busy = true;
-	if (undo_objects(op, &err) < 0) {
+	if (undo_begin(op, x, &err) < 0) {
 		op_fail(op, &err);
 		return;
 	}
 	if (x->objects != NULL) {
-		undo_commit(op, (size_t)json_get_int(x->result, "recipients"),
-			    (uint64_t)json_get_int(x->result, "messages"));
+		undo_store_objects(op, undo_refused);
 		return;
 	}
 	op_pass(op, x->rids, x->n, touch_look, false, undo_store);

@@ -48,19 +48,21 @@ static json_t *summary(const json_t *rows)
 	return json_text(str_of(text));
 }
 
-static json_t *version_row(const struct queue_version *v)
+static json_t *version_row(const struct ctl_env *env, const struct queue_version *v)
 {
+	const struct probation *p = env->probation;
 	json_t *changes = changes_rows(v->changes);
 	char action[ACTION_ID_LEN];
 
 	journal_id_text(v->action, action);
-	return json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o}", "version",
+	return json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:o}", "version",
 			 (json_int_t)v->version, "at", json_time(v->at_ms), "who",
 			 json_text(str_of(v->who)), "from_where", json_text(str_of(v->from_where)),
 			 "role", json_text(str_of(v->role)), "method", json_text(str_of(v->method)),
 			 "target", json_text(str_of(v->target)), "reason",
 			 json_text(str_of(v->reason)), "action", action, "text", summary(changes),
-			 "changes", changes);
+			 "changes", changes, "probation_until_at",
+			 json_time(p != NULL && p->version == v->version ? p->until_ms : 0));
 }
 
 static void on_versions(void *arg, const struct queue_version *rows, size_t n, bool more,
@@ -75,7 +77,7 @@ static void on_versions(void *arg, const struct queue_version *rows, size_t n, b
 	}
 	list = json_array();
 	for (size_t i = 0; i < n; i++)
-		(void)json_array_append_new(list, version_row(&rows[i]));
+		(void)json_array_append_new(list, version_row(l->job.env, &rows[i]));
 	view_reply(&l->job,
 		   view_page(list,
 			     more && n > 0 ? xasprintf("%" PRIu64, rows[n - 1].version) : NULL,

@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "ctl/groups.h"
 #include "ctl/handlers.h"
+#include "ctl/probation.h"
 #include "ctl/sinks.h"
 #include "ctl/views.h"
 
@@ -283,6 +284,7 @@ json_t *view_status(struct ctl_env *env)
 	(void)json_object_set_new(o, "rate_history", history(env));
 	(void)json_object_set_new(o, "holds", json_integer((json_int_t)holds_active(env->holds)));
 	(void)json_object_set_new(o, "alerts", json_integer((json_int_t)alerts));
+	(void)json_object_set_new(o, "probation", probation_row(env));
 	(void)json_object_set_new(o, "attention",
 				  first->rows != NULL ? json_incref(first->rows) : json_array());
 	(void)json_object_set_new(

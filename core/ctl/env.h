@@ -27,9 +27,10 @@
 #include "smtpout/smtpout.h"
 #include "stats/rates.h"
 
-struct actions; /* ctl/actions.h */
-struct views;	/* ctl/views.h */
-struct sinks;	/* ctl/sinks.h */
+struct actions;	  /* ctl/actions.h */
+struct views;	  /* ctl/views.h */
+struct sinks;	  /* ctl/sinks.h */
+struct probation; /* ctl/probation.h */
 
 struct ctl_env {
 	struct loop *loop;
@@ -59,6 +60,8 @@ struct ctl_env {
 	const char *hostname;
 	int64_t started_ms; /* wall clock */
 	int64_t undo_window_ms;
+	int64_t probation_ms;	     /* of edits that do not say; 0: none */
+	struct probation *probation; /* the edit that is on it; NULL (ctl/probation.h) */
 	int64_t bounce_grace_ms;
 	uint64_t encoded;	 /* messages whose lines were too long, or of 8 bits */
 	uint64_t double_bounces; /* failures of mail from the null sender: dropped */

@@ -58,6 +58,8 @@ bool journal_id_parse(struct str text, uint64_t *ret_id);
 struct action *journal_find(struct actions *a, uint64_t id);
 enum action_state journal_state_now(const struct actions *a, const struct action *x);
 bool journal_is(const struct action *x, enum method_id m);
+/* Its target is the action that it took back. */
+bool journal_is_undo(const struct action *x);
 /* The newest one that changed this object, or has this recipient in its trash; NULL. */
 const struct action *journal_on_object(struct actions *a, const char *kind, const char *id);
 const struct action *journal_on_rid(struct actions *a, struct rid rid);

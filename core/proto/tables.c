@@ -42,6 +42,16 @@ static const struct param_def edit_params[] = {
 	  .metavar = "VERSION",
 	  .help = "Only if nobody changed the same since this version of the configuration." },
 };
+#define PROBATION_MAX_S 86400
+static const struct param_def probation_params[] = {
+	{ .name = "probation_s",
+	  .type = T_AGE,
+	  .min = 0,
+	  .max = PROBATION_MAX_S,
+	  .metavar = "AGE",
+	  .help = "The relay takes it back by itself unless config confirm comes within this time; "
+		  "0: it stays." },
+};
 static const struct param_def implied_params[] = {
 	{ .name = "reason",
 	  .type = T_STRING,
@@ -74,19 +84,25 @@ const struct method_def *method_find(const char *name)
 	return NULL;
 }
 
+static const struct {
+	unsigned flag;
+	const struct param_def *params;
+	size_t n;
+} implied[] = {
+	{ MF_MUTATES, implied_params, ARRAY_LEN(implied_params) },
+	{ MF_EDIT, edit_params, ARRAY_LEN(edit_params) },
+	{ MF_PROBATION, probation_params, ARRAY_LEN(probation_params) },
+};
+
 const struct param_def *method_param(const struct method_def *m, const char *name)
 {
 	for (size_t i = 0; i < PROTO_PARAMS_MAX && m->params[i].name != NULL; i++)
 		if (strcmp(m->params[i].name, name) == 0)
 			return &m->params[i];
-	if ((m->flags & MF_MUTATES) != 0)
-		for (size_t i = 0; i < ARRAY_LEN(implied_params); i++)
-			if (strcmp(implied_params[i].name, name) == 0)
-				return &implied_params[i];
-	if ((m->flags & MF_EDIT) != 0)
-		for (size_t i = 0; i < ARRAY_LEN(edit_params); i++)
-			if (strcmp(edit_params[i].name, name) == 0)
-				return &edit_params[i];
+	for (size_t k = 0; k < ARRAY_LEN(implied); k++)
+		for (size_t i = 0; (m->flags & implied[k].flag) != 0 && i < implied[k].n; i++)
+			if (strcmp(implied[k].params[i].name, name) == 0)
+				return &implied[k].params[i];
 	return NULL;
 }
 

@@ -89,6 +89,8 @@ enum {
 	/* Edits the configuration: takes `base`, can be planned, and makes a version. Its handler
 	 * does nothing that shows before it commits: a plan runs it up to there. */
 	MF_EDIT = 1u << 6,
+	/* An edit that can be made on probation: takes `probation_s`. */
+	MF_PROBATION = 1u << 7,
 };
 
 #define PROTO_PARAMS_MAX 24
@@ -111,8 +113,8 @@ enum method_id {
 };
 extern const struct method_def method_defs[M__COUNT];
 const struct method_def *method_find(const char *name); /* NULL when unknown */
-/* The parameter of that name, also the implied `reason` and `request` of changes and `base` of
- * edits; NULL when there is none. */
+/* The parameter of that name, also the implied `reason` and `request` of changes, `base` of edits
+ * and `probation_s`; NULL when there is none. */
 const struct param_def *method_param(const struct method_def *m, const char *name);
 
 /* method_find() that says what was probably meant: ERR_METHOD. */

@@ -1,0 +1,171 @@
+"""Edits on probation: in force at once, taken back by the relay itself unless somebody confirms them in time."""
+
+import time
+
+import pytest
+
+from harness import Relay, WeirError, wait_until
+
+
+def history(relay):
+    return relay.weir("config", "history", "--limit", "1000")
+
+
+def routes(relay):
+    return [r["to"] for r in relay.weir("route", "list")]
+
+
+def add(relay, *args, probation="1h"):
+    return relay.weir("route", "add", "--to", "discard", "--match", "domain:fast.example", "--probation", probation, *args)
+
+
+def test_it_is_taken_back_unless_confirmed(bare_relay):
+    relay = bare_relay
+    done = add(relay, "--reason", "try it", probation="2s")
+    assert done["probation"]["version"] == done["version"] == 1
+    assert routes(relay) == ["discard", "mx"], "in force at once"
+    pending = relay.weir("status")["probation"]
+    assert (pending["version"], pending["method"], pending["reason"]) == (1, "route.add", "try it")
+    assert pending["who"] == "root" and pending["until_at"] and pending["left_s"] <= 2
+    assert history(relay)[0]["probation_until_at"] == pending["until_at"]
+    text = relay.run("status", json_output=False).stdout
+    assert "probation" in text and "weir config confirm" in text
+    wait_until(lambda: routes(relay) == ["mx"], 10)
+    assert relay.weir("status")["probation"] is None
+    version, = relay.weir("config", "history", "--limit", "1")
+    assert (version["version"], version["who"], version["method"]) == (2, "weir-relayd", "config.rollback")
+    assert "not confirmed within 2s" in version["reason"]
+    assert relay.weir("actions")[1]["state"] == "undone"
+    audit = relay.weir("audit")
+    assert (audit[0]["method"], audit[0]["who"], audit[0]["uid"]) == ("config.rollback", "weir-relayd", -1)
+    assert [c["kind"] for c in audit[0]["changes"]] == ["route", "probation"]
+    assert [c["kind"] for c in audit[1]["changes"]] == ["route", "probation"]
+    relay.restart()
+    assert routes(relay) == ["mx"] and relay.weir("actions")[1]["state"] == "undone"
+    # who comes too late gets it back as a version
+    relay.weir("config", "rollback", "1", "--yes", "--reason", "it was good")
+    assert routes(relay) == ["discard", "mx"]
+
+
+def test_confirmed(bare_relay):
+    relay = bare_relay
+    done = add(relay, probation="3s")
+    for wrong in (["2"], ["0"]):
+        assert relay.run("config", "confirm", *wrong).returncode != 0
+    with pytest.raises(WeirError) as e:
+        relay.weir("config", "confirm", "7")
+    assert "version 1" in e.value.error["message"]
+    relay.weir("config", "confirm", "1", "--reason", "works")
+    assert relay.weir("status")["probation"] is None and history(relay)[0]["probation_until_at"] is None
+    assert relay.weir("audit")[0]["method"] == "config.confirm"
+    time.sleep(3.5)  # nothing is to happen: there is nothing to wait for
+    assert routes(relay) == ["discard", "mx"]
+    relay.weir("undo", done["action"])  # and its undo is still open
+    assert routes(relay) == ["mx"]
+    for args in (["confirm"], ["rollback", "--yes", "--reason", "r"]):
+        with pytest.raises(WeirError) as e:
+            relay.weir("config", *args)
+        assert "no edit is on probation" in e.value.error["message"]
+
+
+def test_taken_back_by_hand(bare_relay):
+    relay = bare_relay
+    done = add(relay)
+    relay.weir("undo", done["action"])
+    assert routes(relay) == ["mx"] and relay.weir("status")["probation"] is None
+    done = add(relay)
+    plan = relay.weir("config", "rollback", "--plan")
+    assert [(c["op"], c["kind"]) for c in plan["changes"]] == [("-", "route")] and len(routes(relay)) == 2
+    assert relay.weir("config", "rollback", "--yes", "--reason", "no good")["undone"]["action"] == done["action"]
+    assert routes(relay) == ["mx"] and relay.weir("status")["probation"] is None
+    with pytest.raises(WeirError) as e:
+        relay.weir("undo", done["action"])
+    assert "taken back already" in e.value.error["message"]
+    relay.restart()
+    with pytest.raises(WeirError) as e:
+        relay.weir("undo", done["action"])
+    assert "taken back already" in e.value.error["message"]
+
+
+def test_nothing_else_is_edited_meanwhile(bare_relay):
+    """Of these kinds: what comes back is exactly what was. A leak does not wait."""
+    relay = bare_relay
+    relay.weir("cred", "add", "crm")
+    first = relay.weir("allow", "add", "10.0.0.0/8")
+    add(relay)
+    for args in (["allow", "add", "10.1.0.0/16"], ["allow", "remove", "10.0.0.0/8"], ["pool", "add", "p", "--source", "127.0.0.1"],
+                 ["stream", "add", "news"], ["route", "add", "--to", "reject"], ["undo", first["action"]],
+                 ["config", "rollback", "0", "--yes", "--reason", "r"], ["allow", "add", "10.1.0.0/16", "--plan"]):
+        with pytest.raises(WeirError) as e:
+            relay.weir(*args)
+        text = e.value.error["message"]
+        assert "version 3 (route.add discard by root) is on probation for another" in text, (args, text)
+        assert "weir config confirm" in text
+    relay.weir("cred", "revoke", "crm", "--reason", "leaked")
+    relay.weir("hold", "domain:fast.example", "--reason", "r")
+    relay.weir("config", "confirm")
+    relay.weir("allow", "add", "10.1.0.0/16")
+
+
+def test_what_ends_by_itself_meanwhile(bare_relay):
+    """An entry whose time is over while it is on probation does not keep the rest from coming back."""
+    relay = bare_relay
+    relay.weir("allow", "add", "10.0.0.0/8", "--for", "1s", "--probation", "3s")
+    wait_until(lambda: relay.weir("allow", "list") == [], 10)
+    assert relay.weir("status")["probation"]
+    wait_until(lambda: relay.weir("status")["probation"] is None, 10)
+    assert relay.weir("allow", "list") == []
+
+
+def test_all_that_can_be_on_probation(bare_relay):
+    relay = bare_relay
+    for args, what in ((["allow", "add", "10.0.0.0/8"], "allow"), (["pool", "add", "p", "--source", "127.0.0.1"], "pool"),
+                       (["stream", "add", "news"], "stream"), (["stream", "set", "default", "--rate", "5", "--reason", "r"], "stream")):
+        before = relay.weir(what, "list")
+        plan = relay.weir(*args, "--probation", "10m", "--plan")
+        assert plan["probation_s"] == 600 and relay.weir("status")["probation"] is None
+        relay.weir(*args, "--probation", "10m")
+        assert relay.weir(what, "list") != before
+        relay.weir("config", "rollback", "--yes", "--reason", "r")
+        assert relay.weir(what, "list") == before
+    assert relay.run("cred", "add", "crm", "--probation", "10m").returncode == 2
+
+
+@pytest.mark.parametrize("undo_window", ["1s", "10m"])
+def test_over_kill(directory, world, undo_window):
+    """kill -9 changes nothing; what ran out while the relay was away is taken back at its start."""
+    relay = Relay(directory, world, extra=f'queue {{ undo-window = "{undo_window}" bounce-grace = "1s" }}\n')
+    relay.start()
+    pw = directory / "pw"
+    pw.write_text("Gruenkohl\n")
+    relay.weir("route", "add", "--to", "smarthost:127.0.0.1:2526", "--user", "u", "--password-file", str(pw))
+    route = relay.weir("route", "list")[0]["id"]
+    before = relay.weir("route", "test", "x@fast.example")
+    relay.weir("route", "remove", route, "--reason", "r", "--probation", "4s")
+    relay.kill()
+    relay.start()
+    assert relay.weir("status")["probation"]["version"] == 2 and routes(relay) == ["mx"]
+    relay.kill()
+    time.sleep(4)  # its time is over while nobody is there
+    relay.start()
+    wait_until(lambda: len(routes(relay)) == 2, 5)
+    assert relay.weir("route", "test", "x@fast.example") == before
+    assert relay.weir("status")["probation"] is None
+    relay.weir("route", "remove", route, "--reason", "r", "--probation", "1h")
+    relay.weir("config", "confirm")
+    relay.kill()
+    relay.start()
+    assert routes(relay) == ["mx"] and relay.weir("status")["probation"] is None
+    assert relay.stop() == 0 and relay.bad_log_lines() == []
+
+
+def test_configured(directory, world):
+    relay = Relay(directory, world)
+    relay.config.write_text(relay.config.read_text().replace("control {", 'control {\n\tprobation = "1h"'))
+    relay.start()
+    done = relay.weir("allow", "add", "10.0.0.0/8")
+    assert done["probation"]["left_s"] > 3500
+    relay.weir("config", "confirm")
+    assert "probation" not in relay.weir("allow", "add", "10.1.0.0/16", "--probation", "0")
+    assert "probation" not in relay.weir("cred", "add", "crm")
+    assert relay.stop() == 0 and relay.bad_log_lines() == []
