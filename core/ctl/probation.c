@@ -1,6 +1,7 @@
 /* The edit that is on probation, as the store has it; actions_probation.c has what happens. */
 #include "ctl/probation.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/json.h"
@@ -19,10 +20,12 @@ int probation_put(struct ctl_env *env, const char *json, struct err *err)
 {
 	json_t *o = NULL;
 	struct probation *p;
+	const char *id;
 	uint64_t action;
 	int rc = json_read(json, &o, err);
 
-	if (rc >= 0 && !journal_id_parse(str_of(json_get_str(o, "action")), &action))
+	id = json_get_str(o, "action"); /* "a12" */
+	if (rc >= 0 && (*id != 'a' || !str_u64(str_of(id + 1), INT64_MAX, &action)))
 		rc = err_set(err, ERR_CORRUPT, "a probation has no proper action");
 	if (rc < 0) {
 		json_decref(o);
@@ -31,7 +34,7 @@ int probation_put(struct ctl_env *env, const char *json, struct err *err)
 	probation_drop(env);
 	p = xcalloc(1, sizeof(*p));
 	p->action = action;
-	journal_id_text(action, p->id);
+	(void)snprintf(p->id, sizeof(p->id), "%s", id);
 	p->version = (uint64_t)json_get_int(o, "version");
 	p->until_ms = json_get_int(o, "until_ms");
 	p->json = o;

@@ -1,10 +1,17 @@
 """Edits on probation: in force at once, taken back by the relay itself unless somebody confirms them in time."""
 
+import os
+import pathlib
+import tempfile
 import time
 
 import pytest
 
+import harness
+import remote
 from harness import Relay, WeirError, wait_until
+
+needs_ssh = pytest.mark.skipif(remote.possible() is not None, reason=str(remote.possible()))
 
 
 def history(relay):
@@ -169,3 +176,90 @@ def test_configured(directory, world):
     assert "probation" not in relay.weir("allow", "add", "10.1.0.0/16", "--probation", "0")
     assert "probation" not in relay.weir("cred", "add", "crm")
     assert relay.stop() == 0 and relay.bad_log_lines() == []
+
+
+# --- nobody is there any more ---------------------------------------------------------------------
+
+
+ROUTE = "route add --to discard --match domain:fast.example --probation 6s --reason r"
+
+
+def edit_in_console(console):
+    """An edit on probation, typed; the console says what waits for a decision."""
+    console.expect("relay.test.example")
+    console.keys(":")
+    console.keys("-l", ROUTE)
+    console.keys("Enter")
+    console.expect("the first route that matches decides")
+    for _ in range(9):
+        console.keys("Enter")
+    screen = console.expect("version 1 goes back in")
+    assert ":config confirm" in screen and ":config rollback" in screen
+
+
+@needs_ssh
+def test_the_console_is_killed(bare_relay, directory):
+    relay = bare_relay
+    env = {**os.environ, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "XDG_CONFIG_HOME": str(directory / "xdg")}
+    console = remote.Console(directory, [harness.WEIR, "-r", f"unix:{relay.socket}"], env)
+    try:
+        edit_in_console(console)
+        assert routes(relay) == ["discard", "mx"]
+        remote.run("pkill", "-KILL", "-x", "weir", "-P", console.tmux("display-message", "-p", "#{pane_pid}").strip())
+        console.expect("ended")
+    finally:
+        console.end()
+    assert routes(relay) == ["discard", "mx"]
+    wait_until(lambda: routes(relay) == ["mx"], 10)
+    assert history(relay)[0]["who"] == "weir-relayd"
+
+
+@needs_ssh
+def test_confirmed_in_the_console(bare_relay, directory):
+    relay = bare_relay
+    env = {**os.environ, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "XDG_CONFIG_HOME": str(directory / "xdg")}
+    console = remote.Console(directory, [harness.WEIR, "-r", f"unix:{relay.socket}"], env)
+    try:
+        edit_in_console(console)
+        console.keys(":")
+        console.keys("-l", "config confirm 1 --reason works")
+        console.keys("Enter")
+        console.expect("Only if it is this one")
+        console.keys("Enter")
+        console.keys("Enter")
+        console.gone("goes back in")
+    finally:
+        console.end()
+    assert routes(relay) == ["discard", "mx"] and history(relay)[0]["probation_until_at"] is None
+
+
+@needs_ssh
+def test_the_link_is_cut(directory, world):
+    """The one who made it comes over SSH, and the edit is what keeps him from coming back."""
+    directory.chmod(0o755)
+    with tempfile.TemporaryDirectory(prefix="weir-ssh.") as home:
+        os.chmod(home, 0o755)
+        account = remote.Account(f"weirp{os.getpid()}", pathlib.Path(home) / "home")
+        relay = Relay(directory, world, f'role admin {{ groups = {{"{account.name}"}} }}\n')
+        relay.config.write_text(relay.config.read_text().replace('mode   = "0600"', 'mode   = "0666"'))
+        relay.start()
+        key = remote.make_key(directory / "key")
+        sshd = remote.Sshd(directory, authorized=remote.public(key))
+        client = remote.Client(directory)
+        client.host("mx1", sshd, f"User {account.name}", f"IdentityFile {key}")
+        client.knows(sshd)
+        console = remote.Console(directory, [harness.WEIR, "-r", f"ssh://mx1{relay.socket}"], client.env)
+        try:
+            edit_in_console(console)
+            sshd.stop()
+            console.expect("LOST")
+            assert routes(relay) == ["discard", "mx"]
+            assert history(relay)[0]["who"] == account.name
+            assert relay.weir("status")["probation"]["from_where"] == "ssh"
+            wait_until(lambda: routes(relay) == ["mx"], 12)
+            assert relay.weir("audit")[0]["who"] == "weir-relayd"
+            assert relay.stop() == 0 and relay.bad_log_lines() == []
+        finally:
+            console.end()
+            sshd.stop()
+            account.remove()

@@ -663,6 +663,29 @@ static void test_lost_link(void **state)
 	screen_golden(shell_grid(shell), "shell-production");
 }
 
+/* What waits for a decision has a line of its own, above notices, at the cost of the view. */
+static void test_banner(void **state)
+{
+	struct shell_status status = *shell_status(shell);
+
+	(void)state;
+	snprintf(status.banner, sizeof(status.banner),
+		 "version 12 goes back in 7m12s: route.add discard by olga, and much more than "
+		 "there "
+		 "is room for");
+	snprintf(status.banner_keys, sizeof(status.banner_keys), ":config confirm");
+	shell_status_set(shell, &status);
+	shell_frame(shell);
+	screen_golden(shell_grid(shell), "shell-banner");
+	shell_notice(shell, NOTICE_BAD, "refused");
+	shell_frame(shell);
+	assert_true(sees(":config confirm") && sees("refused"));
+	status.banner[0] = '\0';
+	shell_status_set(shell, &status);
+	shell_frame(shell);
+	assert_false(sees(":config confirm"));
+}
+
 /* Each state of the link in words, and Ctrl-R, which connects where there is no link. */
 static void test_link_states(void **state)
 {
@@ -737,6 +760,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_freeze, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_frames, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lost_link, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_banner, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_link_states, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sizes, setup, teardown),
 	};

@@ -953,7 +953,7 @@ static void test_emptied_settings(void **state)
 	key('E');
 	key(K_ENTER);
 	key(K_CTRL | 'u'); /* match */
-	for (int i = 0; i < 15; i++)
+	for (int i = 0; i < 16; i++)
 		key(K_ENTER);
 	type("all mail");
 	key(K_ENTER);
@@ -970,11 +970,14 @@ static void test_emptied_settings(void **state)
 	key(K_CTRL | 'u'); /* overflow */
 	key(K_ENTER);
 	key(K_ENTER);
+	type("10m"); /* probation */
+	key(K_ENTER);
 	type("it waits");
 	key(K_ENTER);
 	sent = fake_rpc_params("pool.set");
 	assert_non_null(sent);
 	assert_non_null(strstr(sent, "\"overflow\":\"\""));
+	assert_non_null(strstr(sent, "\"probation_s\":600"));
 	assert_non_null(strstr(sent, "\"192.0.2.9=mta9.example.net*2\",\"192.0.2.10\""));
 }
 

@@ -97,6 +97,23 @@ static void summarise(const json_t *status, struct shell_status *out)
 	out->summary_role = ji(status, "alerts") > 0 ? ROLE_WARN : ROLE_TEXT;
 }
 
+/* "version 12 goes back in 7m12s: route.add discard by olga" */
+static void warn_of_probation(const json_t *status, struct shell_status *out)
+{
+	const json_t *p = json_object_get(status, "probation");
+	char left[FMT_SHORT_LEN];
+
+	if (!json_is_object(p))
+		return;
+	fmt_age(ji(p, "left_s"), left);
+	(void)snprintf(out->banner, sizeof(out->banner),
+		       "version %lld goes back in %s: %.40s %.60s by %.40s",
+		       (long long)ji(p, "version"), left, js(p, "method"), js(p, "target"),
+		       js(p, "who"));
+	(void)snprintf(out->banner_keys, sizeof(out->banner_keys),
+		       ":config confirm  :config rollback");
+}
+
 /* In full once, for the top bar may cut it. */
 static void tell_trouble(struct console *c, const struct shell_status *status)
 {
@@ -128,6 +145,7 @@ static void show_status(struct console *c)
 		return;
 	link_status(c->link, &status);
 	summarise(relay_status(c->app.relay), &status);
+	warn_of_probation(relay_status(c->app.relay), &status);
 	shell_status_set(c->app.shell, &status);
 	tell_trouble(c, &status);
 }

@@ -20,9 +20,9 @@
 
 void chrome_body(const struct shell *s, const struct canvas *c, struct canvas *ret_body)
 {
-	int notice = s->notice[0] != '\0' ? 1 : 0;
+	int lines = (s->notice[0] != '\0') + (s->status.banner[0] != '\0');
 
-	*ret_body = canvas_sub(c, TOP_ROWS, 0, canvas_rows(c) - TOP_ROWS - BOTTOM_ROWS - notice,
+	*ret_body = canvas_sub(c, TOP_ROWS, 0, canvas_rows(c) - TOP_ROWS - BOTTOM_ROWS - lines,
 			       canvas_cols(c));
 }
 
@@ -237,12 +237,28 @@ static void draw_notice(const struct shell *s, const struct canvas *c)
 		     str_of(s->notice));
 }
 
+/* What is to be typed is always there; what it is about as far as there is room. */
+static void draw_banner(const struct shell *s, const struct canvas *c)
+{
+	int row = canvas_rows(c) - 2 - (s->notice[0] != '\0');
+	struct str keys = str_of(s->status.banner_keys);
+	int right = canvas_cols(c) - text_width(keys) - 1;
+
+	if (s->status.banner[0] == '\0')
+		return;
+	canvas_fill(c, row, 0, 1, canvas_cols(c), ROLE_NOTICE_WARN);
+	canvas_glyph(c, row, 1, ROLE_NOTICE_WARN, GLYPH_WARN);
+	canvas_field(c, row, 3, right - 4, ALIGN_LEFT, ROLE_NOTICE_WARN, str_of(s->status.banner));
+	canvas_puts(c, row, right, ROLE_NOTICE_WARN, keys);
+}
+
 void chrome_draw(struct shell *s, const struct canvas *c)
 {
 	draw_top(s, c);
 	draw_title(s, c);
 	draw_hints(s, c);
 	draw_notice(s, c);
+	draw_banner(s, c);
 }
 
 /* --- help and menu --- */

@@ -203,8 +203,10 @@ const struct grid *shell_grid(const struct shell *s)
 
 void shell_status_set(struct shell *s, const struct shell_status *status)
 {
+	bool other = (s->status.banner[0] == '\0') != (status->banner[0] == '\0');
+
 	s->status = *status;
-	shell_dirty(s, SHELL_REPAINT);
+	shell_dirty(s, other ? SHELL_RELAYOUT | SHELL_REPAINT : SHELL_REPAINT);
 }
 
 const struct shell_status *shell_status(const struct shell *s)

@@ -105,6 +105,10 @@ struct shell_status {
 	char role[32];	  /* of the user there: viewer, operator, admin */
 	char summary[96]; /* right side of the top bar: queue and age in a few words */
 	enum role summary_role;
+	/* A line of its own while something waits for a decision, and what is to be typed for one;
+	 * empty: none. */
+	char banner[256];
+	char banner_keys[48];
 	char trouble[464]; /* why it is connecting, lost or refused */
 	enum shell_link link;
 	enum action_perm perm;

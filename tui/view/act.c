@@ -40,8 +40,8 @@ struct act {
 	bool left; /* the window is closed */
 	int64_t recipients;
 	int64_t listed;
-	struct form_field fields[PROTO_PARAMS_MAX + 1];
-	char *texts[3 * (PROTO_PARAMS_MAX + 1)]; /* titles and values the fields borrow */
+	struct form_field fields[PROTO_PARAMS_MAX + 3]; /* reason, probation, end */
+	char *texts[3 * (PROTO_PARAMS_MAX + 3)];	/* titles and values the fields borrow */
 	int n_texts;
 	const char *choices[PROTO_PARAMS_MAX][12];
 };
@@ -573,6 +573,39 @@ static bool has_plan(const struct method_def *m)
 	return (m->flags & (MF_PLAN | MF_EDIT)) == MF_PLAN;
 }
 
+/* With what is known of it already. */
+static void begin_with(struct act *a, struct form_field *f)
+{
+	const json_t *given = json_object_get(a->params, f->name);
+
+	if (json_is_string(given))
+		f->initial = keep(a, xstrdup(json_string_value(given)));
+	else if (json_is_integer(given))
+		f->initial = keep(a, xasprintf("%lld", (long long)json_integer_value(given)));
+	else if (json_array_size(given) > 0)
+		f->initial = keep(a, value_text(given));
+	else if (json_is_true(given))
+		f->initial = "true";
+}
+
+/* What changes take besides their own parameters; a plan asks for the reason itself. */
+static int add_implied(struct act *a, int n)
+{
+	const struct method_def *m = &method_defs[a->method];
+
+	if ((m->flags & MF_PROBATION) != 0)
+		a->fields[n++] = (struct form_field){ .name = "probation_s",
+						      .title = "probation",
+						      .help = method_param(m, "probation_s")->help,
+						      .kind = FORM_AGE };
+	if ((m->flags & MF_MUTATES) != 0 && !has_plan(m))
+		a->fields[n++] = (struct form_field){ .name = "reason",
+						      .title = "reason",
+						      .help = "Why; it is kept in the audit log.",
+						      .required = (m->flags & MF_REASON) != 0 };
+	return n;
+}
+
 static int make_fields(struct act *a)
 {
 	const struct method_def *m = &method_defs[a->method];
@@ -580,7 +613,6 @@ static int make_fields(struct act *a)
 
 	for (size_t k = 0; k < PROTO_PARAMS_MAX && m->params[k].name != NULL; k++) {
 		const struct param_def *p = &m->params[k];
-		const json_t *given = json_object_get(a->params, p->name);
 		struct form_field *f = &a->fields[n];
 
 		if (p->type == T_FILE) /* no line of a form */
@@ -591,15 +623,7 @@ static int make_fields(struct act *a)
 					  .help = p->help,
 					  .kind = kind_of(p->type),
 					  .required = p->required };
-		if (json_is_string(given))
-			f->initial = keep(a, xstrdup(json_string_value(given)));
-		else if (json_is_integer(given))
-			f->initial =
-				keep(a, xasprintf("%lld", (long long)json_integer_value(given)));
-		else if (json_array_size(given) > 0)
-			f->initial = keep(a, value_text(given));
-		else if (json_is_true(given))
-			f->initial = "true";
+		begin_with(a, f);
 		if (p->type == T_FILTER || p->type == T_TARGET)
 			f->complete = filter_prompt_complete;
 		if (p->type == T_ENUM) {
@@ -614,12 +638,8 @@ static int make_fields(struct act *a)
 		}
 		n++;
 	}
-	/* A plan asks for the reason itself. */
-	if ((m->flags & MF_MUTATES) != 0 && !has_plan(m))
-		a->fields[n++] = (struct form_field){ .name = "reason",
-						      .title = "reason",
-						      .help = "Why; it is kept in the audit log.",
-						      .required = (m->flags & MF_REASON) != 0 };
+	for (int i = n, end = add_implied(a, n); i < end; i++, n++)
+		begin_with(a, &a->fields[i]);
 	return n;
 }
 
@@ -906,6 +926,8 @@ static const struct param_def *option_of(const struct method_def *m, const char 
 		    0)
 			return &m->params[i];
 	}
+	if (strcmp(option, "probation") == 0)
+		return method_param(m, "probation_s");
 	return strcmp(option, "reason") == 0 ? method_param(m, option) : NULL;
 }
 
