@@ -7,50 +7,19 @@
  *	plan:	PLANNING -> READY -> COMMITTING -> freed (done) or READY again (refused)
  *	form:	FILLING -> CALLING -> freed (done) or FILLING again (refused), or becomes a plan
  */
-#include "view/act.h"
+#include "view/act_int.h"
 
 #include <bsd/string.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 
 #include "base/fmt.h"
 #include "base/mem.h"
 #include "base/obj.h"
-#include "base/secret.h"
-#include "shell/shell.h"
 #include "view/cells.h"
 
-#define ACT_MAGIC 0x41637431u
 #define ROWS_AT_ONCE 200
-
-struct act {
-	uint32_t magic;
-	LIST_ENTRY(act) link;
-	struct acts *acts;
-	enum method_id method;
-	json_t *params;
-	char *target; /* as it is named in titles and notices */
-	char *plan;
-	char *command;
-	uint64_t call;
-	struct overlay_id overlay;
-	bool committing;
-	bool left; /* the window is closed */
-	int64_t recipients;
-	int64_t listed;
-	struct form_field fields[PROTO_PARAMS_MAX + 3]; /* reason, probation, end */
-	char *texts[3 * (PROTO_PARAMS_MAX + 3)];	/* titles and values the fields borrow */
-	int n_texts;
-	const char *choices[PROTO_PARAMS_MAX][12];
-};
-
-struct acts {
-	struct app *app;
-	struct secret shown; /* in a window now */
-	LIST_HEAD(, act) all;
-};
 
 struct acts *acts_new(struct app *app)
 {
@@ -61,7 +30,7 @@ struct acts *acts_new(struct app *app)
 	return a;
 }
 
-static struct act *act_new(struct acts *acts, enum method_id method, json_t *params)
+struct act *act_new(struct acts *acts, enum method_id method, json_t *params)
 {
 	struct act *a = xcalloc(1, sizeof(*a));
 	const char *target;
@@ -78,7 +47,7 @@ static struct act *act_new(struct acts *acts, enum method_id method, json_t *par
 	return a;
 }
 
-static void act_free(struct act **ap)
+void act_free(struct act **ap)
 {
 	struct act *a = *ap;
 
@@ -111,6 +80,13 @@ void acts_free(struct acts **ap)
 	*ap = NULL;
 }
 
+char *act_keep(struct act *a, char *text)
+{
+	ASSERT(a->n_texts < (int)ARRAY_LEN(a->texts));
+	a->texts[a->n_texts++] = text;
+	return text;
+}
+
 static struct shell *shell_of(const struct act *a)
 {
 	return a->acts->app->shell;
@@ -122,7 +98,7 @@ static uint64_t call(struct act *a, const char *method, json_t *params, rpc_answ
 }
 
 /* "Hold", from the verb of the command line. */
-static char *verb_of(enum method_id method)
+char *act_verb(enum method_id method)
 {
 	char *verb = xstrdup(method_defs[method].cli != NULL ? method_defs[method].cli : "Do");
 
@@ -140,7 +116,7 @@ static char *verb_of(enum method_id method)
 static void report(struct act *a, const json_t *result)
 {
 	char count[FMT_TIME_LEN], skipped[FMT_TIME_LEN];
-	AUTO_FREE char *verb = verb_of(a->method);
+	AUTO_FREE char *verb = act_verb(a->method);
 	const json_t *undo = json_object_get(result, "undo_until_at");
 	AUTO_BUF text = BUF_INIT(400);
 
@@ -207,7 +183,7 @@ static void put_word(struct buf *out, const char *word)
 }
 
 /* As it stands on a command line; owned. */
-static char *value_text(const json_t *v)
+char *act_value(const json_t *v)
 {
 	AUTO_BUF list = BUF_INIT(8192);
 
@@ -251,7 +227,7 @@ static char *command_of(enum method_id method, const json_t *params)
 		if (json_is_true(v))
 			continue;
 		(void)buf_putc(&out, ' ');
-		value = value_text(v);
+		value = act_value(v);
 		put_word(&out, value);
 	}
 	return buf_take(&out);
@@ -446,7 +422,7 @@ static void on_plan_decided(void *arg, struct overlay_id id, bool commit, struct
 
 static void plan_open(struct act *a)
 {
-	AUTO_FREE char *verb = verb_of(a->method);
+	AUTO_FREE char *verb = act_verb(a->method);
 	AUTO_FREE char *title = xasprintf("%s %s", verb, a->target);
 	const char *buttons[] = {
 		[M_QUEUE_HOLD] = "Hold",       [M_QUEUE_RELEASE] = "Release",
@@ -509,265 +485,15 @@ static void on_called(void *arg, const json_t *result, const struct err *err)
 	act_free(&a);
 }
 
+void act_send(struct act *a)
+{
+	a->committing = true;
+	a->call = call(a, method_defs[a->method].name, json_incref(a->params), on_called);
+}
+
 void act_call(struct acts *acts, enum method_id method, json_t *params)
 {
-	struct act *a = act_new(acts, method, params);
-
-	a->committing = true;
-	a->call = call(a, method_defs[method].name, json_incref(a->params), on_called);
-}
-
-/* --- forms --- */
-
-static enum form_kind kind_of(enum param_type type)
-{
-	switch (type) {
-	case T_BOOL:
-		return FORM_BOOL;
-	case T_INT:
-		return FORM_NUMBER;
-	case T_AGE:
-		return FORM_AGE;
-	case T_ENUM:
-		return FORM_CHOICE;
-	case T_STRING:
-	case T_TIME:
-	case T_FILTER:
-	case T_AUDIT_FILTER:
-	case T_TARGET:
-	case T_MSGID:
-	case T_NETWORK:
-	case T_ROUTE:
-	case T_FILE:
-	case T_CURSOR:
-	case T_STRINGS:
-	case T_OBJECT:
-	case T__COUNT:
-		return FORM_TEXT;
-	}
-	return FORM_TEXT;
-}
-
-static char *keep(struct act *a, char *text)
-{
-	ASSERT(a->n_texts < (int)ARRAY_LEN(a->texts));
-	a->texts[a->n_texts++] = text;
-	return text;
-}
-
-static char *title_of(const char *name)
-{
-	size_t n = strlen(name);
-	char *title = xstrdup(name);
-
-	if (n > 2 && strcmp(title + n - 2, "_s") == 0)
-		title[n - 2] = '\0';
-	for (char *c = title; *c != '\0'; c++)
-		*c = *c == '_' ? ' ' : *c;
-	return title;
-}
-
-/* Edits of the configuration are done from their form. */
-static bool has_plan(const struct method_def *m)
-{
-	return (m->flags & (MF_PLAN | MF_EDIT)) == MF_PLAN;
-}
-
-/* With what is known of it already. */
-static void begin_with(struct act *a, struct form_field *f)
-{
-	const json_t *given = json_object_get(a->params, f->name);
-
-	if (json_is_string(given))
-		f->initial = keep(a, xstrdup(json_string_value(given)));
-	else if (json_is_integer(given))
-		f->initial = keep(a, xasprintf("%lld", (long long)json_integer_value(given)));
-	else if (json_array_size(given) > 0)
-		f->initial = keep(a, value_text(given));
-	else if (json_is_true(given))
-		f->initial = "true";
-}
-
-/* What changes take besides their own parameters; a plan asks for the reason itself. */
-static int add_implied(struct act *a, int n)
-{
-	const struct method_def *m = &method_defs[a->method];
-
-	if ((m->flags & MF_PROBATION) != 0)
-		a->fields[n++] = (struct form_field){ .name = "probation_s",
-						      .title = "probation",
-						      .help = method_param(m, "probation_s")->help,
-						      .kind = FORM_AGE };
-	if ((m->flags & MF_MUTATES) != 0 && !has_plan(m))
-		a->fields[n++] = (struct form_field){ .name = "reason",
-						      .title = "reason",
-						      .help = "Why; it is kept in the audit log.",
-						      .required = (m->flags & MF_REASON) != 0 };
-	return n;
-}
-
-static int make_fields(struct act *a)
-{
-	const struct method_def *m = &method_defs[a->method];
-	int n = 0;
-
-	for (size_t k = 0; k < PROTO_PARAMS_MAX && m->params[k].name != NULL; k++) {
-		const struct param_def *p = &m->params[k];
-		struct form_field *f = &a->fields[n];
-
-		if (p->type == T_FILE) /* no line of a form */
-			continue;
-
-		*f = (struct form_field){ .name = p->name,
-					  .title = keep(a, title_of(p->name)),
-					  .help = p->help,
-					  .kind = kind_of(p->type),
-					  .required = p->required };
-		begin_with(a, f);
-		if (p->type == T_FILTER || p->type == T_TARGET)
-			f->complete = filter_prompt_complete;
-		if (p->type == T_ENUM) {
-			struct str rest = str_of(p->choices);
-
-			for (size_t i = 0; rest.n > 0 && i + 1 < ARRAY_LEN(a->choices[n]); i++) {
-				struct str word = str_cut(&rest, '|');
-
-				a->choices[n][i] = keep(a, xstrndup(word.p, word.n));
-			}
-			f->choices = a->choices[n];
-		}
-		n++;
-	}
-	for (int i = n, end = add_implied(a, n); i < end; i++, n++)
-		begin_with(a, &a->fields[i]);
-	return n;
-}
-
-/* Text to the JSON a parameter takes. */
-static int put_param(json_t *params, const struct param_def *p, struct str text, struct err *err)
-{
-	int64_t seconds = 0;
-	uint64_t number = 0;
-	json_t *v;
-
-	if (text.n == 0)
-		return 0;
-	if (p->type == T_FILE)
-		return err_param(err, ERR_INVALID, p->name,
-				 "a file is read by the command line only: weir in a shell");
-	if (p->type == T_BOOL) {
-		if (!str_eq(text, STR("true")) && !str_eq(text, STR("yes")))
-			return 0;
-		v = json_true();
-	} else if (p->type == T_STRINGS) {
-		v = json_array();
-		while (text.n > 0) {
-			struct str one = str_trim(str_cut(&text, ','));
-			if (one.n > 0)
-				(void)json_array_append_new(v, json_stringn(one.p, one.n));
-		}
-	} else if (p->type == T_AGE) {
-		if (!fmt_parse_age(text, &seconds))
-			return err_param(err, ERR_INVALID, p->name,
-					 "%.*s is not an age; 90s, 2h or 3d would be",
-					 STR_ARG(text));
-		v = json_integer(seconds);
-	} else if (p->type == T_INT) {
-		if (!str_u64(text, INT64_MAX, &number))
-			return err_param(err, ERR_INVALID, p->name, "%.*s is not a number",
-					 STR_ARG(text));
-		v = json_integer((json_int_t)number);
-	} else {
-		v = json_stringn(text.p, text.n);
-	}
-	(void)json_object_set_new(params, p->name, v);
-	return 0;
-}
-
-/* Nothing stands where something stood: it is to go. */
-static void put_emptied(const struct method_def *m, json_t *params, const struct param_def *p,
-			const json_t *given)
-{
-	bool texts = p->type == T_STRING || p->type == T_FILTER;
-	json_t *gone = NULL;
-
-	if (given == NULL || (json_is_array(given) && json_array_size(given) == 0) || p->required)
-		return;
-	if (method_param(m, "reset") != NULL)
-		gone = json_string(p->name);
-	else if (p->type == T_STRINGS || (p->type == T_INT && p->min == 0))
-		gone = p->type == T_INT ? json_integer(0) : json_array();
-	else if (texts && str_ends_nocase(str_of(m->name), STR(".set")))
-		gone = json_string("");
-	if (gone == NULL)
-		return;
-	if (method_param(m, "reset") == NULL)
-		(void)json_object_set_new(params, p->name, gone);
-	else if (json_object_get(params, "reset") != NULL)
-		(void)json_array_append_new(json_object_get(params, "reset"), gone);
-	else
-		(void)json_object_set_new(params, "reset", json_pack("[o]", gone));
-}
-
-static int on_form(void *arg, const struct form *form, struct err *err)
-{
-	struct act *a = OBJ(act, ACT_MAGIC, arg);
-	const struct method_def *m = &method_defs[a->method];
-	json_t *params = json_object();
-	int result = 0;
-
-	for (int i = 0; result >= 0 && a->fields[i].name != NULL; i++) {
-		const struct param_def *p = method_param(m, a->fields[i].name);
-		struct str text = form_value(form, p->name);
-
-		result = put_param(params, p, text, err);
-		if (text.n == 0)
-			put_emptied(m, params, p, json_object_get(a->params, p->name));
-	}
-	if (result >= 0 && !has_plan(m))
-		result = method_check(m, params, err);
-	if (result < 0) {
-		json_decref(params);
-		return result;
-	}
-	if (has_plan(m)) {
-		act_plan(a->acts, a->method, params);
-		act_free(&a);
-		return 0;
-	}
-	json_decref(a->params);
-	a->params = params;
-	a->committing = true;
-	a->call = call(a, m->name, json_incref(params), on_called);
-	return SHELL_WAIT;
-}
-
-static void on_form_left(void *arg)
-{
-	struct act *a = OBJ(act, ACT_MAGIC, arg);
-
-	a->left = true;
-	if (!a->committing)
-		act_free(&a);
-}
-
-void act_form(struct acts *acts, enum method_id method, json_t *given)
-{
-	struct act *a = act_new(acts, method, given);
-	AUTO_FREE char *verb = verb_of(method);
-	int n = make_fields(a);
-
-	a->overlay = shell_form(acts->app->shell,
-				&(struct shell_form){ .title = verb,
-						      .text = method_defs[method].summary,
-						      .fields = a->fields,
-						      .n = n,
-						      .danger = true,
-						      .enter = on_form,
-						      .cancel = on_form_left,
-						      .arg = a });
-	if (a->overlay.v == 0)
-		act_free(&a);
+	act_send(act_new(acts, method, params));
 }
 
 /* --- undo --- */
@@ -866,145 +592,4 @@ void act_same_cause(struct acts *acts, const char *id)
 	a->call = call(a, "cause.list",
 		       json_pack("{s:o, s:i}", "where", json_sprintf("id:%s", id), "limit", 1),
 		       on_cause);
-}
-
-/* --- the palette --- */
-
-/* Cuts the next word off; quotes keep blanks. */
-static bool next_word(struct str *rest, struct buf *word)
-{
-	char quote = '\0';
-
-	buf_reset(word);
-	*rest = str_trim(*rest);
-	if (rest->n == 0)
-		return false;
-	while (rest->n > 0 && (quote != '\0' || *rest->p != ' ')) {
-		if (quote == '\0' && *rest->p == '\'')
-			quote = *rest->p;
-		else if (quote != '\0' && *rest->p == quote)
-			quote = '\0';
-		else
-			(void)buf_putc(word, *rest->p);
-		rest->p++;
-		rest->n--;
-	}
-	return true;
-}
-
-static enum method_id method_of_line(struct str *rest)
-{
-	enum method_id best = M__COUNT;
-	size_t best_n = 0;
-
-	for (int m = 0; m < M__COUNT; m++) {
-		const char *const names[] = { method_defs[m].cli, method_defs[m].alias };
-
-		for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-			struct str name = str_of(names[i]);
-
-			if (names[i] != NULL && name.n > best_n && str_starts(*rest, name) &&
-			    (rest->n == name.n || rest->p[name.n] == ' ')) {
-				best = (enum method_id)m;
-				best_n = name.n;
-			}
-		}
-	}
-	rest->p += best_n;
-	rest->n -= best_n;
-	return best;
-}
-
-static const struct param_def *option_of(const struct method_def *m, const char *option)
-{
-	for (int i = 0; i < PROTO_PARAMS_MAX && m->params[i].name != NULL; i++) {
-		AUTO_FREE char *derived = title_of(m->params[i].name);
-
-		for (char *c = derived; *c != '\0'; c++)
-			*c = *c == ' ' ? '-' : *c;
-		if (strcmp(m->params[i].option != NULL ? m->params[i].option : derived, option) ==
-		    0)
-			return &m->params[i];
-	}
-	if (strcmp(option, "probation") == 0)
-		return method_param(m, "probation_s");
-	return strcmp(option, "reason") == 0 ? method_param(m, option) : NULL;
-}
-
-static int parse_words(const struct method_def *m, struct str rest, json_t *params, struct err *err)
-{
-	AUTO_BUF word = BUF_INIT(PROMPT_MAX);
-	int positional = 0, result = 0;
-
-	while (result >= 0 && next_word(&rest, &word)) {
-		const struct param_def *p;
-
-		if (str_starts(buf_str(&word), STR("--"))) {
-			p = option_of(m, buf_cstr(&word) + 2);
-			if (p == NULL)
-				return err_set(err, ERR_INVALID, "%s has no option %s", m->cli,
-					       buf_cstr(&word));
-			if (p->type == T_BOOL)
-				(void)buf_puts((buf_reset(&word), &word), "true");
-			else if (!next_word(&rest, &word))
-				return err_set(err, ERR_INVALID, "--%s needs a value", p->name);
-		} else {
-			while (positional < PROTO_PARAMS_MAX &&
-			       m->params[positional].name != NULL &&
-			       !m->params[positional].positional)
-				positional++;
-			if (positional >= PROTO_PARAMS_MAX || m->params[positional].name == NULL)
-				return err_set(err, ERR_INVALID, "%s takes no %s", m->cli,
-					       buf_cstr(&word));
-			p = &m->params[positional++];
-		}
-		result = put_param(params, p, buf_str(&word), err);
-	}
-	return result;
-}
-
-int act_command(struct acts *acts, struct str line, struct err *err)
-{
-	struct str rest = str_trim(line);
-	enum method_id id;
-	const struct method_def *m;
-	json_t *params;
-	int result;
-
-	if (str_starts(rest, STR("weir ")))
-		rest = str_trim(str_from(rest.p + 5, rest.n - 5));
-	id = method_of_line(&rest);
-	if (id == M__COUNT)
-		return err_set(err, ERR_UNKNOWN, "no such action, screen or command: %.*s",
-			       STR_ARG(line));
-	m = &method_defs[id];
-	if ((m->flags & MF_MUTATES) != 0 && acts->app->readonly)
-		return err_set(err, ERR_DENIED, "the console was started with --readonly");
-	if ((int)shell_status(acts->app->shell)->perm < (int)m->role - (int)ACCESS_VIEWER)
-		return err_set(err, ERR_DENIED, "%s needs the role %s", m->cli,
-			       access_name(m->role));
-	params = json_object();
-	result = parse_words(m, rest, params, err);
-	if (result < 0) {
-		json_decref(params);
-		return result;
-	}
-	if (app_view_of(id) != NULL) {
-		const char *arg = id == M_MESSAGE_GET ? js(params, "id") : js(params, "where");
-
-		(void)shell_open(acts->app->shell, app_view_of(id), arg);
-	} else if (id == M_WHY_GET && js_has(params, "target")) {
-		act_why(acts, js(params, "target"));
-	} else if (id == M_ACTION_UNDO) {
-		if (js_has(params, "action"))
-			act_undo(acts, js(params, "action"), js(params, "action"));
-		else
-			(void)shell_open(acts->app->shell, "undo", "");
-	} else if (has_plan(m) && json_object_size(params) > 0) {
-		act_plan(acts, id, json_incref(params));
-	} else {
-		act_form(acts, id, json_incref(params));
-	}
-	json_decref(params);
-	return 0;
 }

@@ -1,0 +1,250 @@
+/* Forms made from the method table: their fields, and what stands in them as parameters. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fmt.h"
+#include "base/mem.h"
+#include "base/obj.h"
+#include "view/act_int.h"
+#include "view/cells.h"
+
+static enum form_kind kind_of(enum param_type type)
+{
+	switch (type) {
+	case T_BOOL:
+		return FORM_BOOL;
+	case T_INT:
+		return FORM_NUMBER;
+	case T_AGE:
+		return FORM_AGE;
+	case T_ENUM:
+		return FORM_CHOICE;
+	case T_STRING:
+	case T_TIME:
+	case T_FILTER:
+	case T_AUDIT_FILTER:
+	case T_TARGET:
+	case T_MSGID:
+	case T_NETWORK:
+	case T_ROUTE:
+	case T_FILE:
+	case T_CURSOR:
+	case T_STRINGS:
+	case T_OBJECT:
+	case T__COUNT:
+		return FORM_TEXT;
+	}
+	return FORM_TEXT;
+}
+
+char *act_title(const char *name)
+{
+	size_t n = strlen(name);
+	char *title = xstrdup(name);
+
+	if (n > 2 && strcmp(title + n - 2, "_s") == 0)
+		title[n - 2] = '\0';
+	for (char *c = title; *c != '\0'; c++)
+		*c = *c == '_' ? ' ' : *c;
+	return title;
+}
+
+bool act_has_plan(const struct method_def *m)
+{
+	return (m->flags & (MF_PLAN | MF_EDIT)) == MF_PLAN;
+}
+
+/* With what is known of it already. */
+static void begin_with(struct act *a, struct form_field *f)
+{
+	const json_t *given = json_object_get(a->params, f->name);
+
+	if (json_is_string(given))
+		f->initial = act_keep(a, xstrdup(json_string_value(given)));
+	else if (json_is_integer(given))
+		f->initial = act_keep(a, xasprintf("%lld", (long long)json_integer_value(given)));
+	else if (json_array_size(given) > 0)
+		f->initial = act_keep(a, act_value(given));
+	else if (json_is_true(given))
+		f->initial = "true";
+}
+
+/* What changes take besides their own parameters; a plan asks for the reason itself. */
+static int add_implied(struct act *a, int n)
+{
+	const struct method_def *m = &method_defs[a->method];
+
+	if ((m->flags & MF_PROBATION) != 0)
+		a->fields[n++] = (struct form_field){ .name = "probation_s",
+						      .title = "probation",
+						      .help = method_param(m, "probation_s")->help,
+						      .kind = FORM_AGE };
+	if ((m->flags & MF_MUTATES) != 0 && !act_has_plan(m))
+		a->fields[n++] = (struct form_field){ .name = "reason",
+						      .title = "reason",
+						      .help = "Why; it is kept in the audit log.",
+						      .required = (m->flags & MF_REASON) != 0 };
+	return n;
+}
+
+static int make_fields(struct act *a)
+{
+	const struct method_def *m = &method_defs[a->method];
+	int n = 0;
+
+	for (size_t k = 0; k < PROTO_PARAMS_MAX && m->params[k].name != NULL; k++) {
+		const struct param_def *p = &m->params[k];
+		struct form_field *f = &a->fields[n];
+
+		if (p->type == T_FILE) /* no line of a form */
+			continue;
+
+		*f = (struct form_field){ .name = p->name,
+					  .title = act_keep(a, act_title(p->name)),
+					  .help = p->help,
+					  .kind = kind_of(p->type),
+					  .required = p->required };
+		begin_with(a, f);
+		if (p->type == T_FILTER || p->type == T_TARGET)
+			f->complete = filter_prompt_complete;
+		if (p->type == T_ENUM) {
+			struct str rest = str_of(p->choices);
+
+			for (size_t i = 0; rest.n > 0 && i + 1 < ARRAY_LEN(a->choices[n]); i++) {
+				struct str word = str_cut(&rest, '|');
+
+				a->choices[n][i] = act_keep(a, xstrndup(word.p, word.n));
+			}
+			f->choices = a->choices[n];
+		}
+		n++;
+	}
+	for (int i = n, end = add_implied(a, n); i < end; i++, n++)
+		begin_with(a, &a->fields[i]);
+	return n;
+}
+
+int act_param(json_t *params, const struct param_def *p, struct str text, struct err *err)
+{
+	int64_t seconds = 0;
+	uint64_t number = 0;
+	json_t *v;
+
+	if (text.n == 0)
+		return 0;
+	if (p->type == T_FILE)
+		return err_param(err, ERR_INVALID, p->name,
+				 "a file is read by the command line only: weir in a shell");
+	if (p->type == T_BOOL) {
+		if (!str_eq(text, STR("true")) && !str_eq(text, STR("yes")))
+			return 0;
+		v = json_true();
+	} else if (p->type == T_STRINGS) {
+		v = json_array();
+		while (text.n > 0) {
+			struct str one = str_trim(str_cut(&text, ','));
+			if (one.n > 0)
+				(void)json_array_append_new(v, json_stringn(one.p, one.n));
+		}
+	} else if (p->type == T_AGE) {
+		if (!fmt_parse_age(text, &seconds))
+			return err_param(err, ERR_INVALID, p->name,
+					 "%.*s is not an age; 90s, 2h or 3d would be",
+					 STR_ARG(text));
+		v = json_integer(seconds);
+	} else if (p->type == T_INT) {
+		if (!str_u64(text, INT64_MAX, &number))
+			return err_param(err, ERR_INVALID, p->name, "%.*s is not a number",
+					 STR_ARG(text));
+		v = json_integer((json_int_t)number);
+	} else {
+		v = json_stringn(text.p, text.n);
+	}
+	(void)json_object_set_new(params, p->name, v);
+	return 0;
+}
+
+/* Nothing stands where something stood: it is to go. */
+static void put_emptied(const struct method_def *m, json_t *params, const struct param_def *p,
+			const json_t *given)
+{
+	bool texts = p->type == T_STRING || p->type == T_FILTER;
+	json_t *gone = NULL;
+
+	if (given == NULL || (json_is_array(given) && json_array_size(given) == 0) || p->required)
+		return;
+	if (method_param(m, "reset") != NULL)
+		gone = json_string(p->name);
+	else if (p->type == T_STRINGS || (p->type == T_INT && p->min == 0))
+		gone = p->type == T_INT ? json_integer(0) : json_array();
+	else if (texts && str_ends_nocase(str_of(m->name), STR(".set")))
+		gone = json_string("");
+	if (gone == NULL)
+		return;
+	if (method_param(m, "reset") == NULL)
+		(void)json_object_set_new(params, p->name, gone);
+	else if (json_object_get(params, "reset") != NULL)
+		(void)json_array_append_new(json_object_get(params, "reset"), gone);
+	else
+		(void)json_object_set_new(params, "reset", json_pack("[o]", gone));
+}
+
+static int on_form(void *arg, const struct form *form, struct err *err)
+{
+	struct act *a = OBJ(act, ACT_MAGIC, arg);
+	const struct method_def *m = &method_defs[a->method];
+	json_t *params = json_object();
+	int result = 0;
+
+	for (int i = 0; result >= 0 && a->fields[i].name != NULL; i++) {
+		const struct param_def *p = method_param(m, a->fields[i].name);
+		struct str text = form_value(form, p->name);
+
+		result = act_param(params, p, text, err);
+		if (text.n == 0)
+			put_emptied(m, params, p, json_object_get(a->params, p->name));
+	}
+	if (result >= 0 && !act_has_plan(m))
+		result = method_check(m, params, err);
+	if (result < 0) {
+		json_decref(params);
+		return result;
+	}
+	if (act_has_plan(m)) {
+		act_plan(a->acts, a->method, params);
+		act_free(&a);
+		return 0;
+	}
+	json_decref(a->params);
+	a->params = params;
+	act_send(a);
+	return SHELL_WAIT;
+}
+
+static void on_form_left(void *arg)
+{
+	struct act *a = OBJ(act, ACT_MAGIC, arg);
+
+	a->left = true;
+	if (!a->committing)
+		act_free(&a);
+}
+
+void act_form(struct acts *acts, enum method_id method, json_t *given)
+{
+	struct act *a = act_new(acts, method, given);
+	AUTO_FREE char *verb = act_verb(method);
+	int n = make_fields(a);
+
+	a->overlay = shell_form(acts->app->shell,
+				&(struct shell_form){ .title = verb,
+						      .text = method_defs[method].summary,
+						      .fields = a->fields,
+						      .n = n,
+						      .danger = true,
+						      .enter = on_form,
+						      .cancel = on_form_left,
+						      .arg = a });
+	if (a->overlay.v == 0)
+		act_free(&a);
+}

@@ -1,0 +1,60 @@
+/*
+ * act_int - what the files of act.h share: a plan, a form or a call under way. (act.c; forms in
+ * act_form.c, lines of the palette in act_line.c)
+ */
+#ifndef VIEW_ACT_INT_H
+#define VIEW_ACT_INT_H
+
+#include <sys/queue.h>
+
+#include "base/secret.h"
+#include "shell/shell.h"
+#include "view/act.h"
+
+#define ACT_MAGIC 0x41637431u
+
+struct act {
+	uint32_t magic;
+	LIST_ENTRY(act) link;
+	struct acts *acts;
+	enum method_id method;
+	json_t *params;
+	char *target; /* as it is named in titles and notices */
+	char *plan;
+	char *command;
+	uint64_t call;
+	struct overlay_id overlay;
+	bool committing;
+	bool left; /* the window is closed */
+	int64_t recipients;
+	int64_t listed;
+	struct form_field fields[PROTO_PARAMS_MAX + 3]; /* reason, probation, end */
+	char *texts[3 * (PROTO_PARAMS_MAX + 3)];	/* titles and values the fields borrow */
+	int n_texts;
+	const char *choices[PROTO_PARAMS_MAX][12];
+};
+
+struct acts {
+	struct app *app;
+	struct secret shown; /* in a window now */
+	LIST_HEAD(, act) all;
+};
+
+struct act *act_new(struct acts *acts, enum method_id method, json_t *params_take);
+void act_free(struct act **ap);
+char *act_verb(enum method_id method); /* "Hold", from the verb of the command line; owned */
+char *act_value(const json_t *v);      /* as it stands on a command line; owned */
+char *act_keep(struct act *a, char *text_take); /* for its life */
+/* The method itself, without a plan, with a->params: its answer is told, or goes to the window. */
+void act_send(struct act *a);
+
+/* --- forms (act_form.c) ----------------------------------------------------------------------- */
+
+/* Edits of the configuration are done from their form. */
+bool act_has_plan(const struct method_def *m);
+char *act_title(const char *param); /* owned */
+/* Text to the JSON a parameter takes. */
+int act_param(json_t *params, const struct param_def *p, struct str text,
+	      struct err *err) MUST_CHECK;
+
+#endif
