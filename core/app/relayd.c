@@ -176,6 +176,7 @@ static int open_certificate(struct relayd *r, struct err *err)
 		return 0;
 	if (tls_server_new(c->tls_certificate, c->tls_key, &r->tls, err) < 0)
 		return err_prefix(err, "tls");
+	r->env.tls = r->tls;
 	tell_certificate(r);
 	return 0;
 }

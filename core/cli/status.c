@@ -132,6 +132,28 @@ static void put_damage(const struct out *o, struct buf *b, const json_t *disk)
 	(void)buf_putc(b, '\n');
 }
 
+/* What is the matter besides the destinations, which follow. */
+static void put_urgent(const struct out *o, struct buf *b, const json_t *rows)
+{
+	const json_t *row;
+	size_t i;
+
+	json_array_foreach(rows, i, row)
+	{
+		bool bad = strcmp(json_get_str(row, "severity"), "bad") == 0;
+		enum out_style style = bad ? OUT_BAD : OUT_WARN;
+		char since[COLUMNS_SCRATCH];
+
+		put_title(o, b, i == 0 ? "look at" : "");
+		out_style(o, b, style, true);
+		out_clean(o, b, str_of(json_get_str(row, "text")));
+		out_style(o, b, style, false);
+		(void)buf_puts(b, "; since ");
+		out_clean(o, b, columns_time(json_get_str(row, "since_at"), since));
+		(void)buf_printf(b, ": %s\n", json_get_str(row, "command"));
+	}
+}
+
 static void put_machine(const struct out *o, struct buf *b, const json_t *status)
 {
 	const json_t *connections = json_object_get(status, "connections");
@@ -146,6 +168,7 @@ static void put_machine(const struct out *o, struct buf *b, const json_t *status
 	put_count(o, b, json_get_int(status, "alerts"));
 	out_style(o, b, json_get_int(status, "alerts") > 0 ? OUT_WARN : OUT_PLAIN, false);
 	(void)buf_putc(b, '\n');
+	put_urgent(o, b, json_object_get(status, "urgent"));
 	if (connections != NULL) {
 		put_title(o, b, "connections");
 		(void)buf_printf(b, "%lld in, %lld out\n",

@@ -1,6 +1,6 @@
 /*
- * status.get and the topic `status`: the relay on one page, made from the scheduler's groups, once
- * a second for every subscriber together.
+ * status.get, alert.list and the topic `status`: the relay on one page, made from the scheduler's
+ * groups, once a second for every subscriber together.
  *
  * Attention: destinations (recipient domains) in the order in which somebody who was just woken up
  * should look at them: those to which nothing gets through, the largest backlog first; then those
@@ -8,9 +8,12 @@
  * itself (greylisting of the last hour, full mailboxes) does not wake anybody.
  */
 #include <math.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "base/json.h"
 #include "base/mem.h"
+#include "ctl/alerts.h"
 #include "ctl/groups.h"
 #include "ctl/handlers.h"
 #include "ctl/probation.h"
@@ -18,6 +21,7 @@
 #include "ctl/views.h"
 
 #define ATTENTION_MAX 10
+#define URGENT_MAX 10			   /* other alerts in the status */
 #define ATTENTION_MS 900		   /* a list is kept so long */
 #define FEW_GROUPS 5000			   /* so many are gone through on the spot: a millisecond */
 #define STALE_MS (INT64_C(30) * 60 * 1000) /* of mail that lies about without a failure */
@@ -83,6 +87,8 @@ struct search {
 	struct groups *groups;
 	struct sched_counts counts;
 	int64_t oldest_ms;
+	int64_t waiting_ms;
+	uint32_t waiting_domain;
 	enum phase phase;
 	uint32_t at;
 };
@@ -106,8 +112,12 @@ static void keep_rows(struct search *s)
 	*a = (struct view_attention){ .rows = json_array(),
 				      .counts = s->counts,
 				      .oldest_ms = s->oldest_ms,
+				      .waiting_ms = s->waiting_ms,
 				      .at_ms = loop_now_ms(s->job.env->loop),
 				      .busy = a->busy };
+	if (s->waiting_domain != 0)
+		(void)snprintf(a->waiting_domain, sizeof(a->waiting_domain), "%.*s",
+			       STR_ARG(queue_name_text(s->job.env->queue, s->waiting_domain)));
 	for (size_t i = 0; i < groups_n(s->groups); i++) {
 		const struct group_row *r = groups_at(s->groups, i);
 		struct urgent u = { urgency_of(r, now_ms), r };
@@ -137,12 +147,19 @@ static bool looks_bad(const struct sched_group_view *v, int64_t now_ms)
 
 static void sum_up(struct search *s, const struct sched_group_view *v)
 {
+	uint64_t waiting = v->counts.state[SCHED_READY] + v->counts.state[SCHED_DEFERRED];
+
 	for (int k = 0; k < SCHED_STATE__COUNT; k++)
 		s->counts.state[k] += v->counts.state[k];
 	s->counts.total += v->counts.total;
 	if (v->counts.total > 0 && v->oldest_ms != 0 &&
 	    (s->oldest_ms == 0 || v->oldest_ms < s->oldest_ms))
 		s->oldest_ms = v->oldest_ms;
+	if (waiting > 0 && v->oldest_ms != 0 &&
+	    (s->waiting_ms == 0 || v->oldest_ms < s->waiting_ms)) {
+		s->waiting_ms = v->oldest_ms;
+		s->waiting_domain = v->domain;
+	}
 }
 
 /* False: the slice is over. */
@@ -262,14 +279,28 @@ static json_t *disk(const struct ctl_env *env)
 			 (int)(!f.disk_full && !env->disk_full));
 }
 
+/* Of the alerts (taken) those that the rows of `attention` do not tell. */
+static json_t *besides(json_t *alerts_take)
+{
+	json_t *out = json_array();
+	json_t *row;
+	size_t i;
+
+	json_array_foreach(alerts_take, i, row)
+	{
+		if (strcmp(json_get_str(row, "kind"), "destination") != 0 &&
+		    json_array_size(out) < URGENT_MAX)
+			(void)json_array_append(out, row);
+	}
+	json_decref(alerts_take);
+	return out;
+}
+
 json_t *view_status(struct ctl_env *env)
 {
 	json_t *o = json_object();
 	const struct view_attention *first = attention(env);
-	json_t *room = disk(env);
-	size_t alerts =
-		first->n + !json_get_bool(room, "ok") + (json_get_int(room, "damaged") > 0) +
-		(json_is_string(json_object_get(room, "unreadable"))) + sinks_failing(env->sinks);
+	json_t *alerts = alerts_json(env, first);
 
 	(void)json_object_set_new(o, "relay", json_string(env->hostname));
 	(void)json_object_set_new(o, "version", json_string(WEIR_VERSION));
@@ -283,10 +314,11 @@ json_t *view_status(struct ctl_env *env)
 				  json_integer((json_int_t)env->double_bounces));
 	(void)json_object_set_new(o, "rate_history", history(env));
 	(void)json_object_set_new(o, "holds", json_integer((json_int_t)holds_active(env->holds)));
-	(void)json_object_set_new(o, "alerts", json_integer((json_int_t)alerts));
 	(void)json_object_set_new(o, "probation", probation_row(env));
+	(void)json_object_set_new(o, "alerts", json_integer((json_int_t)json_array_size(alerts)));
 	(void)json_object_set_new(o, "attention",
 				  first->rows != NULL ? json_incref(first->rows) : json_array());
+	(void)json_object_set_new(o, "urgent", besides(alerts));
 	(void)json_object_set_new(
 		o, "connections",
 		json_pack("{s:i, s:i}", "in",
@@ -295,9 +327,23 @@ json_t *view_status(struct ctl_env *env)
 	(void)json_object_set_new(
 		o, "blocked",
 		json_integer((json_int_t)guard_blocked_n(env->guard, loop_wall_ms(env->loop))));
-	(void)json_object_set_new(o, "disk", room);
+	(void)json_object_set_new(o, "disk", disk(env));
 	(void)json_object_set_new(o, "sinks", sinks_json(env->sinks));
 	return o;
+}
+
+static json_t *alert_page(struct ctl_env *env)
+{
+	json_t *rows = alerts_json(env, attention(env));
+	size_t n = json_array_size(rows);
+
+	return view_page(rows, NULL, NULL, n, true);
+}
+
+static json_t *answer_of(struct ctl_env *env, const struct ctl_call *call)
+{
+	return strcmp(ctl_method(call)->name, "alert.list") == 0 ? alert_page(env)
+								 : view_status(env);
 }
 
 /* The search that was made for a call is over, or nobody waits for it. */
@@ -308,10 +354,10 @@ static void answer_later(struct view_job *j)
 
 	view_end(j);
 	if (call != NULL)
-		ctl_reply(call, view_status(env));
+		ctl_reply(call, answer_of(env, call));
 }
 
-void ctl_status_get(struct ctl_call *call)
+static void when_known(struct ctl_call *call)
 {
 	struct ctl_env *env = ctl_env(call);
 	const struct view_attention *a = attention(env);
@@ -320,5 +366,15 @@ void ctl_status_get(struct ctl_call *call)
 	if (a->rows == NULL && a->busy != NULL && a->busy->call == NULL)
 		a->busy->call = call;
 	else
-		ctl_reply(call, view_status(env));
+		ctl_reply(call, answer_of(env, call));
+}
+
+void ctl_status_get(struct ctl_call *call)
+{
+	when_known(call);
+}
+
+void ctl_alert_list(struct ctl_call *call)
+{
+	when_known(call);
 }

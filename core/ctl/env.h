@@ -31,6 +31,7 @@ struct actions;	  /* ctl/actions.h */
 struct views;	  /* ctl/views.h */
 struct sinks;	  /* ctl/sinks.h */
 struct probation; /* ctl/probation.h */
+struct tls_server;
 
 struct ctl_env {
 	struct loop *loop;
@@ -54,8 +55,9 @@ struct ctl_env {
 	struct smtpout *smtpout;
 	struct ctl *ctl;
 	struct actions *actions;
-	struct sinks *sinks; /* where events go; NULL: not open yet */
-	struct views *views; /* made when it is first needed; views_close() */
+	const struct tls_server *tls; /* our certificate; NULL without */
+	struct sinks *sinks;	      /* where events go; NULL: not open yet */
+	struct views *views;	      /* made when it is first needed; views_close() */
 	struct rates rates;
 	const char *hostname;
 	int64_t started_ms; /* wall clock */

@@ -324,15 +324,6 @@ size_t sinks_n(const struct sinks *all)
 	return all != NULL ? all->n : 0;
 }
 
-size_t sinks_failing(const struct sinks *all)
-{
-	size_t n = 0;
-	for (size_t i = 0; i < sinks_n(all); i++)
-		n += all->v[i].failing_ms != 0 &&
-		     loop_wall_ms(all->env->loop) - all->v[i].failing_ms >= TROUBLE_MS;
-	return n;
-}
-
 void sinks_at(const struct sinks *all, size_t i, struct sink_view *ret)
 {
 	const struct sink *s = &all->v[i];
@@ -344,7 +335,12 @@ void sinks_at(const struct sinks *all, size_t i, struct sink_view *ret)
 				   .behind = all->newest > s->cursor ? all->newest - s->cursor : 0,
 				   .sent = s->sent,
 				   .missed = s->missed,
-				   .failures = s->failures };
+				   .failures = s->failures,
+				   .dead = s->failing_ms != 0 &&
+					   loop_wall_ms(all->env->loop) - s->failing_ms >=
+						   TROUBLE_MS,
+				   .failing_ms = s->failing_ms,
+				   .error = s->error };
 }
 
 static json_t *sink_json(const struct sinks *all, size_t i)

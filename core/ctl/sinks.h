@@ -60,9 +60,8 @@ void sinks_start(struct sinks *s);
 void sinks_free(struct sinks **sp);
 void sinks_wake(struct sinks *s, uint64_t seq); /* there is a new event */
 
-size_t sinks_n(const struct sinks *s);	     /* s may be NULL */
-size_t sinks_failing(const struct sinks *s); /* how many fail for longer than a moment */
-json_t *sinks_json(const struct sinks *s);   /* rows of entity "sink"; owned */
+size_t sinks_n(const struct sinks *s);	   /* s may be NULL */
+json_t *sinks_json(const struct sinks *s); /* rows of entity "sink"; owned */
 
 struct sink_view {
 	const char *name;
@@ -72,6 +71,9 @@ struct sink_view {
 	uint64_t sent;
 	uint64_t missed; /* forgotten by the feed before they could be sent */
 	uint64_t failures;
+	bool dead; /* fails for longer than a moment */
+	int64_t failing_ms;
+	const char *error;
 };
 void sinks_at(const struct sinks *s, size_t i, struct sink_view *ret);
 

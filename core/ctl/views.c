@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/obj.h"
 #include "base/utf8.h"
+#include "ctl/alerts.h"
 #include "ctl/verdict.h"
 
 struct views {
@@ -14,6 +15,7 @@ struct views {
 	const struct message *kept;
 	struct loop_timer *forget;
 	struct view_attention attention;
+	struct alerts_seen alerts;
 };
 
 static struct views *views_of(struct ctl_env *env)
@@ -83,6 +85,11 @@ struct view_attention *view_attention(struct ctl_env *env)
 	return &views_of(env)->attention;
 }
 
+struct alerts_seen *view_alerts_seen(struct ctl_env *env)
+{
+	return &views_of(env)->alerts;
+}
+
 static void on_forget(void *arg)
 {
 	struct views *v = arg;
@@ -120,6 +127,7 @@ void views_close(struct ctl_env *env)
 	while (!LIST_EMPTY(&env->views->jobs))
 		view_end(LIST_FIRST(&env->views->jobs));
 	json_decref(env->views->attention.rows);
+	alerts_forget(&env->views->alerts);
 	free(env->views);
 	env->views = NULL;
 }

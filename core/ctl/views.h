@@ -53,10 +53,13 @@ struct view_attention {
 	size_t n;		    /* how many there would be, those that are held not counted */
 	struct sched_counts counts; /* of the whole queue */
 	int64_t oldest_ms;
-	int64_t at_ms;	       /* monotonic */
-	struct view_job *busy; /* looks for them now; NULL */
+	int64_t waiting_ms;	  /* the oldest that is not held came then */
+	char waiting_domain[256]; /* and is for it */
+	int64_t at_ms;		  /* monotonic */
+	struct view_job *busy;	  /* looks for them now; NULL */
 };
 struct view_attention *view_attention(struct ctl_env *env);
+struct alerts_seen *view_alerts_seen(struct ctl_env *env); /* ctl/alerts.h */
 
 /* The message whose content was read last is kept for VIEW_KEEP_MS: for its next piece. */
 #define VIEW_KEEP_MS 5000

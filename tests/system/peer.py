@@ -18,11 +18,11 @@ def make_authority(directory):
     return directory / "ca.pem"
 
 
-def make_certificate(directory, name, alt, signed=True, key_type=("ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")):
+def make_certificate(directory, name, alt, signed=True, days=30, key_type=("ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")):
     """NAME.pem and NAME.key for a subjectAltName such as IP:127.0.0.1; by the authority or by itself."""
     key, pem = directory / f"{name}.key", directory / f"{name}.pem"
     issuer = ["-CA", directory / "ca.pem", "-CAkey", directory / "ca.key"] if signed else []
-    subprocess.run(["openssl", "req", "-x509", "-newkey", *key_type, "-nodes", "-days", "30", "-subj", f"/CN={name}",
+    subprocess.run(["openssl", "req", "-x509", "-newkey", *key_type, "-nodes", "-days", str(days), "-subj", f"/CN={name}",
                     "-addext", f"subjectAltName={alt}", "-addext", "basicConstraints=critical,CA:FALSE", *issuer, "-keyout", key, "-out", pem],
                    check=True, capture_output=True, timeout=30)
     return pem, key

@@ -225,6 +225,32 @@ static json_t *serve_pools(const json_t *params)
 		"'trouble':'Cannot assign requested address'}]}]");
 }
 
+#define URGENT                                                                                     \
+	"[{'id':'sink:crm','kind':'sink','severity':'bad','target':'crm','text':'sink crm takes "  \
+	"no events, 412 wait: crm.example answered with 500','class':null,'recipients':null,"      \
+	"'since_at':'2026-11-24T03:12:00.000Z','until_at':null,'command':'weir sinks','meaning':"  \
+	"'a sink takes no events; they are kept for it'},{'id':'pool-cap:bulk','kind':"            \
+	"'pool-cap','severity':'warn','target':'bulk','text':'pool bulk is at its warm-up cap, "   \
+	"168 from each address on day 4; the rest waits for the next day','class':null,"           \
+	"'recipients':null,'since_at':'2026-11-24T02:00:00.000Z','until_at':"                      \
+	"'2026-11-25T00:00:00.000Z','command':'weir pool show bulk','meaning':'a pool has sent "   \
+	"what its warm-up plan allows for the day'}]"
+
+static json_t *serve_alerts(const json_t *params)
+{
+	json_t *page = no_more(URGENT);
+
+	(void)params;
+	(void)json_array_insert_new(
+		json_object_get(page, "rows"), 0,
+		json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:s}", "id",
+			  "destination:gmail.example", "kind", "destination", "severity", "bad",
+			  "target", "gmail.example", "text", "gmail.example: " REPLY_SLOW, "class",
+			  "rate-limited", "recipients", 11804, "since_at",
+			  "2026-11-24T01:17:00.000Z", "command", "weir why domain:gmail.example"));
+	return page;
+}
+
 static json_t *serve_rows(const json_t *params)
 {
 	(void)params;
@@ -251,6 +277,7 @@ static void fake_relay(void)
 	fake_rpc_answer_fn("audit.list", serve_audit);
 	fake_rpc_answer_fn("cred.list", serve_creds);
 	fake_rpc_answer_fn("allow.list", serve_allow);
+	fake_rpc_answer_fn("alert.list", serve_alerts);
 	fake_rpc_answer_fn("suppress.list", serve_suppress);
 	fake_rpc_answer_fn("stream.list", serve_streams);
 	fake_rpc_answer_fn("pool.list", serve_pools);
@@ -420,6 +447,7 @@ static void test_screens(void **state)
 		key(K_DOWN);
 		look("allow", "", "allow");
 		look("suppress", "", "suppress");
+		look("alerts", "", "alerts");
 		key('0');
 		key('H');
 		screen_golden(shell_grid(app.shell), i == 0 ? "view-plan-80" : "view-plan-200");
@@ -654,6 +682,51 @@ static void test_overview_in_a_small_window(void **state)
 	assert_true(shows("gmail.example"));
 	assert_false(shows("Holds ("));
 	(void)teardown(state);
+}
+
+/* What is the matter besides destinations stands above them, and in a small window they come
+ * first. */
+static void test_overview_says_what_is_the_matter(void **state)
+{
+	static const int sizes[][2] = { { 24, 80 }, { 10, 40 }, { 50, 200 } };
+	AUTO_FREE char *status =
+		xasprintf("%.*s,'urgent':" URGENT "}", (int)strlen(STATUS) - 1, STATUS);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		char golden[40];
+
+		start(sizes[i][0], sizes[i][1]);
+		fake_rpc_push("status", status, false);
+		frame();
+		assert_true(shows("gmail.example"));
+		(void)snprintf(golden, sizeof(golden), "view-overview-urgent-%d", sizes[i][1]);
+		screen_golden(shell_grid(app.shell), golden);
+		(void)teardown(NULL);
+	}
+}
+
+/* From an alert to where it can be seen to. */
+static void test_alerts(void **state)
+{
+	(void)state;
+	(void)shell_open(app.shell, "alerts", "");
+	frame();
+	key(K_ENTER);
+	assert_non_null(strstr(fake_rpc_params("message.list"), "domain:gmail.example"));
+	key(K_ESC);
+	key('w');
+	frame();
+	assert_string_equal(fake_rpc_params("why.get"), "{\"target\":\"domain:gmail.example\"}");
+	key(K_ESC);
+	key('j');
+	key(K_ENTER); /* a sink has no screen: all that is known of it */
+	frame();
+	assert_true(shows("they are kept for it"));
+	key(K_ESC);
+	key('j');
+	key(K_ENTER);
+	assert_string_equal(view_def_of(shell_view(app.shell))->name, "pools");
 }
 
 /* What a hold covers grows with the queue, and the overview says how much that is. */
@@ -1067,6 +1140,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_overview_counts_what_is_held_now, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_events_follow, setup, teardown),
+		cmocka_unit_test(test_overview_says_what_is_the_matter),
+		cmocka_unit_test_setup_teardown(test_alerts, setup, teardown),
 		cmocka_unit_test(test_trace),
 		cmocka_unit_test_setup_teardown(test_trace_frozen, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_trace_is_bounded, setup, teardown),

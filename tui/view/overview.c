@@ -20,6 +20,7 @@
 
 #define OVERVIEW_MAGIC 0x4f766572u
 #define HOLDS_SHOWN 5
+#define URGENT_SHOWN 4
 #define FOCUS_ROWS 4
 #define TABLE_ROWS_MIN 3 /* heading and two destinations */
 #define RATES 4
@@ -246,22 +247,9 @@ static void draw_count(const struct canvas *c, int row, int *col, const char *la
 	*col += canvas_printf(c, row, *col, ROLE_LABEL, " %s   ", label);
 }
 
-/* Sinks of events that take nothing. */
-static int sinks_failing(const struct overview *o)
-{
-	const json_t *one;
-	size_t i;
-	int n = 0;
-
-	json_array_foreach(json_object_get(o->status, "sinks"), i, one) n +=
-		str_eq(str_of(js(one, "state")), STR("failing"));
-	return n;
-}
-
 static void draw_backlog(const struct overview *o, const struct canvas *c)
 {
 	const json_t *q = json_object_get(o->status, "queued");
-	const json_t *disk = json_object_get(o->status, "disk");
 	char text[FMT_TIME_LEN], age[FMT_SHORT_LEN];
 	int col = 1;
 
@@ -277,22 +265,15 @@ static void draw_backlog(const struct overview *o, const struct canvas *c)
 				     ", the oldest for %s", age);
 	}
 	if (ji(o->status, "alerts") > 0)
-		(void)canvas_printf(c, 0, col + 2, ROLE_BAD, "%lld alerts",
-				    (long long)ji(o->status, "alerts"));
+		(void)canvas_printf(c, 0, col + 2, ROLE_BAD, "%lld alert%s",
+				    (long long)ji(o->status, "alerts"),
+				    ji(o->status, "alerts") == 1 ? "" : "s");
 	col = 1;
 	draw_count(c, 1, &col, "ready", ji(q, "ready"), ROLE_TEXT);
 	draw_count(c, 1, &col, "in delivery", ji(q, "active"), ROLE_ACTIVE);
 	draw_count(c, 1, &col, "deferred", ji(q, "deferred"), ROLE_WARN);
 	draw_count(c, 1, &col, "held", ji(q, "held"), ROLE_HELD);
 	draw_count(c, 1, &col, "in trash", ji(q, "trash"), ROLE_TEXT);
-	if (json_is_false(json_object_get(disk, "ok"))) {
-		fmt_size((uint64_t)ji(disk, "free_bytes"), text);
-		(void)canvas_printf(c, 1, col, ROLE_BAD, "disk: only %s free", text);
-	} else if (js_has(disk, "unreadable") || ji(disk, "damaged") > 0) {
-		(void)canvas_printf(c, 1, col, ROLE_BAD, "store damaged: weir status");
-	} else if (sinks_failing(o) > 0) {
-		(void)canvas_printf(c, 1, col, ROLE_BAD, "events stuck: weir sinks");
-	}
 }
 
 static int load_history(const json_t *counts, double ret[static HISTORY])
@@ -341,6 +322,29 @@ static void draw_rates(const struct overview *o, const struct canvas *c, int row
 					    .n_history = n,
 					    .chart_role = rates[i].chart },
 			   9, 8);
+	}
+}
+
+/* What is the matter besides the destinations. */
+static void draw_urgent(const struct overview *o, const struct canvas *c, int row, int rows)
+{
+	const json_t *all = json_object_get(o->status, "urgent");
+	int n = (int)json_array_size(all);
+
+	for (int i = 0; i < rows; i++) {
+		const json_t *x = json_array_get(all, (size_t)i);
+		enum role role = strcmp(js(x, "severity"), "bad") == 0 ? ROLE_BAD : ROLE_WARN;
+		AUTO_BUF line = BUF_INIT(1024);
+
+		if (i + 1 == rows && n > rows) {
+			(void)buf_printf(&line, "%d more: command alerts", n - i);
+		} else {
+			cell_time_short(js(x, "since_at"), shell_wall_ms(view_shell(o->view)),
+					&line);
+			(void)buf_printf(&line, "  %s", js(x, "text"));
+		}
+		(void)canvas_puts(c, row + i, 1, role, STR("!"));
+		canvas_field(c, row + i, 3, canvas_cols(c) - 3, ALIGN_LEFT, role, buf_str(&line));
 	}
 }
 
@@ -423,6 +427,7 @@ static void overview_draw(struct view *v, const struct canvas *c)
 	int n_holds = ji(o->status, "holds") > 0 ? (int)ji(o->status, "holds") : 0;
 	int holds = 1 + (n_holds > HOLDS_SHOWN ? HOLDS_SHOWN : n_holds);
 	int focus = FOCUS_ROWS;
+	int urgent = (int)json_array_size(json_object_get(o->status, "urgent"));
 	struct canvas body;
 
 	if (o->status == NULL) {
@@ -431,16 +436,21 @@ static void overview_draw(struct view *v, const struct canvas *c)
 	}
 	if (rows < 24)
 		holds = holds > 3 ? 3 : holds;
+	urgent = urgent > URGENT_SHOWN ? URGENT_SHOWN : urgent;
 	/* The destinations come first where there is no room for all. */
-	if (rows - top - 1 < TABLE_ROWS_MIN)
+	if (rows - top - urgent - 1 < TABLE_ROWS_MIN)
 		top = 2;
+	if (rows - top - urgent - 1 < TABLE_ROWS_MIN)
+		urgent = urgent > 0;
+	top += urgent;
 	if (rows - top - 1 - holds - focus < TABLE_ROWS_MIN)
 		focus = 0;
 	if (rows - top - 1 - holds < TABLE_ROWS_MIN)
 		holds = 0;
 	draw_backlog(o, c);
-	if (top > 2)
+	if (top - urgent > 2)
 		draw_rates(o, c, 2, per_line);
+	draw_urgent(o, c, top - urgent, urgent);
 	(void)canvas_puts(c, top, 1, ROLE_TITLE,
 			  json_array_size(attention(o)) > 0 ? STR("Needs attention")
 							    : STR("Nothing needs attention"));

@@ -131,6 +131,98 @@ static void test_attention(void **state)
 	attention("known.example", 1);
 }
 
+/* ---- alerts ---- */
+
+static json_t *alert(json_t *page, const char *id)
+{
+	json_t *row;
+	size_t i;
+
+	json_array_foreach(json_object_get(page, "rows"), i,
+			   row) if (strcmp(text_of(row, "id"), id) == 0) return row;
+	return NULL;
+}
+
+static json_t *alerts(const char *kinds)
+{
+	json_t *v = ask_well("alert.list", "{}");
+	AUTO_FREE char *got = column(v, "kind");
+
+	assert_string_equal(got, kinds);
+	return v;
+}
+
+static void use_up(const char *pool, const char *address, unsigned n)
+{
+	struct ipaddr ip;
+
+	assert_true(ipaddr_parse(str_of(address), &ip));
+	while (n-- > 0)
+		assert_true(
+			pools_take(rig.env.pools, str_of(pool), &ip, loop_wall_ms(rig.env.loop)));
+}
+
+/* Each with its cause, since when, its reach and what to do; the worst first; gone when it is over.
+ */
+static void test_alerts(void **state)
+{
+	int64_t now = loop_wall_ms(rig.env.loop);
+	AUTO_FREE char *ends = xasprintf("\"expires_ms\":%lld,", (long long)now + 5 * 86400000);
+	AUTO_FREE char *pool =
+		xasprintf("{\"id\":\"bulk\",\"sources\":[\"127.0.0.1\",\"127.0.0.2\"],"
+			  "\"warmup\":\"2,4\",\"warmup_from_ms\":%lld}",
+			  (long long)now);
+	AUTO_FREE char *since = NULL;
+	json_t *v;
+
+	(void)state;
+	json_decref(alerts(""));
+	mail();
+	cred_made(rig.env.creds, "shop", ends, "s1=one");
+	cred_made(rig.env.creds, "old",
+		  "\"revoked_ms\":1795480000000,\"expires_ms\":1795480000000,", "s1=one");
+	assert_true(pools_put(rig.env.pools, pool, NULL) >= 0);
+	use_up("bulk", "127.0.0.1", 2);
+	json_decref(alerts("destination credential-ends"));
+	use_up("bulk", "127.0.0.2", 2);
+	v = alerts("destination pool-cap credential-ends");
+	assert_string_equal(text_of(alert(v, "destination:gmail.example"), "command"),
+			    "weir why domain:gmail.example");
+	assert_string_equal(text_of(alert(v, "destination:gmail.example"), "class"),
+			    "rate-limited");
+	assert_int_equal(json_get_int(alert(v, "destination:gmail.example"), "recipients"), 6);
+	assert_non_null(
+		strstr(text_of(alert(v, "pool-cap:bulk"), "text"), "2 from each address on day 1"));
+	assert_non_null(
+		strstr(text_of(alert(v, "pool-cap:bulk"), "text"), "waits for the next day"));
+	assert_true(strlen(text_of(alert(v, "pool-cap:bulk"), "until_at")) > 0);
+	since = xstrdup(text_of(alert(v, "pool-cap:bulk"), "since_at"));
+	json_decref(v);
+	loop_advance(rig.env.loop, 60000);
+	v = alerts("destination pool-cap credential-ends");
+	assert_string_equal(text_of(alert(v, "pool-cap:bulk"), "since_at"), since);
+	json_decref(v);
+	v = ask_well("status.get", "{}");
+	assert_int_equal(json_get_int(v, "alerts"), 3);
+	assert_int_equal(json_array_size(json_object_get(v, "urgent")), 2);
+	json_decref(v);
+	loop_advance(rig.env.loop, INT64_C(86400000)); /* the next day of the plan; mail has aged */
+	turn();
+	v = ask_well("alert.list", "{}");
+	assert_null(alert(v, "pool-cap:bulk"));
+	assert_non_null(alert(v, "ageing:gmail.example"));
+	json_decref(v);
+	use_up("bulk", "127.0.0.1", 4);
+	use_up("bulk", "127.0.0.2", 4);
+	v = ask_well("alert.list", "{}");
+	assert_string_not_equal(text_of(alert(v, "pool-cap:bulk"), "since_at"), since); /* anew */
+	json_decref(v);
+	loop_advance(rig.env.loop, INT64_C(15) * 86400000);
+	v = ask_well("alert.list", "{}");
+	assert_null(alert(v, "credential-ends:shop")); /* long over */
+	json_decref(v);
+}
+
 /* ---- groups ---- */
 
 static void test_queue(void **state)
@@ -989,12 +1081,13 @@ int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_status),	TEST(test_queue),	  TEST(test_queue_pages),
-		TEST(test_messages),	TEST(test_message_pages), TEST(test_message),
-		TEST(test_content),	TEST(test_why_message),	  TEST(test_why_destination),
-		TEST(test_allow),	TEST(test_creds),	  TEST(test_routes),
-		TEST(test_events),	TEST(test_causes),	  TEST(test_pushes),
-		TEST(test_dirty_texts), TEST(test_attention),	  TEST(test_cursors),
+		TEST(test_status),   TEST(test_queue),	       TEST(test_queue_pages),
+		TEST(test_messages), TEST(test_message_pages), TEST(test_message),
+		TEST(test_content),  TEST(test_why_message),   TEST(test_why_destination),
+		TEST(test_alerts),   TEST(test_allow),	       TEST(test_creds),
+		TEST(test_routes),   TEST(test_events),	       TEST(test_causes),
+		TEST(test_pushes),   TEST(test_dirty_texts),   TEST(test_attention),
+		TEST(test_cursors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
