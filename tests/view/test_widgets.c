@@ -73,6 +73,30 @@ static void has_value(const struct form *f, const char *name, const char *value)
 	assert_true(str_eq(form_value(f, name), str_from(value, strlen(value))));
 }
 
+/* With room for less than all of it: the field with the focus, its help and the button are there.
+ */
+static void test_form_scrolls(void **state)
+{
+	AUTO(form) struct form *f = form_new(fields, ARRAY_LEN(fields));
+	struct canvas low = canvas_sub(&canvas, 0, 0, 5, canvas_cols(&canvas));
+
+	(void)state;
+	form_draw(f, &low);
+	assert_true(screen_has(grid, "Network") && screen_has(grid, "v4 or v6"));
+	assert_true(screen_has(grid, "[ OK ]") && screen_has(grid, "fields 1 to 2 of 4"));
+	assert_false(screen_has(grid, "Quiet"));
+	(void)form_key(f, K_TAB | K_SHIFT);
+	assert_int_equal(form_key(f, K_ENTER), WIDGET_USED); /* back up to what is missing */
+	wipe();
+	form_draw(f, &low);
+	assert_true(screen_has(grid, "Network is needed"));
+	(void)form_key(f, K_TAB | K_SHIFT);
+	wipe();
+	form_draw(f, &low);
+	assert_true(screen_has(grid, "Quiet") && screen_has(grid, "fields 3 to 4 of 4"));
+	assert_false(screen_has(grid, "May "));
+}
+
 static void test_form(void **state)
 {
 	AUTO(form) struct form *f = form_new(fields, ARRAY_LEN(fields));
@@ -289,6 +313,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_form, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_form_scrolls, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_menu, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_menu_filter, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_long_menu_scrolls, setup, teardown),

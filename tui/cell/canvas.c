@@ -274,6 +274,29 @@ const char *canvas_glyph_text(const struct canvas *c, enum glyph g)
 	return c->ascii ? glyphs[g].ascii : glyphs[g].unicode;
 }
 
+int canvas_wrap(const struct canvas *c, int row, int col, int rows, unsigned role, struct str s)
+{
+	int width = canvas_cols(c) - col, line = 0, cols;
+
+	for (s = str_trim(s); s.n > 0 && line < rows && width > 0; line++) {
+		size_t n = text_fit(s, width, &cols);
+
+		if (n < s.n && line + 1 < rows) {
+			size_t blank = n;
+
+			while (blank > 0 && s.p[blank] != ' ')
+				blank--;
+			n = blank > 0 ? blank : n;
+			(void)canvas_puts(c, row + line, col, role, str_from(s.p, n));
+		} else {
+			canvas_field(c, row + line, col, width, ALIGN_LEFT, role, s);
+			n = s.n;
+		}
+		s = str_trim(str_from(s.p + n, s.n - n));
+	}
+	return line;
+}
+
 int canvas_glyph(const struct canvas *c, int row, int col, unsigned role, enum glyph g)
 {
 	return canvas_puts(c, row, col, role, str_of(canvas_glyph_text(c, g)));

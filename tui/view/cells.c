@@ -251,29 +251,6 @@ void cell_measure(struct table_column *columns, int n, const struct cell_measure
 	}
 }
 
-int cell_wrap(const struct canvas *c, int row, int col, int rows, enum role role, struct str s)
-{
-	int width = canvas_cols(c) - col, line = 0, cols;
-
-	for (s = str_trim(s); s.n > 0 && line < rows && width > 0; line++) {
-		size_t n = text_fit(s, width, &cols);
-
-		if (n < s.n && line + 1 < rows) {
-			size_t blank = n;
-
-			while (blank > 0 && s.p[blank] != ' ')
-				blank--;
-			n = blank > 0 ? blank : n;
-			(void)canvas_puts(c, row + line, col, role, str_from(s.p, n));
-		} else {
-			canvas_field(c, row + line, col, width, ALIGN_LEFT, role, s);
-			n = s.n;
-		}
-		s = str_trim(str_from(s.p + n, s.n - n));
-	}
-	return line;
-}
-
 void cell_describe(struct text *t, const char *entity, const json_t *row, int64_t now_ms,
 		   bool ascii)
 {

@@ -25,8 +25,6 @@ struct cell_measure {
 	int priority;
 };
 void cell_measure(struct table_column *columns, int n, const struct cell_measure *measures);
-/* Draws s in at most `rows` lines, broken at blanks; returns the lines it took. */
-int cell_wrap(const struct canvas *c, int row, int col, int rows, enum role role, struct str s);
 /* The role a state, an outcome or a kind of event has. */
 enum role cell_state_role(const char *state);
 enum role cell_code_role(int64_t code);

@@ -288,22 +288,40 @@ void listing_close(struct view *v)
 
 /* --- drawing --- */
 
+void listing_cut(const struct listing *l, struct buf *out)
+{
+	bool first = true;
+
+	for (int i = 0; i < l->table.n_columns; i++) {
+		struct table_cell cell;
+
+		if (!table_cut(&l->table, i, &cell) || str_eq(cell.text, STR("-")) ||
+		    l->table.columns[i].kind == COLUMN_BAR)
+			continue;
+		(void)buf_printf(out, "%s%s ", first ? "" : "; ", l->table.columns[i].title);
+		(void)buf_put_str(out, cell.text);
+		first = false;
+	}
+}
+
 static void draw_foot(const struct listing *l, const struct canvas *c, int top)
 {
 	const json_t *row = listing_row(l);
 	AUTO_BUF text = BUF_INIT(4096);
 
 	canvas_hline(c, top, 0, canvas_cols(c), ROLE_BORDER);
-	if (row != NULL)
+	if (row != NULL && l->def->foot != NULL)
 		l->def->foot(l, row, &text);
-	(void)cell_wrap(c, top + 1, 1, FOOT_ROWS, ROLE_QUOTE, buf_str(&text));
+	if (text.n == 0)
+		listing_cut(l, &text);
+	(void)canvas_wrap(c, top + 1, 1, FOOT_ROWS, ROLE_QUOTE, buf_str(&text));
 }
 
 void listing_draw(struct view *v, const struct canvas *c)
 {
 	struct listing *l = view_state(v);
 	const struct err *err = rows_error(l->rows);
-	int foot = l->def->foot != NULL && canvas_rows(c) >= 12 ? 1 + FOOT_ROWS : 0;
+	int foot = canvas_rows(c) >= 12 ? 1 + FOOT_ROWS : 0;
 	struct canvas body =
 		canvas_sub(c, 0, 0, canvas_rows(c) - foot - (err != NULL), canvas_cols(c));
 

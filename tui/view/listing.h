@@ -45,7 +45,8 @@ struct listing_def {
 	const char *(*field)(const struct listing *l);
 	void (*enter)(struct listing *l, const json_t *row);
 	const struct cell_measure *measures; /* NULL: those of fields.def */
-	/* What is told of the cursor's row below the table; NULL: nothing. */
+	/* What is told of the cursor's row below the table; NULL, or when that is nothing:
+	 * listing_cut(). */
 	void (*foot)(const struct listing *l, const json_t *row, struct buf *out);
 	/* What is told of a row besides its fields; NULL: nothing. */
 	void (*describe)(const json_t *row, struct text *t);
@@ -76,6 +77,8 @@ struct listing {
 	json_t *kept; /* keys of marked rows that may have left the window: id as text to key */
 };
 
+/* Appends the cursor's row's fields that its cells had no room for. */
+void listing_cut(const struct listing *l, struct buf *out);
 void listing_open(struct listing *l, struct view *v, const struct listing_def *def,
 		  const char *filter);
 /* The columns changed their meaning (grouping): key and filter are new. */

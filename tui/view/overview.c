@@ -403,7 +403,7 @@ static void draw_focus(const struct overview *o, const struct canvas *c, int row
 		(void)buf_printf(&line, ", slowed down: %s", js(at, "backoff"));
 	canvas_hline(c, row, 0, canvas_cols(c), ROLE_BORDER);
 	(void)canvas_puts(c, row + 1, 1, ROLE_STRONG, buf_str(&line));
-	(void)cell_wrap(c, row + 2, 1, FOCUS_ROWS - 2, ROLE_QUOTE, str_of(cause_text(at)));
+	(void)canvas_wrap(c, row + 2, 1, FOCUS_ROWS - 2, ROLE_QUOTE, str_of(cause_text(at)));
 }
 
 /* Before the first status: what it waits for, in full, for the top bar may cut it. */
@@ -415,7 +415,7 @@ static void draw_waiting(struct view *v, const struct canvas *c)
 			  st->link == LINK_UP ? STR("waiting for the relay's status")
 					      : STR("not connected to the relay"));
 	if (st->link != LINK_UP && st->link != LINK_REFUSED)
-		(void)cell_wrap(c, 3, 2, canvas_rows(c) - 3, ROLE_TEXT, str_of(st->trouble));
+		(void)canvas_wrap(c, 3, 2, canvas_rows(c) - 3, ROLE_TEXT, str_of(st->trouble));
 }
 
 static void overview_draw(struct view *v, const struct canvas *c)

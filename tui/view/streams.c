@@ -42,8 +42,10 @@ static void put_list(struct buf *out, const char *title, const json_t *list)
 
 static void streams_foot(const struct listing *l, const json_t *row, struct buf *out)
 {
-	(void)l;
 	put_list(out, "refused without ", json_object_get(row, "require"));
+	if (out->n > 0)
+		(void)buf_puts(out, "; ");
+	listing_cut(l, out);
 }
 
 static void streams_describe(const json_t *row, struct text *t)

@@ -291,14 +291,14 @@ static void draw_nothing(const struct trace *t, const struct canvas *c)
 	else
 		(void)buf_puts(&line, "Nothing is spoken with any next hop. ");
 	(void)buf_printf(&line, "Listening for %s.", age);
-	row += cell_wrap(c, row, 1, 2, ROLE_STRONG, buf_str(&line)) + 1;
-	row += cell_wrap(c, row, 1, 5, t->why[0] != '\0' ? ROLE_TEXT : ROLE_PENDING,
-			 t->why[0] != '\0' ? str_of(t->why)
-					   : STR("asking what the mail waits for")) +
+	row += canvas_wrap(c, row, 1, 2, ROLE_STRONG, buf_str(&line)) + 1;
+	row += canvas_wrap(c, row, 1, 5, t->why[0] != '\0' ? ROLE_TEXT : ROLE_PENDING,
+			   t->why[0] != '\0' ? str_of(t->why)
+					     : STR("asking what the mail waits for")) +
 	       1;
-	(void)cell_wrap(c, row, 1, 3, ROLE_DIM,
-			STR("R tries now what waits for it, and what is said then stands here. r "
-			    "shows what happened before; what was said then, x on a message."));
+	(void)canvas_wrap(c, row, 1, 3, ROLE_DIM,
+			  STR("R tries now what waits for it, and what is said then stands here. r "
+			      "shows what happened before; what was said then, x on a message."));
 }
 
 static void draw_foot(const struct trace *t, const struct canvas *c, int top)
@@ -317,7 +317,7 @@ static void draw_foot(const struct trace *t, const struct canvas *c, int top)
 		(void)buf_printf(&where, ", message %s", line->id);
 	canvas_hline(c, top, 0, canvas_cols(c), ROLE_BORDER);
 	(void)canvas_puts(c, top + 1, 1, ROLE_STRONG, buf_str(&where));
-	(void)cell_wrap(c, top + 2, 1, FOOT_ROWS, role_of(line), str_of(line->text));
+	(void)canvas_wrap(c, top + 2, 1, FOOT_ROWS, role_of(line), str_of(line->text));
 }
 
 static void trace_draw(struct view *v, const struct canvas *c)

@@ -12,11 +12,13 @@
 #include "base/mem.h"
 
 #define TITLE_MAX 24
+#define HELP_ROWS 2
 
 struct form {
 	const struct form_field *fields;
 	int n;
 	int focus;    /* n: the OK button */
+	int top;      /* first field drawn, when there is no room for all */
 	int error_at; /* -1: belongs to no field */
 	char error[sizeof(((struct err *)0)->msg)];
 	struct prompt *prompts;
@@ -223,20 +225,20 @@ static int title_width(const struct form *f)
 
 int form_height(const struct form *f)
 {
-	return f->n + 4; /* blank, help or error, blank, button */
+	return f->n + 1 + HELP_ROWS + 1; /* blank, help or error, button */
 }
 
-static void draw_field(struct form *f, const struct canvas *c, int i, int left)
+static void draw_field(struct form *f, const struct canvas *c, int i, int row, int left)
 {
 	const struct form_field *d = &f->fields[i];
-	struct canvas line = canvas_sub(c, i, left, 1, canvas_cols(c) - left);
+	struct canvas line = canvas_sub(c, row, left, 1, canvas_cols(c) - left);
 	bool on = i == f->focus;
 
-	canvas_field(c, i, 0, left - 1, ALIGN_LEFT, on ? ROLE_STRONG : ROLE_LABEL,
+	canvas_field(c, row, 0, left - 1, ALIGN_LEFT, on ? ROLE_STRONG : ROLE_LABEL,
 		     str_of(d->title));
 	if (d->required)
-		canvas_puts(c, i, left - 2, ROLE_WARN, STR("*"));
-	canvas_hit(c, i, 0, 1, canvas_cols(c), (struct hit){ HIT_ITEM, f, (uint64_t)i });
+		canvas_puts(c, row, left - 2, ROLE_WARN, STR("*"));
+	canvas_hit(c, row, 0, 1, canvas_cols(c), (struct hit){ HIT_ITEM, f, (uint64_t)i });
 	if (d->kind == FORM_BOOL || d->kind == FORM_CHOICE) {
 		struct str v = prompt_text(&f->prompts[i]);
 
@@ -254,21 +256,44 @@ static void draw_field(struct form *f, const struct canvas *c, int i, int left)
 	prompt_draw(&f->prompts[i], &line);
 }
 
+/* The fields that there is room for, with the focus among them; returns their number. */
+static int scroll(struct form *f, int rows)
+{
+	int below = rows < form_height(f) ? HELP_ROWS + 1 : HELP_ROWS + 2;
+	int shown = rows - below < 1 ? 1 : rows - below;
+	int at = f->focus < f->n ? f->focus : f->n - 1;
+
+	if (shown > f->n)
+		shown = f->n;
+	if (at < f->top)
+		f->top = at;
+	if (at >= f->top + shown)
+		f->top = at - shown + 1;
+	if (f->top + shown > f->n)
+		f->top = f->n - shown;
+	return shown;
+}
+
 void form_draw(struct form *f, const struct canvas *c)
 {
 	int left = title_width(f) + 1;
 	const char *help = f->focus < f->n ? f->fields[f->focus].help : "";
 	bool on = f->focus == f->n;
+	int shown = scroll(f, canvas_rows(c));
+	int button = canvas_rows(c) < form_height(f) ? shown + HELP_ROWS : shown + 1 + HELP_ROWS;
 
-	for (int i = 0; i < f->n; i++)
-		draw_field(f, c, i, left);
+	for (int i = 0; i < shown; i++)
+		draw_field(f, c, f->top + i, i, left);
 	if (f->error[0] != '\0')
-		canvas_field(c, f->n + 1, 0, canvas_cols(c), ALIGN_LEFT, ROLE_INPUT_ERROR,
-			     str_of(f->error));
+		(void)canvas_wrap(c, button - HELP_ROWS, 0, HELP_ROWS, ROLE_INPUT_ERROR,
+				  str_of(f->error));
 	else if (help != NULL)
-		canvas_field(c, f->n + 1, 0, canvas_cols(c), ALIGN_LEFT, ROLE_INPUT_HINT,
-			     str_of(help));
-	canvas_puts(c, f->n + 3, 0, on ? ROLE_BUTTON_ON : ROLE_BUTTON, STR("[ OK ]"));
-	canvas_hit(c, f->n + 3, 0, 1, 6, (struct hit){ HIT_ITEM, f, (uint64_t)f->n });
-	canvas_puts(c, f->n + 3, 9, ROLE_DIM, STR("Enter next, Esc leave"));
+		(void)canvas_wrap(c, button - HELP_ROWS, 0, HELP_ROWS, ROLE_INPUT_HINT,
+				  str_of(help));
+	canvas_puts(c, button, 0, on ? ROLE_BUTTON_ON : ROLE_BUTTON, STR("[ OK ]"));
+	canvas_hit(c, button, 0, 1, 6, (struct hit){ HIT_ITEM, f, (uint64_t)f->n });
+	canvas_puts(c, button, 9, ROLE_DIM, STR("Enter next, Esc leave"));
+	if (shown < f->n)
+		(void)canvas_printf(c, button, 34, ROLE_DIM, "fields %d to %d of %d", f->top + 1,
+				    f->top + shown, f->n);
 }

@@ -317,11 +317,9 @@ void table_draw(struct table *t, const struct canvas *c)
 	scroll = s.total > t->page && t->page > 0;
 	if (scroll)
 		body = canvas_sub(c, 0, 0, canvas_rows(c), canvas_cols(c) - 1);
-	l = layout_of(t, canvas_cols(&body) - GUTTER);
-	t->skip = (int)clamp(t->skip, 0,
-			     l.total > canvas_cols(&body) - GUTTER
-				     ? l.total - (canvas_cols(&body) - GUTTER)
-				     : 0);
+	t->room = canvas_cols(&body) - GUTTER;
+	l = layout_of(t, t->room);
+	t->skip = (int)clamp(t->skip, 0, l.total > t->room ? l.total - t->room : 0);
 	if (head > 0)
 		draw_head(t, &body, &l);
 	if (s.total == 0) {
@@ -337,6 +335,19 @@ void table_draw(struct table *t, const struct canvas *c)
 	if (scroll)
 		scroll_bar_draw(c, head, t->page, top, s.total);
 	t->source.ops->want(t->source.src, index_of_line(&s, top), t->page);
+}
+
+bool table_cut(const struct table *t, int column, struct table_cell *ret_cell)
+{
+	struct layout l = layout_of(t, t->room);
+	int64_t at = table_cursor(t, NULL);
+
+	ret_cell->text = STR("");
+	ret_cell->role = ROLE_TEXT;
+	if (at < 0 || t->source.ops->row(t->source.src, at) != ROW_READY)
+		return false;
+	t->source.ops->cell(t->source.src, at, column, ret_cell);
+	return text_width(ret_cell->text) > l.width[column];
 }
 
 /* --- moving --- */

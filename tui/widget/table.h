@@ -105,6 +105,7 @@ struct table {
 	int64_t range_index;
 	bool range;
 	int page; /* rows drawn last time */
+	int room; /* columns for its fields, then */
 	int skip; /* columns scrolled to the right */
 	bool all_marked;
 	struct id_set *marks; /* single ids, or the exceptions to all_marked */
@@ -124,6 +125,8 @@ unsigned table_mouse(struct table *t, const struct event_mouse *m);
 
 /* The cursor's row: its index, or -1 when there is none or it is gone. */
 int64_t table_cursor(const struct table *t, struct row_id *ret_id);
+/* Whether the table had no room for all of this column's text in the cursor's row, which is set. */
+bool table_cut(const struct table *t, int column, struct table_cell *ret_cell);
 /* Puts the cursor on a row; true if it is there now. An id not known yet is kept. */
 bool table_cursor_set(struct table *t, struct row_id id);
 
