@@ -464,6 +464,8 @@ static void count(struct relayd *r, enum outcome o)
 		rates_add(&r->env.rates, RATE_FAILED, 1, now);
 		break;
 	case OUTCOME_DELETED:
+	case OUTCOME_SUPPRESSED:
+	case OUTCOME_UNSUPPRESSED:
 	case OUTCOME_NONE:
 	case OUTCOME__COUNT:
 		break;
@@ -476,6 +478,13 @@ static void log_event(const struct queue_event *e)
 	char id[RID_TEXT_LEN], event[32];
 	const struct attempt *a = &e->attempt;
 
+	if (e->rid.v == 0) {
+		(void)snprintf(event, sizeof(event), "suppress.%s",
+			       a->outcome == OUTCOME_SUPPRESSED ? "added" : "ended");
+		log_info(NULL, event, F_SLICE("address", e->to), F_STR("source", a->source),
+			 F_STR("reason", a->host), F_STR("message", a->tls));
+		return;
+	}
 	if (rid_n(e->rid) == 0)
 		msgid_text(rid_msgid(e->rid), id);
 	else

@@ -135,7 +135,8 @@ static void store(struct relayd *r, const struct suppress_entry *e)
 					    .created_ms = e->created_ms,
 					    .expires_ms = e->expires_ms,
 					    .batch = e->batch,
-					    .watch = e->watch };
+					    .watch = e->watch,
+					    .tell = e->watch == 0 };
 
 	suppress_id(e->address, e->scope, id);
 	queue_suppress_put(r->env.queue, &row, 1, on_put, NULL);
@@ -159,9 +160,6 @@ static void put(struct relayd *r, const struct suppress_entry *e)
 	if (e->watch != 0)
 		return;
 	r->env.suppress_generation++;
-	log_info(e->message, "suppress.added", F_STR("address", e->address),
-		 F_STR("scope", e->scope), F_STR("source", suppress_source_name(e->source)),
-		 F_STR("reason", e->reason));
 }
 
 void wire_suppress(struct relayd *r, const struct wire_offence *o)
@@ -235,6 +233,14 @@ static void tend_one(struct tending *t, const struct suppress_entry *e, bool gon
 						 .last_hit_ms = e->last_hit_ms,
 						 .gone = gone,
 						 .counted = !gone };
+	/* what was counted only, or imported and taken back, suppressed nobody */
+	if (gone && e->watch == 0 && e->expires_ms != 0 &&
+	    e->expires_ms <= loop_wall_ms(t->relayd->env.loop)) {
+		t->rows[t->n].tell = true;
+		t->rows[t->n].source = suppress_source_name(e->source);
+		t->rows[t->n].by = BY;
+		t->rows[t->n].reason = "its time was over";
+	}
 	t->n++;
 }
 

@@ -63,6 +63,8 @@ static void note_latency(struct metrics *m, const struct queue_event *e)
 void metrics_event(struct metrics *m, const struct queue_event *e)
 {
 	const struct attempt *a = &e->attempt;
+	if (e->rid.v == 0)
+		return; /* no mail */
 	tally_of(m, e->stream)->n[a->outcome]++;
 	if (a->outcome == OUTCOME_FAILED && a->reply_class < CLASSES)
 		m->failed[a->reply_class]++;

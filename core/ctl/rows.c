@@ -150,7 +150,7 @@ void env_event_row(const struct ctl_env *env, const struct queue_event *e, struc
 	bool received = a->outcome == OUTCOME_RECEIVED;
 
 	env_group_row(env, e->domain, e->stream, ret);
-	filter_row_number(ret, FILTER_ID, (int64_t)e->rid.v);
+	filter_row_number(ret, FILTER_ID, e->rid.v != 0 ? (int64_t)e->rid.v : FILTER_NONE);
 	filter_row_text(
 		ret, FILTER_STATE,
 		str_of(received ? sched_state_name(SCHED_READY) : outcome_name(a->outcome)));
@@ -160,7 +160,8 @@ void env_event_row(const struct ctl_env *env, const struct queue_event *e, struc
 	filter_row_text(ret, FILTER_ENHANCED, str_of(a->enhanced));
 	put_class(ret, a->reply_class);
 	filter_row_text(ret, FILTER_TEXT, str_of(a->reply));
-	filter_row_number(ret, FILTER_AGE, msgid_time_ms(rid_msgid(e->rid)));
+	filter_row_number(ret, FILTER_AGE,
+			  e->rid.v != 0 ? msgid_time_ms(rid_msgid(e->rid)) : a->at_ms);
 }
 
 /* ---- for clients ---- */
@@ -236,17 +237,40 @@ json_t *env_message_json(const struct ctl_env *env, const struct queue_entry *e)
 	return o;
 }
 
-json_t *env_event_json(const struct ctl_env *env, const struct queue_event *e)
+/* What belongs to no message has other fields in an attempt's place: see queue.h. */
+static void put_note(json_t *o, const struct attempt *a)
+{
+	struct str message = str_of(a->tls); /* "ID/N" */
+
+	set(o, "id", json_text_or_null(str_cut(&message, '/')));
+	set(o, "reply", json_text_or_null(str_of(a->reply)));
+	set(o, "source", json_text_or_null(str_of(a->source)));
+	set(o, "reason", json_text_or_null(str_of(a->host)));
+	set(o, "by", json_text_or_null(str_of(a->ip)));
+	set(o, "host", json_null());
+	set(o, "ip", json_null());
+}
+
+static void put_attempt(json_t *o, const struct queue_event *e)
 {
 	const struct attempt *a = &e->attempt;
 	char id[MSGID_TEXT_LEN];
-	json_t *o = json_object();
 
 	msgid_text(rid_msgid(e->rid), id);
+	set(o, "id", json_string(id));
+	set(o, "reply", json_text_or_null(str_of(a->reply)));
+	set(o, "host", json_text_or_null(str_of(a->host)));
+	set(o, "ip", json_text_or_null(str_of(a->ip)));
+}
+
+json_t *env_event_json(const struct ctl_env *env, const struct queue_event *e)
+{
+	const struct attempt *a = &e->attempt;
+	json_t *o = json_object();
+
 	set(o, "seq", json_integer((json_int_t)e->seq));
 	set(o, "at", json_time(a->at_ms));
 	set(o, "event", json_string(outcome_name(a->outcome)));
-	set(o, "id", json_string(id));
 	set(o, "from", json_text(e->from));
 	set(o, "to", json_text_or_null(e->to));
 	set(o, "domain", json_text_or_null(name_of(env, e->domain)));
@@ -254,10 +278,11 @@ json_t *env_event_json(const struct ctl_env *env, const struct queue_event *e)
 	set(o, "code", json_integer(a->code));
 	set(o, "enhanced", json_text_or_null(str_of(a->enhanced)));
 	set(o, "class", env_class(a->reply_class));
-	set(o, "reply", json_text_or_null(str_of(a->reply)));
-	set(o, "host", json_text_or_null(str_of(a->host)));
-	set(o, "ip", json_text_or_null(str_of(a->ip)));
 	set(o, "duration_ms", json_integer(a->duration_ms));
+	if (e->rid.v == 0)
+		put_note(o, a);
+	else
+		put_attempt(o, e);
 	return o;
 }
 

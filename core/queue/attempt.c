@@ -19,6 +19,10 @@ const char *outcome_name(enum outcome o)
 		return "expired";
 	case OUTCOME_DELETED:
 		return "deleted";
+	case OUTCOME_SUPPRESSED:
+		return "suppressed";
+	case OUTCOME_UNSUPPRESSED:
+		return "unsuppressed";
 	case OUTCOME__COUNT:
 		break;
 	}

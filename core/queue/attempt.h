@@ -24,6 +24,8 @@ enum outcome {
 	OUTCOME_FAILED,
 	OUTCOME_EXPIRED,
 	OUTCOME_DELETED,
+	OUTCOME_SUPPRESSED,   /* came on the suppression list; an event of its own, as the next */
+	OUTCOME_UNSUPPRESSED, /* is on it no more */
 	OUTCOME__COUNT
 };
 const char *outcome_name(enum outcome o); /* "deferred", … */

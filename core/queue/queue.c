@@ -28,6 +28,7 @@ void item_free(struct item *it)
 		free(((struct item_record *)it)->talk);
 		break;
 	case ITEM_COMMIT:
+		notes_free(&((struct item_commit *)it)->notes);
 		free(((struct item_commit *)it)->block);
 		free(((struct item_commit *)it)->objects);
 		free(((struct item_commit *)it)->rids);
@@ -41,6 +42,7 @@ void item_free(struct item *it)
 		free(((struct item_audit *)it)->block);
 		break;
 	case ITEM_SUPPRESS:
+		notes_free(&((struct item_suppress *)it)->notes);
 		free(((struct item_suppress *)it)->rows);
 		free(((struct item_suppress *)it)->block);
 		break;
@@ -273,6 +275,7 @@ void queue_commit(struct queue *q, const struct queue_action *a, const struct qu
 	for (size_t k = 0; k < objects_n; k++)
 		c->objects[k] = objects[k];
 	copy_commit(c);
+	notes_of_commit(q, a, objects, objects_n, &c->notes);
 	if (c->undo != NULL)
 		c->action.undo = c->undo;
 	if (a != NULL && a->id > q->last_action)
@@ -362,6 +365,8 @@ static void ended(struct queue *q, struct msgid id)
 
 static void finish_item(struct queue *q, struct item *it)
 {
+	const struct notes *notes = NULL;
+
 	switch (it->kind) {
 	case ITEM_ACCEPT: {
 		const struct item_accept *a = (struct item_accept *)it;
@@ -395,13 +400,18 @@ static void finish_item(struct queue *q, struct item *it)
 		break;
 	case ITEM_COMMIT:
 		q->commit_n--;
+		notes = &((const struct item_commit *)it)->notes;
+		break;
+	case ITEM_SUPPRESS:
+		notes = &((const struct item_suppress *)it)->notes;
 		break;
 	case ITEM_NAME:
-	case ITEM_SUPPRESS:
 		break;
 	}
 	if (it->done != NULL)
 		it->done(it->arg, it->err);
+	if (it->err == NULL && notes != NULL)
+		notes_give(q, notes);
 }
 
 static void on_completion(void *arg)

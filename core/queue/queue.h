@@ -178,7 +178,13 @@ void queue_talk(struct queue *q, struct rid rid, struct str talk);
 /* New times for recipients, without an attempt. */
 void queue_record_next(struct queue *q, struct rid rid, int64_t next_ms, int64_t expires_ms);
 size_t queue_record_backlog(const struct queue *q); /* results not yet on disk */
-/* The feed as it is written: called for every event, in order of seq, for live subscribers. */
+/*
+ * The feed as it is written: called for every event, in order of seq, for live subscribers.
+ * SUPPRESSED and UNSUPPRESSED belong to no message: rid is 0, `to` the address or domain (empty for
+ * an import), stream the one that it is about (0: all), and of the attempt reply is the evidence,
+ * host the reason, ip who did it, source where the entry is from, tls the message whose outcome it
+ * was.
+ */
 struct queue_event {
 	uint64_t seq;
 	struct rid rid; /* n 0 for RECEIVED */
@@ -384,6 +390,8 @@ void queue_actions(struct queue *q, uint64_t before, size_t limit, queue_actions
  * earlier versions are kept. Many at a time are put and dropped without an action, in chunks.
  */
 #define QUEUE_SUPPRESS "suppress"
+#define QUEUE_SUPPRESS_IMPORT                                                                      \
+	"suppress-import" /* objects: an import; its entries are told as one */
 #define QUEUE_SUPPRESS_CHUNK 1000
 struct queue_suppress {
 	const char *id;
@@ -398,7 +406,8 @@ struct queue_suppress {
 	uint64_t hits;
 	uint64_t batch;
 	uint32_t watch;
-	bool gone;    /* dropped; only the id counts */
+	bool tell;    /* it is an event: came on the list, or with `gone`, is on it no more */
+	bool gone;    /* dropped; the rest is for the event */
 	bool counted; /* only hits and last_hit_ms are written, if it is there */
 };
 /* In one transaction; copied. done may be NULL. */

@@ -437,7 +437,7 @@ static int put_config(struct writer *w, const struct queue_action *a, struct err
 	return db_run(s, err);
 }
 
-static int apply_commit(struct writer *w, const struct item_commit *c, struct err *err)
+static int apply_commit(struct writer *w, struct item_commit *c, struct err *err)
 {
 	int got = c->has_action ? put_action(w, c, err) : 0;
 	if (got >= 0 && c->has_action && c->action.version != 0)
@@ -446,7 +446,7 @@ static int apply_commit(struct writer *w, const struct item_commit *c, struct er
 		got = audit_action(w, &c->action, err);
 	for (size_t k = 0; k < c->objects_n && got >= 0; k++)
 		got = put_object(w, &c->objects[k], err);
-	return got;
+	return got >= 0 ? notes_apply(w, &c->notes, err) : got;
 }
 
 static int apply_state(struct writer *w, const struct item_state *t, struct err *err)

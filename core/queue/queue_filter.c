@@ -43,7 +43,7 @@ static void rcpt_fields(struct filter_columns *c)
 static void event_fields(struct filter_columns *c)
 {
 	c->expr[FILTER_ID] = "e.rid";
-	c->expr[FILTER_TO] = "coalesce(r.address, d.address)";
+	c->expr[FILTER_TO] = "coalesce(nullif(e.address, ''), r.address, d.address)";
 	c->expr[FILTER_CODE] = "nullif(e.code, 0)";
 	c->expr[FILTER_ENHANCED] = "e.enhanced";
 	c->expr[FILTER_TEXT] = "e.reply";

@@ -142,6 +142,29 @@ struct item_next {
 	int64_t expires_ms;
 };
 
+/* Events without an attempt (queue_notes.c). */
+enum note_text {
+	NOTE_ADDRESS,
+	NOTE_REPLY,
+	NOTE_REASON,
+	NOTE_BY,
+	NOTE_SOURCE,
+	NOTE_MESSAGE,
+	NOTE__COUNT
+};
+struct note {
+	uint64_t seq; /* given by the writer */
+	int64_t at_ms;
+	enum outcome outcome;
+	uint32_t domain;
+	uint32_t stream;
+	char *texts[NOTE__COUNT];
+};
+struct notes {
+	struct note *v;
+	size_t n;
+};
+
 struct item_commit {
 	struct item i;
 	bool has_action;
@@ -151,6 +174,7 @@ struct item_commit {
 	struct rid *rids;
 	char *undo; /* taken; else in `block` */
 	char *block;
+	struct notes notes;
 };
 
 struct item_state {
@@ -173,6 +197,7 @@ struct item_suppress {
 	struct queue_suppress *rows; /* texts in `block` */
 	size_t n;
 	char *block;
+	struct notes notes;
 };
 
 void item_free(struct item *it);
@@ -358,10 +383,18 @@ size_t rids_unpack(const void *p, size_t n, struct rid *ret, size_t max);
 void envelope_write(const struct message *m, struct str stream, struct buf *out);
 
 /* queue_suppress.c */
-int suppress_apply(struct writer *w, const struct item_suppress *s, struct err *err) MUST_CHECK;
+int suppress_apply(struct writer *w, struct item_suppress *s, struct err *err) MUST_CHECK;
 /* An object of kind QUEUE_SUPPRESS. */
 int suppress_apply_object(struct writer *w, const struct queue_object *o,
 			  struct err *err) MUST_CHECK;
+
+/* queue_notes.c: what is made of a change (appended), written with it, and told after it. */
+void notes_of_commit(struct queue *q, const struct queue_action *a, const struct queue_object *o,
+		     size_t n, struct notes *ret);
+void notes_of_rows(struct queue *q, const struct queue_suppress *rows, size_t n, struct notes *ret);
+int notes_apply(struct writer *w, struct notes *ns, struct err *err) MUST_CHECK;
+void notes_give(struct queue *q, const struct notes *ns);
+void notes_free(struct notes *ns);
 
 /* queue_causes.c */
 void causes_init(struct causes *c);

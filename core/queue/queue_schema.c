@@ -95,6 +95,9 @@ static const char *const migrations[] = {
 	/* what undo needs may have secrets, and goes; what nobody read goes, too */
 	"ALTER TABLE actions ADD COLUMN wipe INTEGER NOT NULL DEFAULT 0;"
 	"PRAGMA secure_delete=ON; DROP TABLE object_versions; PRAGMA secure_delete=OFF;",
+
+	/* whom an event is about that belongs to no message */
+	"ALTER TABLE events ADD COLUMN address TEXT NOT NULL DEFAULT '';",
 };
 
 static int version_get(struct db *d, int64_t *ret_version, struct err *err)

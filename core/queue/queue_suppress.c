@@ -46,6 +46,7 @@ void queue_suppress_put(struct queue *q, const struct queue_suppress *rows, size
 			at += size;
 		}
 	}
+	notes_of_rows(q, s->rows, n, &s->notes);
 	queue_post_commit(q, &s->i);
 }
 
@@ -81,7 +82,7 @@ static int count_row(struct writer *w, const struct queue_suppress *r, struct er
 	return db_run(s, err);
 }
 
-int suppress_apply(struct writer *w, const struct item_suppress *s, struct err *err)
+int suppress_apply(struct writer *w, struct item_suppress *s, struct err *err)
 {
 	int got = 0;
 	for (size_t i = 0; i < s->n && got >= 0; i++) {
@@ -90,7 +91,7 @@ int suppress_apply(struct writer *w, const struct item_suppress *s, struct err *
 		      : r->counted ? count_row(w, r, err)
 				   : put_row(w, r, err);
 	}
-	return got;
+	return got >= 0 ? notes_apply(w, &s->notes, err) : got;
 }
 
 int suppress_apply_object(struct writer *w, const struct queue_object *o, struct err *err)

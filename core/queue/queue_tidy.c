@@ -4,7 +4,7 @@
  * Retention walks the feed from its old end (meta.clean_seq). An event that is too old is passed;
  * when it is the one with which its message ended, the message goes with everything of it. Events
  * of messages that are still queued, or ended later, stay behind the mark until then: attempts live
- * as long as their message.
+ * as long as their message. Events of no message go when they are passed.
  *
  * Compaction goes through the queued rows once and moves what lives in sparse segment files. The
  * new place is synced before the rows say so: there is no way to tell an unsynced move from damage.
@@ -66,7 +66,11 @@ static int pass_row(struct writer *w, const struct feed_row *row, struct err *er
 	uint64_t ended = got > 0 ? (uint64_t)db_int(s, 0) : 0;
 	uint64_t received = got > 0 ? (uint64_t)db_int(s, 1) : 0;
 	db_reset(s);
-	if (got >= 0 && ended == row->seq) {
+	if (got >= 0 && row->id.v == 0) {
+		db_bind_int(w->st[W_EVENT_GONE], 1, (int64_t)row->seq);
+		got = db_run(w->st[W_EVENT_GONE], err);
+	}
+	if (got >= 0 && ended != 0 && ended == row->seq) {
 		got = apply_forget(w, row->id, received, err);
 		if (got >= 0 && w->meta.ended_n > 0)
 			w->meta.ended_n--;

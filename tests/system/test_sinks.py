@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import http.server
 import json
+import pathlib
 import re
 import threading
 import time
@@ -16,8 +17,22 @@ from harness import wait_until
 from conftest import need_relay
 
 SECRET = "correct horse battery staple"
-FIELDS = {"seq", "at", "event", "id", "from", "to", "domain", "stream", "code", "enhanced", "class", "reply", "host",
-          "ip", "duration_ms"}
+TABLE = (pathlib.Path(harness.__file__).parents[2] / "include/proto/fields.def").read_text()
+ROWS = re.findall(r'^FIELD\("event", "(\w+)", (\w+), "[^"]*", \d+, \d+, (\w+), "([^"]*)"', TABLE, re.M)
+FIELDS = {name for name, _, flags, _ in ROWS if flags != "FF_HIDE"}
+OTHERS = {name for name, _, flags, _ in ROWS if flags == "FF_HIDE"}
+EVENTS = set(re.findall(r"\w+", next(text for name, _, _, text in ROWS if name == "event")))
+PYTHON = {"FK_TEXT": str, "FK_TIME": str, "FK_INT": int, "FK_MS": int}
+
+
+def check_schema(events):
+    """As weir-events(7) documents them, which is made from the same table."""
+    assert len(ROWS) >= 18
+    for e in events:
+        assert FIELDS <= set(e) <= FIELDS | OTHERS, e
+        assert e["event"] in EVENTS and (OTHERS <= set(e)) == (e["event"] in ("suppressed", "unsuppressed")), e
+        for name, kind, _, _ in ROWS:
+            assert e.get(name) is None or type(e[name]) is PYTHON[kind], (name, e)
 
 
 class Receiver:
@@ -120,7 +135,7 @@ def test_webhook_through_all_its_troubles(relay_with, directory, receiver, world
     relay.send("anna@fast.example", "bela@fast.example")
     relay.wait_event("bela@fast.example", "delivered")
     wait_until(lambda: len(receiver.events) == 3)
-    assert FIELDS <= set(receiver.events[0]) and [e["event"] for e in receiver.events][0] == "received"
+    assert [e["event"] for e in receiver.events][0] == "received"
     # answering 500: mail goes on, the sink says so
     receiver.status = 500
     start = time.monotonic()
@@ -162,6 +177,7 @@ def test_webhook_through_all_its_troubles(relay_with, directory, receiver, world
         if e["seq"] not in known: # a repetition may come behind what it repeats
             known.append(e["seq"])
     assert all(s == sorted(s) for s in by_message.values()), "in order per message"
+    check_schema(got)
     for e in got: # what was posted is what the feed says
         assert e == next(w for w in wanted if w["seq"] == e["seq"])
 

@@ -4,11 +4,13 @@ import csv
 import io
 import json
 import socket
+import subprocess
 import time
 
 import pytest
 
 import harness
+import test_sinks
 from harness import WeirError, wait_until
 from conftest import need_relay
 
@@ -266,3 +268,60 @@ def test_uploads_belong_to_who_brought_them(relay):
         late = call("suppress.import", upload=kept[1]["result"]["upload"], reason="r", request="4")["result"]
         assert late["entries"] == 0 and late["skipped"] == 1 # it came on the list meanwhile
     assert len(listed(relay)) == 1
+
+
+def told(relay, *args):
+    """What the feed says of the list, the oldest first; each field as weir-events(7) has it."""
+    rows = [e for e in relay.weir("events", "--where", "state:suppressed,unsuppressed", *args)]
+    for e in rows:
+        assert {"source", "reason", "by", "to", "domain", "stream", "id", "reply", "at", "seq"} <= set(e), e
+        assert e["host"] is None and e["code"] == 0 and e["from"] == ""
+    return [(e["event"], e["to"], e["source"]) for e in sorted(rows, key=lambda e: e["seq"])]
+
+
+def test_changes_are_events(relay_with, world, directory):
+    """By hand, taken off, taken back, by a bounce, imported: each once, in order, where events go."""
+    path = directory / "events.jsonl"
+    relay = relay_with('suppression { at-once = {"bad-mailbox"} }\n'
+                       f'sink log {{\n file = "{path}"\n}}\n')
+    follow = subprocess.Popen([harness.WEIR, "-r", f"unix:{relay.socket}", "--json", "events", "--follow", "--where",
+                               "state:suppressed,unsuppressed"], stdout=subprocess.PIPE, text=True)
+    relay.weir("suppress", "add", "anna@fast.example", "--stream", "default", "--reason", "asked us to")
+    done = relay.weir("suppress", "remove", "anna@fast.example", "--stream", "default", "--reason", "asked again")
+    relay.weir("undo", done["action"])
+    world.do('set isp.example reply at=rcpt text="550 5.1.1 No such user"')
+    relay.send("gone@isp.example")
+    relay.wait_event("gone@isp.example", "failed")
+    wait_until(lambda: len(told(relay)) == 4, what="the bounce")
+    (directory / "list.csv").write_text("bela@isp.example,old\nchen@isp.example,old\n")
+    done = relay.weir("suppress", "import", directory / "list.csv", "--reason", "the old system's", "--yes")
+    relay.weir("undo", done["action"])
+    wanted = [("suppressed", "anna@fast.example", "hand"), ("unsuppressed", "anna@fast.example", "hand"),
+              ("suppressed", "anna@fast.example", "hand"), ("suppressed", "gone@isp.example", "hard-bounce"),
+              ("suppressed", None, "import"), ("unsuppressed", None, "import")]
+    assert wait_until(lambda: told(relay) if len(told(relay)) == 6 else None, what="six") == wanted
+    rows = sorted(relay.weir("events", "--limit", "1000"), key=lambda e: e["seq"])
+    assert [e["seq"] for e in rows] == list(range(1, len(rows) + 1)), "numbered without gaps"
+    bounce, = [e for e in rows if e.get("source") == "hard-bounce"]
+    failed, = [e for e in rows if e["event"] == "failed"]
+    assert bounce["id"] == failed["id"] and bounce["reason"] == "bad-mailbox" and bounce["by"] == "weir"
+    assert "No such user" in bounce["reply"] and bounce["domain"] == "isp.example"
+    hand = next(e for e in rows if e["event"] == "suppressed")
+    assert hand["reason"] == "asked us to" and hand["stream"] == "default" and hand["by"] and hand["id"] is None
+    removed = next(e for e in rows if e["event"] == "unsuppressed")
+    assert removed["reason"] == "asked again" and removed["by"] == hand["by"]
+    imported = [e for e in rows if e.get("source") == "import"]
+    assert "2 entries" in imported[0]["reply"] and "taken back" in imported[1]["reply"]
+    assert told(relay, "--limit", "1000") == wanted
+    assert [e["to"] for e in relay.weir("events", "--where", "to:gone@isp.example")] == ["gone@isp.example"] * 2
+    lines = wait_until(lambda: path.exists() and len(path.read_text().splitlines()) == len(rows)
+                       and path.read_text().splitlines(), what="the file")
+    assert [json.loads(line) for line in lines] == rows
+    test_sinks.check_schema(rows)
+    heard = [json.loads(follow.stdout.readline()) for _ in wanted]
+    assert [(e["event"], e["to"], e["source"]) for e in heard] == wanted
+    follow.terminate()
+    follow.wait(timeout=10)
+    relay.kill()
+    relay.start()
+    assert told(relay, "--limit", "1000") == wanted

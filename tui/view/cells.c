@@ -17,11 +17,12 @@ static const struct {
 	const char *word;
 	enum role role;
 } state_roles[] = {
-	{ "ready", ROLE_TEXT },	   { "active", ROLE_ACTIVE }, { "deferred", ROLE_WARN },
-	{ "held", ROLE_HELD },	   { "trash", ROLE_DIM },     { "delivered", ROLE_GOOD },
-	{ "failed", ROLE_BAD },	   { "expired", ROLE_BAD },   { "deleted", ROLE_BAD },
-	{ "received", ROLE_INFO }, { "undoable", ROLE_INFO }, { "undone", ROLE_DIM },
-	{ "hard", ROLE_BAD },	   { "soft", ROLE_WARN },
+	{ "ready", ROLE_TEXT },	       { "active", ROLE_ACTIVE }, { "deferred", ROLE_WARN },
+	{ "held", ROLE_HELD },	       { "trash", ROLE_DIM },	  { "delivered", ROLE_GOOD },
+	{ "failed", ROLE_BAD },	       { "expired", ROLE_BAD },	  { "deleted", ROLE_BAD },
+	{ "received", ROLE_INFO },     { "undoable", ROLE_INFO }, { "undone", ROLE_DIM },
+	{ "hard", ROLE_BAD },	       { "soft", ROLE_WARN },	  { "suppressed", ROLE_WARN },
+	{ "unsuppressed", ROLE_INFO },
 };
 
 enum role cell_state_role(const char *state)

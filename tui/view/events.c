@@ -133,7 +133,8 @@ static int events_open(struct view *v, const char *arg, struct err *err)
 	for (size_t i = 0; i < field_defs_n && e->table.n_columns < TABLE_MAX_COLUMNS; i++) {
 		int n = e->table.n_columns;
 
-		if (strcmp(field_defs[i].entity, "event") != 0)
+		if (strcmp(field_defs[i].entity, "event") != 0 ||
+		    (field_defs[i].flags & FF_HIDE) != 0)
 			continue;
 		e->fields[n] = &field_defs[i];
 		e->columns[n] = cell_column(&field_defs[i]);
