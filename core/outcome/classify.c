@@ -219,7 +219,7 @@ static void answer_rule(const struct rule *rule, int hundred, struct classify_ou
 	answer(rule->reply_class, hundred, ret);
 	if (rule->hard != RULE_UNSET)
 		ret->hard = rule->hard != 0 && hundred != 4;
-	if (rule->action != RULE_UNSET)
+	if (rule->action != RULE_UNSET && !(rule->action == REPLY_SUPPRESS && hundred == 4))
 		ret->action = (enum reply_action)rule->action;
 	if (rule->meaning != NULL)
 		ret->meaning = rule->meaning;

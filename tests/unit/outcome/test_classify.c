@@ -133,6 +133,11 @@ static void test_codes(void **state)
 		  REPLY_POLICY, REPLY_FIX_SENDER, true },
 		{ 550, CLASSIFY_PHASE_UNKNOWN, REPLY_NONE, "", "", REPLY_POLICY, REPLY_FIX_SENDER,
 		  true },
+		/* what a rule says of its own: not to suppress for what may pass */
+		{ 550, CLASSIFY_PHASE_UNKNOWN, REPLY_NONE, "", "rejected by recipient",
+		  REPLY_POLICY, REPLY_SUPPRESS, true },
+		{ 450, CLASSIFY_PHASE_UNKNOWN, REPLY_NONE, "", "rejected by recipient",
+		  REPLY_POLICY, REPLY_FIX_SENDER, false },
 		/* phases */
 		{ 550, CLASSIFY_PHASE_RCPT, REPLY_NONE, "", "", REPLY_BAD_MAILBOX, REPLY_SUPPRESS,
 		  true },
