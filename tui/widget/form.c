@@ -187,10 +187,18 @@ static unsigned on_enter(struct form *f)
 	return complete_enough(f) ? WIDGET_ACTIVATED : WIDGET_USED;
 }
 
+/* Tab is for the next field, unless a word was begun that can be completed. */
+static bool completes(struct form *f, const struct event *ev)
+{
+	struct prompt *p = &f->prompts[f->focus < f->n ? f->focus : 0];
+
+	return f->focus < f->n && p->complete != NULL && prompt_text(p).n > 0 &&
+	       (prompt_event(p, ev) & WIDGET_CHANGED) != 0;
+}
+
 unsigned form_event(struct form *f, const struct event *ev)
 {
 	enum nav nav = ev->kind == EVENT_KEY ? nav_of_key(ev->key) : NAV_NONE;
-	bool completes = f->focus < f->n && f->prompts[f->focus].complete != NULL;
 
 	if (ev->kind == EVENT_MOUSE)
 		return on_mouse(f, &ev->mouse);
@@ -200,7 +208,9 @@ unsigned form_event(struct form *f, const struct event *ev)
 		return on_enter(f);
 	if (nav == NAV_UP || nav == NAV_PREV)
 		return go_to(f, f->focus - 1);
-	if (nav == NAV_DOWN || (nav == NAV_NEXT && !completes))
+	if (nav == NAV_NEXT && completes(f, ev))
+		return WIDGET_USED | WIDGET_CHANGED;
+	if (nav == NAV_DOWN || nav == NAV_NEXT)
 		return go_to(f, f->focus + 1);
 	f->error[0] = '\0';
 	f->error_at = -1;
@@ -234,7 +244,10 @@ static void draw_field(struct form *f, const struct canvas *c, int i, int row, i
 	struct canvas line = canvas_sub(c, row, left, 1, canvas_cols(c) - left);
 	bool on = i == f->focus;
 
-	canvas_field(c, row, 0, left - 1, ALIGN_LEFT, on ? ROLE_STRONG : ROLE_LABEL,
+	canvas_field(c, row, 0, left - 1, ALIGN_LEFT,
+		     i == f->error_at ? ROLE_BAD
+		     : on	      ? ROLE_STRONG
+				      : ROLE_LABEL,
 		     str_of(d->title));
 	if (d->required)
 		canvas_puts(c, row, left - 2, ROLE_WARN, STR("*"));
@@ -284,7 +297,7 @@ void form_draw(struct form *f, const struct canvas *c)
 
 	for (int i = 0; i < shown; i++)
 		draw_field(f, c, f->top + i, i, left);
-	if (f->error[0] != '\0')
+	if (f->error[0] != '\0' && (f->error_at < 0 || f->error_at == f->focus))
 		(void)canvas_wrap(c, button - HELP_ROWS, 0, HELP_ROWS, ROLE_INPUT_ERROR,
 				  str_of(f->error));
 	else if (help != NULL)

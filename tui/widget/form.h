@@ -2,10 +2,10 @@
  * form - fields to fill in, made from descriptions of parameters.
  *
  * Model: one line a field, its help or its error below the fields, which scroll when there is no
- * room for all. Choices and booleans are cycled
- * with Left, Right and Space, all others are line editors. Tab, Up and Down go from field to field;
- * Enter on the last field or on OK gives WIDGET_ACTIVATED once every required field is filled in. A
- * server-side complaint is shown at its field (form_error()).
+ * room for all. Choices and booleans are cycled with Left, Right and Space, all others are line
+ * editors. Tab, Up and Down go from field to field, but Tab completes a word first where that can
+ * be done; Enter on the last field or on OK gives WIDGET_ACTIVATED once every required field is
+ * filled in. A server-side complaint is shown at its field (form_error()).
  *
  * Owner: form_new() copies nothing: descriptions are borrowed and must outlive the form.
  *
