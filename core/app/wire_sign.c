@@ -45,7 +45,7 @@ static void add_signer(struct signing *s, const struct key_entry *e)
 	struct signer *x = &s->signers[s->n];
 	size_t domain_n = strlen(e->domain);
 
-	if (e->state != KEY_ACTIVE || s->n == KEYS_DOMAIN_MAX)
+	if (e->state != KEY_ACTIVE || e->key == NULL || s->n == KEYS_DOMAIN_MAX)
 		return;
 	x->key = sign_key_ref(e->key);
 	memcpy(x->id, e->id, sizeof(x->id));

@@ -211,7 +211,12 @@ static void put_done(const struct out *o, struct buf *b, const struct args *a, c
 			out_clean(o, b, str_of(json_get_str(a->params, p->name)));
 		}
 	(void)buf_puts(b, ": done");
-	if (cli_has(done, "entries"))
+	if (cli_has(done, "added"))
+		(void)buf_printf(b, ", %lld added, %lld changed, %lld removed",
+				 (long long)json_get_int(done, "added"),
+				 (long long)json_get_int(done, "changed"),
+				 (long long)json_get_int(done, "removed"));
+	else if (cli_has(done, "entries"))
 		(void)buf_printf(b, ", entries: %lld", (long long)json_get_int(done, "entries"));
 	else if ((a->m->flags & (MF_PLAN | MF_EDIT)) == MF_PLAN ||
 		 json_get_int(done, "recipients") > 0) {

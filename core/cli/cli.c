@@ -32,7 +32,7 @@ static const struct {
 	{ M_CHECK_DOMAIN, run_check },	    { M_AUDIT_LIST, run_audit },
 	{ M_CONFIG_DIFF, run_diff },	    { M_CRED_SHOW, run_cred },
 	{ M_ALLOW_LIST, run_allow },	    { M_SUPPRESS_IMPORT, run_import },
-	{ M_CRED_EXPORT, run_cred_export },
+	{ M_CRED_EXPORT, run_cred_export }, { M_CONFIG_EXPORT, run_config_export },
 };
 
 static cli_verb_fn *function_of(const struct args *a)

@@ -136,3 +136,21 @@ int run_cred_export(struct cli *c, const struct args *a, struct err *err)
 	json_decref(page);
 	return 0;
 }
+
+int run_config_export(struct cli *c, const struct args *a, struct err *err)
+{
+	AUTO_BUF b = BUF_INIT(PROTO_RESPONSE_MAX);
+	json_t *answer = NULL;
+	int rc = talk_call(c, a->m->name, json_copy(a->params), &answer, err);
+
+	if (rc < 0)
+		return rc;
+	if (c->json) {
+		cli_print_json(c, answer);
+	} else {
+		(void)buf_puts(&b, json_get_str(answer, "text"));
+		cli_print(c, &b);
+	}
+	json_decref(answer);
+	return 0;
+}

@@ -137,14 +137,13 @@ static void put_times(const json_t *row, int64_t now_ms, json_t *cred)
 
 /* --- one by one ------------------------------------------------------------------------------- */
 
-/* Without a secret; owned. */
-static json_t *new_cred(const struct importing *im, const char *name)
+json_t *cred_empty(const struct op *op, const char *name, int64_t now_ms)
 {
-	AUTO_FREE char *by = xstrdup(im->op->who->user);
+	AUTO_FREE char *by = xstrdup(op->who->user);
 	AUTO_FREE char *own = xstrdup(name);
-	struct cred x = { .name = own, .note = (char[]){ "" }, .by = by, .created_ms = im->now_ms };
+	struct cred x = { .name = own, .note = (char[]){ "" }, .by = by, .created_ms = now_ms };
 
-	creds_salt(im->op->env->creds, str_of(name), x.salt);
+	creds_salt(op->env->creds, str_of(name), x.salt);
 	return creds_json(&x);
 }
 
@@ -154,7 +153,7 @@ static int import_one(struct importing *im, const json_t *row, struct err *err)
 	const char *name = json_get_str(row, "name");
 	const struct cred *x = creds_find(env->creds, str_of(name));
 	json_t *before = x != NULL ? creds_json(x) : NULL;
-	json_t *after = x != NULL ? creds_json(x) : new_cred(im, name);
+	json_t *after = x != NULL ? creds_json(x) : cred_empty(im->op, name, im->now_ms);
 	json_t *params = bounds_of(row);
 	int rc = cred_bounds_put(after, params, env->streams, im->now_ms, err);
 

@@ -23,7 +23,7 @@
 
 static enum dkim_algorithm algorithm_of(const struct key_entry *e)
 {
-	return dkim_key_algorithm(sign_key_dkim(e->key));
+	return keys_algorithm(e);
 }
 
 static void publish(struct op *op, const char *domain, const char *selector, struct str record)
@@ -146,13 +146,20 @@ static int add_one(struct op *op, const struct making *m, const struct dkim_key 
 	if (rc < 0)
 		return rc;
 	old = keys_find(op->env->keys, str_of(id));
-	if (old != NULL)
+	if (old != NULL && old->key != NULL)
 		return err_param(err, ERR_EXISTS, "selector",
 				 "there is a key %s already, made by %s", id, old->by);
 	rc = op_lock(op, KEYS_KIND, id, err);
 	if (rc < 0)
 		return rc;
 	text = keys_secret(key, secret);
+	if (old != NULL && text != NULL && strcmp(old->secret, secret) != 0) {
+		keys_wipe(&text);
+		return err_param(err, ERR_EXISTS, "selector",
+				 "the key %s lacks its private part, and this is that of another "
+				 "one",
+				 id);
+	}
 	public = keys_public(str_of(m->domain), str_of(selector), key, m->state, op->who->user,
 			     op->at_ms);
 	if (text == NULL || public == NULL) {
@@ -163,7 +170,9 @@ static int add_one(struct op *op, const struct making *m, const struct dkim_key 
 	op_secret(op, KEYS_KIND_SECRET, secret, text);
 	publish(op, json_get_str(public, "domain"), json_get_str(public, "selector"),
 		str_of(json_get_str(public, "public")));
-	op_object(op, KEYS_KIND, id, NULL, public);
+	if (old != NULL)
+		(void)json_object_set_new(public, "state", json_string(key_state_name(old->state)));
+	op_object(op, KEYS_KIND, id, old != NULL ? keys_json(old) : NULL, public);
 	return op_lock(op, KEYS_KIND_SECRET, secret, err);
 }
 

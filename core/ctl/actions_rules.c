@@ -86,7 +86,7 @@ static void warn_of_narrower(struct op *op, const struct ipnet *net)
 					n == 1 ? "entry" : "entries", first->text));
 }
 
-static void warn_of_notices(struct op *op, const struct allow_entry *e, int64_t now)
+void allow_warn(struct op *op, const struct allow_entry *e, int64_t now)
 {
 	json_t *notices = allow_notices(op->env->allow, e, now);
 	size_t i;
@@ -192,7 +192,7 @@ static void add_entry(struct op *op, const struct ipnet *net, const char *text)
 	if (stream != NULL)
 		(void)snprintf(e.stream, sizeof(e.stream), "%s",
 			       streams_find(op->env->streams, str_of(stream))->id);
-	warn_of_notices(op, &e, op->at_ms);
+	allow_warn(op, &e, op->at_ms);
 	warn_of_narrower(op, net);
 	if (e.mode == ALLOW_AUTHENTICATE)
 		warn_of_lockout(op, net, op->at_ms);
@@ -304,8 +304,8 @@ static double place_for(struct op *op, const struct route *before, const struct 
 	return place;
 }
 
-static int route_find(const struct ctl_call *call, const char *param, const struct route **ret,
-		      struct err *err)
+int route_find(const struct ctl_call *call, const char *param, const struct route **ret,
+	       struct err *err)
 {
 	const struct ctl_env *env = ctl_env(call);
 	const char *id = ctl_str(call, param);
@@ -323,7 +323,7 @@ static int route_find(const struct ctl_call *call, const char *param, const stru
 	return 0;
 }
 
-static int route_check_match(const struct filter *match, struct err *err)
+int route_check_match(const struct filter *match, struct err *err)
 {
 	uint32_t wrong = match != NULL ? filter_uses(match) & NOT_FOR_ROUTES : 0;
 	for (int f = 0; f < FILTER__COUNT; f++)
@@ -335,8 +335,7 @@ static int route_check_match(const struct filter *match, struct err *err)
 	return 0;
 }
 
-/* The first line of what was given. */
-static void take_password(const struct ctl_call *call, struct secret *ret)
+void route_password(const struct ctl_call *call, struct secret *ret)
 {
 	const char *text = ctl_str(call, "password");
 
@@ -357,7 +356,7 @@ static int route_check_demands(const struct ctl_call *call, const char *to, enum
 	for (int i = 0; tls != NULL && i < ROUTE_TLS__COUNT; i++)
 		if (strcmp(tls, route_tls_name((enum route_tls)i)) == 0)
 			*ret_tls = (enum route_tls)i;
-	take_password(call, &password);
+	route_password(call, &password);
 	rc = routes_check_demands(to, *ret_tls, user, password.p, err);
 	secret_done(&password);
 	return rc;
@@ -373,7 +372,7 @@ static char *pool_param(const struct ctl_call *call)
 	return xstrdup(p != NULL ? p->id : "");
 }
 
-static int route_check_pool(const struct ctl_call *call, const char *to, struct err *err)
+int route_check_pool(const struct ctl_call *call, const char *to, struct err *err)
 {
 	const char *name = ctl_str(call, "pool");
 
@@ -408,7 +407,7 @@ static json_t *new_route(const struct op *op, const char *to, enum route_tls tls
 	match_text = xstrdup(buf_cstr(&match));
 	x.match_text = match_text;
 	(void)snprintf(x.id, sizeof(x.id), "r%" PRIu32, x.number);
-	take_password(op->call, &password);
+	route_password(op->call, &password);
 	x.password = password.p;
 	json = routes_json(&x);
 	secret_done(&password);

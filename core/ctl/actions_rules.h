@@ -8,6 +8,7 @@
 #ifndef CTL_ACTIONS_RULES_H
 #define CTL_ACTIONS_RULES_H
 
+#include "base/secret.h"
 #include "ctl/actions_int.h"
 
 /* A change of what the journal calls `name`. */
@@ -18,5 +19,18 @@ op_fn rule_in_force, rule_refused;
  * "publish" is answered too. */
 void rule_store(struct op *op);
 void rule_warn(struct op *op, char *text_take);
+
+/* What a route can ask for. ERR_INVALID names `match`. (actions_rules.c) */
+int route_check_match(const struct filter *match, struct err *err) MUST_CHECK;
+/* A parameter that names a route: ERR_UNKNOWN, ERR_STATE. (actions_rules.c) */
+int route_find(const struct ctl_call *call, const char *param, const struct route **ret,
+	       struct err *err) MUST_CHECK;
+int route_check_pool(const struct ctl_call *call, const char *to, struct err *err) MUST_CHECK;
+/* The first line of the file that has it. */
+void route_password(const struct ctl_call *call, struct secret *ret);
+/* What may not have been meant with a new entry of the allowlist. (actions_rules.c) */
+void allow_warn(struct op *op, const struct allow_entry *e, int64_t now_ms);
+/* A new credential without a secret; owned. (actions_cred_import.c) */
+json_t *cred_empty(const struct op *op, const char *name, int64_t now_ms);
 
 #endif

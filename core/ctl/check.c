@@ -217,7 +217,8 @@ static size_t active_of(const struct keys *k, const char *domain)
 	size_t first, active = 0, n = keys_of(k, str_of(domain), &first);
 
 	for (size_t i = 0; i < n; i++)
-		active += keys_at(k, first + i)->state == KEY_ACTIVE;
+		active += keys_at(k, first + i)->state == KEY_ACTIVE &&
+			  keys_at(k, first + i)->key != NULL;
 	return active;
 }
 
@@ -253,7 +254,10 @@ static struct str find_dkim(const struct key_entry *e, const struct dns_answer *
 		const char *why = "";
 		if (!is_dkim(t))
 			continue;
-		if (dkim_record_fits(sign_key_dkim(e->key), t, &why) || (*ret_n)++ == 0) {
+		if (e->key == NULL)
+			why = "the key's private part is not on this relay";
+		if ((e->key != NULL && dkim_record_fits(sign_key_dkim(e->key), t, &why)) ||
+		    (*ret_n)++ == 0) {
 			found = t;
 			*ret_why = why;
 		}

@@ -36,6 +36,14 @@ static void put_value(const struct param_def *p, const json_t *v, struct buf *ou
 				 p->type == T_AGE ? "s" : "");
 		return;
 	}
+	if (json_is_array(v)) {
+		AUTO_BUF list = BUF_INIT(FILTER_TEXT_MAX);
+		for (size_t i = 0; i < json_array_size(v); i++)
+			(void)buf_printf(&list, "%s%s", i > 0 ? "," : "",
+					 json_string_value(json_array_get(v, i)));
+		put_word(out, buf_str(&list));
+		return;
+	}
 	if (p->type == T_FILE) { /* it may be a secret */
 		(void)buf_puts(out, "FILE");
 		return;
@@ -64,19 +72,23 @@ static void put_option(const struct param_def *p, struct buf *out)
 		(void)buf_putc(out, p->name[i] == '_' ? '-' : p->name[i]);
 }
 
+static void put_param(const struct param_def *p, const json_t *params, struct buf *out)
+{
+	const json_t *v = p != NULL ? json_object_get(params, p->name) : NULL;
+	if (v == NULL || json_is_null(v) || json_is_false(v))
+		return;
+	if (!p->positional)
+		put_option(p, out);
+	if (json_is_true(v))
+		return;
+	(void)buf_putc(out, ' ');
+	put_value(p, v, out);
+}
+
 void command_line(const struct method_def *m, const json_t *params, struct buf *out)
 {
 	(void)buf_printf(out, "weir %s", m->cli != NULL ? m->cli : m->name);
-	for (size_t i = 0; i < PROTO_PARAMS_MAX && m->params[i].name != NULL; i++) {
-		const struct param_def *p = &m->params[i];
-		const json_t *v = json_object_get(params, p->name);
-		if (v == NULL || json_is_null(v) || json_is_false(v))
-			continue;
-		if (!p->positional)
-			put_option(p, out);
-		if (json_is_true(v))
-			continue;
-		(void)buf_putc(out, ' ');
-		put_value(p, v, out);
-	}
+	for (size_t i = 0; i < PROTO_PARAMS_MAX && m->params[i].name != NULL; i++)
+		put_param(&m->params[i], params, out);
+	put_param(method_param(m, "probation_s"), params, out);
 }

@@ -18,14 +18,19 @@ struct listing {
 
 static const char *algorithm(const struct key_entry *e)
 {
-	return dkim_algorithm_name(dkim_key_algorithm(sign_key_dkim(e->key)));
+	return dkim_algorithm_name(keys_algorithm(e));
+}
+
+static const char *state_of(const struct key_entry *e)
+{
+	return e->key != NULL ? key_state_name(e->state) : "empty";
 }
 
 static json_t *entry_json(const struct key_entry *e)
 {
 	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:I, s:I, s:o}", "id", e->id, "state",
-			 key_state_name(e->state), "domain", e->domain, "selector", e->selector,
-			 "algorithm", algorithm(e), "by", json_text(str_of(e->by)), "created_at",
+			 state_of(e), "domain", e->domain, "selector", e->selector, "algorithm",
+			 algorithm(e), "by", json_text(str_of(e->by)), "created_at",
 			 json_time(e->created_ms), "signed", (json_int_t)e->signed_n, "failed",
 			 (json_int_t)e->failed_n, "last_signed_at", json_time(e->last_ms));
 }
@@ -68,10 +73,9 @@ static json_t *record_json(const struct key_entry *e)
 
 	(void)keys_record_name(e->domain, e->selector, &name);
 	(void)keys_zone_txt(buf_cstr(&name), str_of(e->record), &zone);
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "id", e->id, "state",
-			 key_state_name(e->state), "algorithm", algorithm(e), "name",
-			 buf_cstr(&name), "type", "TXT", "value", e->record, "zone",
-			 buf_cstr(&zone));
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "id", e->id, "state", state_of(e),
+			 "algorithm", algorithm(e), "name", buf_cstr(&name), "type", "TXT", "value",
+			 e->record, "zone", buf_cstr(&zone));
 }
 
 void ctl_dkim_show(struct ctl_call *call)

@@ -113,18 +113,23 @@ void keys_wipe(char **textp)
 	*textp = NULL;
 }
 
-/* A digest of the public key: the same key given again is the same secret. */
-static bool secret_id(const struct dkim_key *k, char ret[static KEY_SECRET_LEN])
+static bool record_id(struct str record, char ret[static KEY_SECRET_LEN])
 {
-	AUTO_BUF record = BUF_INIT(RECORD_MAX);
 	unsigned char digest[32];
 
-	if (!dkim_key_record(k, &record) ||
-	    EVP_Digest(record.p, record.n, digest, NULL, EVP_sha256(), NULL) != 1)
+	if (EVP_Digest(record.p, record.n, digest, NULL, EVP_sha256(), NULL) != 1)
 		return false;
 	for (size_t i = 0; i < sizeof(digest); i++)
 		(void)snprintf(ret + 2 * i, 3, "%02x", digest[i]);
 	return true;
+}
+
+/* A digest of the public key: the same key given again is the same secret. */
+static bool secret_id(const struct dkim_key *k, char ret[static KEY_SECRET_LEN])
+{
+	AUTO_BUF record = BUF_INIT(RECORD_MAX);
+
+	return dkim_key_record(k, &record) && record_id(buf_str(&record), ret);
 }
 
 char *keys_secret(const struct dkim_key *k, char ret_id[static KEY_SECRET_LEN])
@@ -289,6 +294,16 @@ bool keys_zone_txt(const char *name, struct str text, struct buf *out)
 
 /* --- public parts ----------------------------------------------------------------------------- */
 
+#define RECORD_BEGIN "v=DKIM1;"
+#define RECORD_ED25519 "k=ed25519"
+
+enum dkim_algorithm keys_algorithm(const struct key_entry *e)
+{
+	if (e->key != NULL)
+		return dkim_key_algorithm(e->key->dkim);
+	return strstr(e->record, RECORD_ED25519) != NULL ? DKIM_ED25519 : DKIM_RSA;
+}
+
 static json_t *public_json(const char *domain, const char *selector, const char *state,
 			   const char *secret, const char *record, const char *by,
 			   int64_t created_ms)
@@ -310,6 +325,43 @@ json_t *keys_public(struct str domain, struct str selector, const struct dkim_ke
 	id[domain.n] = '\0';
 	return public_json(id, id + domain.n + 1, key_state_name(state), secret, buf_cstr(&record),
 			   by, created_ms);
+}
+
+static bool is_record(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] < ' ' || s.p[i] > '~')
+			return false;
+	return s.n <= RECORD_MAX && str_starts(s, STR(RECORD_BEGIN));
+}
+
+static bool is_state(const char *text)
+{
+	for (int s = 0; s < KEY_STATE__COUNT; s++)
+		if (strcmp(state_names[s], text) == 0)
+			return true;
+	return false;
+}
+
+int keys_public_read(const char *id, const char *state, const char *record, const char *by,
+		     int64_t created_ms, json_t **ret, struct err *err)
+{
+	struct str selector = str_of(id);
+	struct str domain = str_cut(&selector, '/');
+	char low[KEY_ID_MAX + 1], secret[KEY_SECRET_LEN];
+	int rc = keys_name(domain, selector, low, err);
+
+	if (rc < 0)
+		return rc;
+	if (!is_state(state))
+		return err_param(err, ERR_INVALID, "state",
+				 "the state of a key is waiting, active or retired");
+	if (!is_record(str_of(record)) || !record_id(str_of(record), secret))
+		return err_param(err, ERR_INVALID, "public",
+				 "what a key publishes begins with " RECORD_BEGIN);
+	low[domain.n] = '\0';
+	*ret = public_json(low, low + domain.n + 1, state, secret, record, by, created_ms);
+	return 0;
 }
 
 json_t *keys_json(const struct key_entry *e)
@@ -353,12 +405,13 @@ static int fill(struct keys *k, const json_t *o, struct key_entry *e, struct err
 	struct str domain = str_of(json_get_str(o, "domain"));
 	struct str selector = str_of(json_get_str(o, "selector"));
 	const char *state = json_get_str(o, "state");
-	struct secret_part *s = find_secret(k, json_get_str(o, "secret"));
+	const char *secret = json_get_str(o, "secret");
+	struct secret_part *s = find_secret(k, secret);
 
 	if (keys_name(domain, selector, e->id, NULL) < 0)
 		return err_set(err, ERR_CORRUPT, "a DKIM key has no proper name");
-	if (s == NULL)
-		return err_set(err, ERR_CORRUPT, "the DKIM key %s has no private part", e->id);
+	if (strlen(secret) != KEY_SECRET_LEN - 1)
+		return err_set(err, ERR_CORRUPT, "the DKIM key %s names no private part", e->id);
 	for (e->state = 0; e->state < KEY_STATE__COUNT; e->state++)
 		if (strcmp(state_names[e->state], state) == 0)
 			break;
@@ -366,11 +419,13 @@ static int fill(struct keys *k, const json_t *o, struct key_entry *e, struct err
 		return err_set(err, ERR_CORRUPT, "the DKIM key %s has no proper state", e->id);
 	put_lower(e->domain, domain);
 	put_lower(e->selector, selector);
-	memcpy(e->secret, s->id, sizeof(e->secret));
-	e->key = sign_key_ref(s->key);
+	memcpy(e->secret, secret, sizeof(e->secret));
 	e->record = json_dup_str(o, "public");
 	e->by = json_dup_str(o, "by");
 	e->created_ms = json_get_int(o, "created_ms");
+	if (s == NULL)
+		return 0;
+	e->key = sign_key_ref(s->key);
 	s->used++;
 	return 0;
 }

@@ -7,7 +7,9 @@
  *          Keys are objects of the store in two parts: the public one (kind "dkim", id
  *          "DOMAIN/SELECTOR"), which journals and answers may show, names the private one (kind
  *          "dkim-secret"), which nothing shows. A private part that no key names any more is an
- *          orphan: it stays for as long as an undo may want it.
+ *          orphan: it stays for as long as an undo may want it. A public part may come without its
+ *          private one (from another relay, by config import): such a key signs nothing until that
+ *          is added.
  * Stored:  {"domain", "selector", "state", "secret", "public", "by", "created_ms"}, and
  *          {"pem"} for a secret, whose id is a digest of the public key.
  * Owner:   entries belong to the list; pointers stay valid until its next change. The struct
@@ -47,8 +49,8 @@ struct key_entry {
 	char selector[KEY_SELECTOR_MAX + 1];
 	char secret[KEY_SECRET_LEN];
 	enum key_state state;
-	struct sign_key *key;
-	char *record; /* what is published */
+	struct sign_key *key; /* NULL: its private part is not here */
+	char *record;	      /* what is published */
 	char *by;
 	int64_t created_ms;
 	uint64_t signed_n; /* since the start */
@@ -69,6 +71,12 @@ void keys_wipe(char **textp);
 /* The public part of a new key; owned. NULL when it cannot be written. */
 json_t *keys_public(struct str domain, struct str selector, const struct dkim_key *k,
 		    enum key_state state, const char *by, int64_t created_ms);
+
+enum dkim_algorithm keys_algorithm(const struct key_entry *e);
+/* The public part from what is published: of a key whose private one may be elsewhere. ERR_INVALID
+ * names what is wrong: id, state or public. */
+int keys_public_read(const char *id, const char *state, const char *record, const char *by,
+		     int64_t created_ms, json_t **ret, struct err *err) MUST_CHECK;
 
 /* From and to the texts of the store. Secrets come before the keys that name them. */
 int keys_put_secret(struct keys *k, const char *id, const char *json, int64_t now_ms,

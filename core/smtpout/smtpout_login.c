@@ -185,6 +185,9 @@ bool out_login_begin(struct out_session *s)
 	if (!s->secure && !is_loopback(&s->addr.ip))
 		fail(s, "4.7.0", REPLY_TLS, "is not given a password",
 		     "the connection is not encrypted");
+	else if (s->demands.password == NULL || *s->demands.password == '\0')
+		fail(s, "4.7.0", REPLY_OTHER, "cannot be logged in to",
+		     "the route has no password yet: weir route set gives it one");
 	else if (!choose(s))
 		fail(s, "4.7.4", REPLY_PROTOCOL, "does not offer AUTH",
 		     "or not with SCRAM-SHA-256, PLAIN or LOGIN");

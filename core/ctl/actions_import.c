@@ -1,0 +1,557 @@
+/*
+ * config.import: the objects of a file, of the kinds that it contains, are those of the relay from
+ * then on. All of it is one change, made of the same objects as single edits are.
+ */
+#include "ctl/actions_import.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fmt.h"
+#include "base/mem.h"
+#include "base/obj.h"
+#include "ctl/cred_bounds.h"
+#include "ctl/handlers.h"
+#include "ctl/stream_env.h"
+
+#define LACKS_SHOWN 20
+#define REVOKED_SHOWN 300
+
+bool import_contains(const struct importing *im, enum config_kind k)
+{
+	return (im->file.kinds & 1u << k) != 0;
+}
+
+struct config_item *import_items(const struct importing *im, enum config_kind k, size_t *ret_n)
+{
+	size_t from = 0, to;
+
+	while (from < im->file.n && im->file.v[from].kind != k)
+		from++;
+	for (to = from; to < im->file.n && im->file.v[to].kind == k;)
+		to++;
+	*ret_n = to - from;
+	return im->file.v + from;
+}
+
+/* --- what all kinds have in common ------------------------------------------------------------ */
+
+int import_check(const struct config_item *item, enum method_id method, const char *title,
+		 const char *member, struct err *err)
+{
+	const struct method_def *m = &method_defs[method];
+	json_t *params = json_object();
+	const char *name;
+	json_t *line;
+	int rc;
+
+	if (title != NULL)
+		(void)json_object_set(params, title, json_object_get(item->object, member));
+	json_object_foreach(item->lines, name, line)
+	{
+		if (method_param(m, name) != NULL)
+			(void)json_object_set(params, name, json_object_get(item->object, name));
+	}
+	rc = method_check(m, params, err);
+	json_decref(params);
+	return rc;
+}
+
+static char *key_of(enum config_kind k, const char *id)
+{
+	return xasprintf("%s %s", config_kind_object(k), id);
+}
+
+int import_note(struct importing *im, const struct config_item *item, const char *id,
+		struct err *err)
+{
+	AUTO_FREE char *key = key_of(item->kind, id);
+	int64_t line = json_get_int(im->there, key);
+
+	if (line > 0)
+		return err_set(err, ERR_INVALID,
+			       "%.100s is there twice; line %" PRId64 " has it, too", id, line);
+	(void)json_object_set_new(im->there, key, json_integer(item->line));
+	return 0;
+}
+
+bool import_has(const struct importing *im, enum config_kind k, const char *id)
+{
+	AUTO_FREE char *key = key_of(k, id);
+
+	return json_object_get(im->there, key) != NULL;
+}
+
+void import_own(const struct importing *im, json_t *object, const json_t *before)
+{
+	json_t *by = json_object_get(before, "by");
+
+	(void)json_object_set_new(
+		object, "by", by != NULL ? json_incref(by) : json_text(str_of(im->op->who->user)));
+	(void)json_object_set_new(
+		object, "created_ms",
+		json_integer(before != NULL ? json_get_int(before, "created_ms") : im->now_ms));
+}
+
+int import_put(struct importing *im, enum config_kind k, const char *id, json_t *before,
+	       json_t *after, struct err *err)
+{
+	const char *kind = config_kind_object(k);
+	int rc = 0;
+
+	if (before != NULL && after != NULL && json_equal(before, after))
+		im->same++;
+	else
+		rc = op_lock(im->op, kind, id, err);
+	if (rc < 0 || (before != NULL && after != NULL && json_equal(before, after))) {
+		json_decref(before);
+		json_decref(after);
+		return rc;
+	}
+	im->added += before == NULL;
+	im->removed += after == NULL;
+	im->changed += before != NULL && after != NULL;
+	op_object(im->op, kind, id, before, after);
+	return 0;
+}
+
+void import_lacks(struct importing *im, char *text)
+{
+	if (im->secrets++ < LACKS_SHOWN)
+		rule_warn(im->op, text);
+	else
+		free(text);
+}
+
+int import_pool_name(const struct importing *im, const json_t *object, const char *member,
+		     struct err *err)
+{
+	const char *name = json_get_str(object, member);
+
+	if (*name == '\0' || pools_find(im->pools, str_of(name)) != NULL)
+		return 0;
+	return err_param(err, ERR_UNKNOWN, member, "there is no pool %.40s %s", name,
+			 import_contains(im, CONFIG_POOL)
+				 ? "in this text"
+				 : "on this relay; weir pool list has those there are");
+}
+
+/* --- pools ------------------------------------------------------------------------------------ */
+
+/* A plan that is the same goes on; a new one begins today. */
+static void begin_plan(const struct importing *im, json_t *o, const json_t *before)
+{
+	bool same = before != NULL &&
+		    strcmp(json_get_str(before, "warmup"), json_get_str(o, "warmup")) == 0;
+
+	if (json_get_int(o, "warmup_from_ms") != 0)
+		return;
+	if (*json_get_str(o, "warmup") == '\0' && before == NULL)
+		return;
+	if (same)
+		(void)json_object_set(o, "warmup_from_ms",
+				      json_object_get(before, "warmup_from_ms"));
+	else
+		(void)json_object_set_new(o, "warmup_from_ms",
+					  json_integer(pools_day(im->now_ms) * 86400000));
+}
+
+/* Into the list as it would be; checked. */
+static int read_pool(struct importing *im, const struct config_item *item, struct err *err)
+{
+	json_t *o = item->object;
+	char name[POOL_NAME_MAX + 1];
+	char *text;
+	json_t *before;
+	int rc = import_check(item, M_POOL_ADD, "name", "id", err);
+
+	if (rc >= 0)
+		rc = pools_name(str_of(json_get_str(o, "id")), name, err);
+	if (rc >= 0)
+		rc = import_note(im, item, name, err);
+	if (rc < 0)
+		return rc;
+	before = object_current(im->env, POOLS_KIND, name);
+	(void)json_object_set_new(o, "id", json_string(name));
+	begin_plan(im, o, before);
+	rc = pools_check(o, err);
+	import_own(im, o, before);
+	json_decref(before);
+	if (rc < 0)
+		return rc;
+	text = json_dumps(o, JSON_COMPACT);
+	rc = pools_put(im->pools, text, err);
+	free(text);
+	return rc;
+}
+
+static int read_pools(struct importing *im, struct err *err)
+{
+	size_t n;
+	struct config_item *items = import_items(im, CONFIG_POOL, &n);
+
+	for (size_t i = 0; i < n; i++)
+		if (read_pool(im, &items[i], err) < 0)
+			return config_file_at(&items[i], err);
+	for (size_t i = 0; i < n; i++)
+		if (import_pool_name(im, items[i].object, "overflow", err) < 0)
+			return config_file_at(&items[i], err);
+	return 0;
+}
+
+/* Streams and routes that stay may need one that goes. */
+static int check_pool_unused(const struct importing *im, const char *id, struct err *err)
+{
+	const struct ctl_env *env = im->env;
+
+	for (size_t i = 0; !import_contains(im, CONFIG_STREAM) && i < streams_n(env->streams); i++)
+		if (strcmp(streams_at(env->streams, i)->pool, id) == 0)
+			return err_param(err, ERR_STATE, "text",
+					 "the pool %s is not in this text, and the stream %s sends "
+					 "from it",
+					 id, streams_at(env->streams, i)->id);
+	for (size_t i = 0; !import_contains(im, CONFIG_ROUTE) && i < routes_n(env->routes); i++)
+		if (strcmp(routes_at(env->routes, i)->pool, id) == 0)
+			return err_param(err, ERR_STATE, "text",
+					 "the pool %s is not in this text, and route %s sends from "
+					 "it",
+					 id, routes_at(env->routes, i)->id);
+	return 0;
+}
+
+static int import_pools(struct importing *im, struct err *err)
+{
+	size_t n;
+	struct config_item *items = import_items(im, CONFIG_POOL, &n);
+	int rc = 0;
+
+	for (size_t i = 0; rc >= 0 && i < n; i++) {
+		const char *id = json_get_str(items[i].object, "id");
+		rc = import_put(im, CONFIG_POOL, id, object_current(im->env, POOLS_KIND, id),
+				json_incref(items[i].object), err);
+	}
+	for (size_t i = 0; rc >= 0 && i < pools_n(im->env->pools); i++) {
+		const struct pool *p = pools_at(im->env->pools, i);
+		if (import_has(im, CONFIG_POOL, p->id))
+			continue;
+		rc = check_pool_unused(im, p->id, err);
+		if (rc >= 0)
+			rc = import_put(im, CONFIG_POOL, p->id, pools_json(p), NULL, err);
+	}
+	return rc;
+}
+
+/* --- allowlist -------------------------------------------------------------------------------- */
+
+/* Its stream, by the name that it is kept under. */
+static int entry_stream(const struct importing *im, json_t *o, enum allow_mode mode,
+			struct err *err)
+{
+	const char *name = json_get_str(o, "stream");
+	const struct mailstream *x = streams_find(im->streams, str_of(name));
+
+	if (*name == '\0')
+		return 0;
+	if (mode != ALLOW_RELAY)
+		return err_param(err, ERR_INVALID, "stream",
+				 "a stream is for mail without authentication: mode = relay");
+	if (x == NULL)
+		return err_param(err, ERR_UNKNOWN, "stream", "there is no stream %.40s", name);
+	(void)json_object_set_new(o, "stream", json_string(x->id));
+	return 0;
+}
+
+/* What is not there as it would be put. */
+static bool is_over(struct importing *im, const struct config_item *item, const char *text)
+{
+	int64_t expires_ms = json_get_int(item->object, "expires_ms");
+	char at[FMT_TIME_LEN];
+
+	if (expires_ms == 0 || expires_ms > im->now_ms)
+		return false;
+	fmt_time(expires_ms, at);
+	rule_warn(im->op, xasprintf("line %d: the time of %s was over at %s; it is left out",
+				    item->line, text, at));
+	return true;
+}
+
+static void warn_of_entry(struct importing *im, const json_t *o, const struct ipnet *net)
+{
+	AUTO_FREE char *note = json_dup_str(o, "note");
+	struct allow_entry e = { .net = *net, .note = note };
+
+	ipnet_text(net, e.text);
+	(void)allow_mode_read(json_get_str(o, "mode"), &e.mode);
+	allow_warn(im->op, &e, im->now_ms);
+}
+
+static int import_entry(struct importing *im, const struct config_item *item, struct err *err)
+{
+	json_t *o = item->object;
+	enum allow_mode mode = ALLOW_RELAY;
+	char text[IPNET_TEXT_LEN];
+	struct ipnet net;
+	json_t *before;
+	int rc = import_check(item, M_ALLOW_ADD, "network", "network", err);
+
+	if (rc >= 0)
+		rc = ipnet_parse(str_of(json_get_str(o, "network")), &net, err);
+	if (rc < 0)
+		return rc;
+	ipnet_text(&net, text);
+	(void)allow_mode_read(json_get_str(o, "mode"), &mode);
+	if (ipnet_prefix(&net) == 0 && mode == ALLOW_RELAY && !json_get_bool(o, "everything"))
+		return err_set(err, ERR_INVALID,
+			       "%s would let everybody in the Internet relay; if that is really "
+			       "meant, say so with everything = yes",
+			       text);
+	rc = import_note(im, item, text, err);
+	if (rc >= 0)
+		rc = entry_stream(im, o, mode, err);
+	if (rc < 0 || is_over(im, item, text))
+		return rc;
+	(void)json_object_del(o, "everything");
+	(void)json_object_set_new(o, "network", json_string(text));
+	(void)json_object_set_new(o, "mode", json_string(allow_mode_name(mode)));
+	before = object_current(im->env, "allow", text);
+	import_own(im, o, before);
+	if (before == NULL)
+		warn_of_entry(im, o, &net);
+	return import_put(im, CONFIG_ALLOW, text, before, json_incref(o), err);
+}
+
+static int import_allow(struct importing *im, struct err *err)
+{
+	size_t n;
+	struct config_item *items = import_items(im, CONFIG_ALLOW, &n);
+	int rc = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (import_entry(im, &items[i], err) < 0)
+			return config_file_at(&items[i], err);
+	for (size_t i = 0; rc >= 0 && i < allow_n(im->env->allow); i++) {
+		const struct allow_entry *e = allow_at(im->env->allow, i);
+		if (!import_has(im, CONFIG_ALLOW, e->text))
+			rc = import_put(im, CONFIG_ALLOW, e->text, allow_json(e), NULL, err);
+	}
+	return rc;
+}
+
+/* --- credentials ------------------------------------------------------------------------------ */
+
+static void put_states(const struct importing *im, const json_t *o, json_t *cred)
+{
+	bool disabled = json_get_bool(o, "disabled");
+
+	(void)json_object_set(cred, "expires_ms", json_object_get(o, "expires_ms"));
+	if (disabled != (json_get_int(cred, "disabled_ms") != 0))
+		(void)json_object_set_new(cred, "disabled_ms",
+					  json_integer(disabled ? im->now_ms : 0));
+}
+
+static void tell_of_cred(struct importing *im, const char *name, const json_t *cred)
+{
+	if (json_get_int(cred, "revoked_ms") != 0)
+		rule_warn(im->op, xasprintf("the credential %s is revoked on this relay, and stays "
+					    "so",
+					    name));
+	else if (json_array_size(json_object_get(cred, "secrets")) == 0)
+		import_lacks(im, xasprintf("needs a secret: credential %s (weir cred rotate %s)",
+					   name, name));
+}
+
+static int import_cred(struct importing *im, const struct config_item *item, struct err *err)
+{
+	const char *name = json_get_str(item->object, "name");
+	json_t *before, *after;
+	int rc = cred_name_check(str_of(name), err);
+
+	if (rc >= 0)
+		rc = import_check(item, M_CRED_ADD, "name", "name", err);
+	if (rc >= 0)
+		rc = import_note(im, item, name, err);
+	if (rc < 0)
+		return rc;
+	before = object_current(im->env, "cred", name);
+	after = before != NULL ? json_deep_copy(before) : cred_empty(im->op, name, im->now_ms);
+	rc = cred_bounds_put(after, item->object, im->streams, im->now_ms, err);
+	if (rc < 0) {
+		json_decref(before);
+		json_decref(after);
+		return rc;
+	}
+	put_states(im, item->object, after);
+	tell_of_cred(im, name, after);
+	return import_put(im, CONFIG_CRED, name, before, after, err);
+}
+
+/* Who is not in the file may not send any more; what it was used for stays to be seen. */
+static int revoke_others(struct importing *im, struct err *err)
+{
+	AUTO_BUF names = BUF_INIT(REVOKED_SHOWN);
+	int rc = 0;
+
+	for (size_t i = 0; rc >= 0 && i < creds_n(im->env->creds); i++) {
+		const struct cred *x = creds_at(im->env->creds, i);
+		json_t *after;
+		if (x->revoked_ms != 0 || import_has(im, CONFIG_CRED, x->name))
+			continue;
+		after = creds_json(x);
+		(void)json_object_set_new(after, "revoked_ms", json_integer(im->now_ms));
+		(void)buf_printf(&names, "%s%s", names.n > 0 ? ", " : "", x->name);
+		rc = import_put(im, CONFIG_CRED, x->name, creds_json(x), after, err);
+	}
+	if (names.n > 0)
+		rule_warn(im->op, xasprintf("credentials that are not in the text are revoked: "
+					    "%s%s",
+					    buf_cstr(&names), names.full ? " and others" : ""));
+	return rc;
+}
+
+static int import_creds(struct importing *im, struct err *err)
+{
+	size_t n;
+	struct config_item *items = import_items(im, CONFIG_CRED, &n);
+
+	for (size_t i = 0; i < n; i++)
+		if (import_cred(im, &items[i], err) < 0)
+			return config_file_at(&items[i], err);
+	return revoke_others(im, err);
+}
+
+/* --- keys ------------------------------------------------------------------------------------- */
+
+static int import_key(struct importing *im, const struct config_item *item, struct err *err)
+{
+	const json_t *o = item->object;
+	json_t *before = NULL, *after = NULL;
+	char id[KEY_ID_MAX + 1];
+	int rc = keys_public_read(json_get_str(o, "id"), json_get_str(o, "state"),
+				  json_get_str(o, "public"), im->op->who->user, im->now_ms, &after,
+				  err);
+
+	if (rc < 0)
+		return rc;
+	(void)snprintf(id, sizeof(id), "%s/%s", json_get_str(after, "domain"),
+		       json_get_str(after, "selector"));
+	before = object_current(im->env, KEYS_KIND, id);
+	import_own(im, after, before);
+	rc = import_note(im, item, id, err);
+	if (rc >= 0 && before != NULL &&
+	    strcmp(json_get_str(before, "public"), json_get_str(after, "public")) != 0)
+		rc = err_param(err, ERR_STATE, "public",
+			       "the key %s of this relay publishes something else: it needs "
+			       "another selector, or that one has to be removed first",
+			       id);
+	if (rc < 0) {
+		json_decref(before);
+		json_decref(after);
+		return rc;
+	}
+	if (!keys_has_secret(im->env->keys, json_get_str(after, "secret")))
+		import_lacks(im, xasprintf("needs a secret: key %s (weir dkim add %s --selector %s "
+					   "with its private part)",
+					   id, json_get_str(after, "domain"),
+					   json_get_str(after, "selector")));
+	return import_put(im, CONFIG_KEY, id, before, after, err);
+}
+
+static int import_keys(struct importing *im, struct err *err)
+{
+	size_t n;
+	struct config_item *items = import_items(im, CONFIG_KEY, &n);
+	int rc = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (import_key(im, &items[i], err) < 0)
+			return config_file_at(&items[i], err);
+	for (size_t i = 0; rc >= 0 && i < keys_n(im->env->keys); i++) {
+		const struct key_entry *e = keys_at(im->env->keys, i);
+		if (!import_has(im, CONFIG_KEY, e->id))
+			rc = import_put(im, CONFIG_KEY, e->id, keys_json(e), NULL, err);
+	}
+	return rc;
+}
+
+/* --- all -------------------------------------------------------------------------------------- */
+
+static int check_limits(const struct importing *im, struct err *err)
+{
+	static const size_t most[CONFIG_KIND__COUNT] = {
+		[CONFIG_POOL] = POOLS_MAX,   [CONFIG_STREAM] = STREAMS_MAX,
+		[CONFIG_ROUTE] = ROUTES_MAX, [CONFIG_ALLOW] = ALLOW_MAX,
+		[CONFIG_CRED] = CREDS_MAX,   [CONFIG_KEY] = KEYS_MAX,
+	};
+
+	for (int k = 0; k < CONFIG_KIND__COUNT; k++) {
+		size_t n;
+		(void)import_items(im, (enum config_kind)k, &n);
+		if (n > most[k])
+			return err_param(err, ERR_LIMIT, "text", "there are at most %zu %s",
+					 most[k], config_kind_name((enum config_kind)k));
+	}
+	return 0;
+}
+
+static int import_all(struct importing *im, const char *text, struct err *err)
+{
+	static int (*const parts[CONFIG_KIND__COUNT])(struct importing *, struct err *) = {
+		[CONFIG_POOL] = import_pools,	[CONFIG_STREAM] = import_streams,
+		[CONFIG_ROUTE] = import_routes, [CONFIG_ALLOW] = import_allow,
+		[CONFIG_CRED] = import_creds,	[CONFIG_KEY] = import_keys,
+	};
+	int rc = config_file_read(str_of(text), &im->file, err);
+
+	if (rc >= 0)
+		rc = check_limits(im, err);
+	if (rc >= 0 && import_contains(im, CONFIG_POOL)) {
+		im->pools = pools_new();
+		rc = read_pools(im, err);
+	}
+	for (int k = 0; rc >= 0 && k < CONFIG_KIND__COUNT; k++)
+		if (import_contains(im, (enum config_kind)k))
+			rc = parts[k](im, err);
+	if (rc >= 0 && im->op->objects == NULL)
+		rc = err_set(err, ERR_STATE, "that is how it is already: %zu objects", im->same);
+	return rc;
+}
+
+static void importing_done(struct importing *im)
+{
+	if (im->pools != im->env->pools)
+		pools_free(&im->pools);
+	if (im->streams != im->env->streams)
+		streams_free(&im->streams);
+	config_file_done(&im->file);
+	json_decref(im->there);
+}
+
+void ctl_config_import(struct ctl_call *call)
+{
+	struct ctl_env *env = ctl_env(call);
+	struct importing im = { .op = rule_op(call, "configuration of a file"),
+				.env = env,
+				.now_ms = loop_wall_ms(env->loop),
+				.pools = env->pools,
+				.streams = env->streams,
+				.there = json_object() };
+	struct err err = ERR_INIT;
+	int rc = import_all(&im, ctl_str(call, "text"), &err);
+
+	if (rc >= 0 && im.secrets > LACKS_SHOWN)
+		rule_warn(im.op, xasprintf("%zu more need a secret", im.secrets - LACKS_SHOWN));
+	importing_done(&im);
+	if (rc < 0) {
+		op_fail(im.op, &err);
+		return;
+	}
+	op_begin(im.op, true);
+	if (im.op->result == NULL)
+		im.op->result = json_object();
+	(void)json_object_set_new(im.op->result, "added", json_integer((json_int_t)im.added));
+	(void)json_object_set_new(im.op->result, "changed", json_integer((json_int_t)im.changed));
+	(void)json_object_set_new(im.op->result, "removed", json_integer((json_int_t)im.removed));
+	rule_store(im.op);
+}

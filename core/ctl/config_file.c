@@ -1,0 +1,545 @@
+/* Reading and writing go along the same tables, so that what is written is read as it was. */
+#include "ctl/config_file.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fmt.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/obj.h"
+#include "ctl/config_text.h"
+#include "proto/proto.h"
+
+#define PARAM "text"
+#define FORMAT 1
+#define NAMES_MAX 400
+#define NEAR_MAX 2
+#define DAY_MS 86400000
+#define NUMBER_MAX INT64_C(1000000000)
+#define AGE_MAX INT64_C(3153600000)
+
+enum member_type {
+	MEMBER_TEXT,
+	MEMBER_TEXTS,  /* a line each */
+	MEMBER_NUMBER, /* from 0 */
+	MEMBER_AGE,    /* seconds */
+	MEMBER_TIME,   /* milliseconds */
+	MEMBER_DAY,    /* the same, at midnight */
+	MEMBER_YES,
+	MEMBER_TITLE /* stands behind the kind */
+};
+
+struct member {
+	const char *key; /* in the file */
+	const char *name;
+	enum member_type type;
+	int64_t otherwise; /* of one that is not said */
+};
+
+static const struct member pool_members[] = {
+	{ "", "id", MEMBER_TITLE, 0 },
+	{ "source", "sources", MEMBER_TEXTS, 0 },
+	{ "warmup", "warmup", MEMBER_TEXT, 0 },
+	{ "warmup-from", "warmup_from_ms", MEMBER_DAY, 0 },
+	{ "overflow", "overflow", MEMBER_TEXT, 0 },
+	{ "note", "note", MEMBER_TEXT, 0 },
+	{ .key = NULL },
+};
+static const struct member stream_members[] = {
+	{ "", "id", MEMBER_TITLE, 0 },
+	{ "match", "match", MEMBER_TEXT, 0 },
+	{ "header", "headers", MEMBER_TEXTS, 0 },
+	{ "require", "require", MEMBER_TEXTS, 0 },
+	{ "priority", "priority", MEMBER_NUMBER, 5 },
+	{ "retry", "retry", MEMBER_TEXT, 0 },
+	{ "lifetime", "lifetime_s", MEMBER_AGE, 0 },
+	{ "delay-warning", "delay_s", MEMBER_AGE, -1 },
+	{ "rate", "rate", MEMBER_NUMBER, 0 },
+	{ "concurrency", "concurrency", MEMBER_NUMBER, 0 },
+	{ "tls", "tls", MEMBER_TEXT, 0 },
+	{ "pool", "pool", MEMBER_TEXT, 0 },
+	{ "dkim", "dkim", MEMBER_TEXT, 0 },
+	{ "note", "note", MEMBER_TEXT, 0 },
+	{ .key = NULL },
+};
+static const struct member route_members[] = {
+	{ "match", "match", MEMBER_TEXT, 0 },
+	{ "to", "to", MEMBER_TEXT, 0 },
+	{ "tls", "tls", MEMBER_TEXT, 0 },
+	{ "user", "user", MEMBER_TEXT, 0 },
+	{ "pool", "pool", MEMBER_TEXT, 0 },
+	{ "note", "note", MEMBER_TEXT, 0 },
+	{ .key = NULL },
+};
+static const struct member allow_members[] = {
+	{ "", "network", MEMBER_TITLE, 0 },
+	{ "mode", "mode", MEMBER_TEXT, 0 },
+	{ "everything", "everything", MEMBER_YES, 0 },
+	{ "stream", "stream", MEMBER_TEXT, 0 },
+	{ "expires", "expires_ms", MEMBER_TIME, 0 },
+	{ "note", "note", MEMBER_TEXT, 0 },
+	{ .key = NULL },
+};
+static const struct member cred_members[] = {
+	{ "", "name", MEMBER_TITLE, 0 },
+	{ "sender", "senders", MEMBER_TEXTS, 0 },
+	{ "network", "networks", MEMBER_TEXTS, 0 },
+	{ "stream", "streams", MEMBER_TEXTS, 0 },
+	{ "per-minute", "per_minute", MEMBER_NUMBER, 0 },
+	{ "per-day", "per_day", MEMBER_NUMBER, 0 },
+	{ "recipients", "recipients_max", MEMBER_NUMBER, 0 },
+	{ "expires", "expires_ms", MEMBER_TIME, 0 },
+	{ "disabled", "disabled", MEMBER_YES, 0 },
+	{ "note", "note", MEMBER_TEXT, 0 },
+	{ .key = NULL },
+};
+static const struct member key_members[] = {
+	{ "", "id", MEMBER_TITLE, 0 },
+	{ "state", "state", MEMBER_TEXT, 0 },
+	{ "public", "public", MEMBER_TEXT, 0 },
+	{ .key = NULL },
+};
+
+static const struct kind {
+	const char *name; /* of all of them */
+	const char *word; /* before one */
+	const char *object;
+	const char *title; /* what stands behind it; NULL: nothing */
+	const struct member *members;
+} kinds[CONFIG_KIND__COUNT] = {
+	[CONFIG_POOL] = { "pools", "pool", "pool", "its name", pool_members },
+	[CONFIG_STREAM] = { "streams", "stream", "stream", "its name", stream_members },
+	[CONFIG_ROUTE] = { "routes", "route", "route", NULL, route_members },
+	[CONFIG_ALLOW] = { "allowlist", "allow", "allow", "a network", allow_members },
+	[CONFIG_CRED] = { "credentials", "credential", "cred", "its name", cred_members },
+	[CONFIG_KEY] = { "keys", "key", "dkim", "DOMAIN/SELECTOR", key_members },
+};
+
+const char *config_kind_name(enum config_kind k)
+{
+	ASSERT(k < CONFIG_KIND__COUNT);
+	return kinds[k].name;
+}
+
+const char *config_kind_object(enum config_kind k)
+{
+	ASSERT(k < CONFIG_KIND__COUNT);
+	return kinds[k].object;
+}
+
+/* --- words ------------------------------------------------------------------------------------ */
+
+static bool is_near(struct str typed, const char *name)
+{
+	return str_distance(typed, str_of(name)) <= (typed.n > 3 ? NEAR_MAX : 1u);
+}
+
+int config_kinds_read(struct str text, unsigned *ret_kinds, struct err *err)
+{
+	unsigned set = 0;
+
+	while (text.n > 0) {
+		struct str word = str_trim(str_cut(&text, ','));
+		int k = 0;
+		while (k < CONFIG_KIND__COUNT && !str_eq(word, str_of(kinds[k].name)))
+			k++;
+		if (k == CONFIG_KIND__COUNT)
+			return err_set(err, ERR_INVALID,
+				       "there are pools, streams, routes, allowlist, credentials "
+				       "and keys, and no \"%.*s\"",
+				       word.n < 40 ? (int)word.n : 40, word.p);
+		set |= 1u << k;
+	}
+	*ret_kinds = set;
+	return 0;
+}
+
+static int refuse_kind(struct str word, struct err *err)
+{
+	for (int k = 0; k < CONFIG_KIND__COUNT; k++)
+		if (is_near(word, kinds[k].word) || is_near(word, kinds[k].name))
+			return err_set(err, ERR_INVALID,
+				       "there is no kind \"%.*s\"; did you mean %s?",
+				       word.n < 40 ? (int)word.n : 40, word.p, kinds[k].word);
+	return err_set(
+		err, ERR_INVALID,
+		"there is no kind \"%.*s\"; there are pool, stream, route, allow, credential "
+		"and key",
+		word.n < 40 ? (int)word.n : 40, word.p);
+}
+
+static int refuse_member(const struct kind *k, struct str word, struct err *err)
+{
+	AUTO_BUF names = BUF_INIT(NAMES_MAX);
+
+	for (const struct member *m = k->members; m->key != NULL; m++) {
+		if (*m->key != '\0' && is_near(word, m->key))
+			return err_set(err, ERR_INVALID, "a %s has no \"%.*s\"; did you mean %s?",
+				       k->word, word.n < 40 ? (int)word.n : 40, word.p, m->key);
+		if (*m->key != '\0')
+			(void)buf_printf(&names, "%s%s", names.n > 0 ? ", " : "", m->key);
+	}
+	return err_set(err, ERR_INVALID, "a %s has no \"%.*s\"; it has %s", k->word,
+		       word.n < 40 ? (int)word.n : 40, word.p, buf_cstr(&names));
+}
+
+/* --- values ----------------------------------------------------------------------------------- */
+
+/* "90s", "2h": one unit, so that it says exactly what it is. */
+static void put_age(struct buf *out, int64_t s)
+{
+	static const struct {
+		int64_t s;
+		char letter;
+	} units[] = { { 86400, 'd' }, { 3600, 'h' }, { 60, 'm' }, { 1, 's' } };
+	size_t i = 0;
+
+	while (s == 0 ? units[i].s != 1 : s % units[i].s != 0)
+		i++;
+	(void)buf_printf(out, "%" PRId64 "%c", s / units[i].s, units[i].letter);
+}
+
+static int read_number(struct str text, int64_t *ret, struct err *err)
+{
+	uint64_t n;
+
+	if (!str_u64(text, (uint64_t)NUMBER_MAX, &n))
+		return err_set(err, ERR_INVALID, "that is a number up to %" PRId64, NUMBER_MAX);
+	*ret = (int64_t)n;
+	return 0;
+}
+
+static int read_scalar(const struct member *m, struct str text, json_t **ret, struct err *err)
+{
+	int64_t n = 0;
+	int rc = 0;
+
+	*ret = NULL;
+	switch (m->type) {
+	case MEMBER_TITLE:
+	case MEMBER_TEXT:
+	case MEMBER_TEXTS:
+		*ret = json_stringn(text.p, text.n);
+		return *ret != NULL ? 0 : err_set(err, ERR_INVALID, "that is no text");
+	case MEMBER_NUMBER:
+		rc = read_number(text, &n, err);
+		break;
+	case MEMBER_AGE:
+		if (!fmt_parse_age(text, &n) || n > AGE_MAX)
+			rc = err_set(err, ERR_INVALID, "that is an age such as 90s, 2h or 3d");
+		break;
+	case MEMBER_TIME:
+	case MEMBER_DAY:
+		if (!fmt_parse_time(text, &n) || n <= 0)
+			rc = err_set(err, ERR_INVALID,
+				     "that is a time such as \"2026-11-24T03:12:07Z\"");
+		if (m->type == MEMBER_DAY)
+			n -= n % DAY_MS;
+		break;
+	case MEMBER_YES:
+		if (!str_eq(text, STR("yes")) && !str_eq(text, STR("no")))
+			rc = err_set(err, ERR_INVALID, "that is yes or no");
+		*ret = rc >= 0 ? json_boolean(str_eq(text, STR("yes"))) : NULL;
+		return rc;
+	}
+	if (rc >= 0)
+		*ret = json_integer(n);
+	return rc;
+}
+
+static json_t *not_said(const struct member *m)
+{
+	switch (m->type) {
+	case MEMBER_TITLE:
+	case MEMBER_TEXT:
+		return json_string("");
+	case MEMBER_TEXTS:
+		return json_array();
+	case MEMBER_NUMBER:
+	case MEMBER_AGE:
+	case MEMBER_TIME:
+	case MEMBER_DAY:
+		return json_integer(m->otherwise);
+	case MEMBER_YES:
+		return json_false();
+	}
+	return json_null();
+}
+
+/* --- reading ---------------------------------------------------------------------------------- */
+
+struct reading {
+	struct config_reader r;
+	struct config_file *file;
+	json_t *objects[CONFIG_KIND__COUNT]; /* arrays, until all are there */
+	size_t n;
+	bool format;
+	bool contains;
+};
+
+static int wrong(const struct reading *g, struct err *err)
+{
+	return config_text_at(err, PARAM, g->r.line);
+}
+
+static struct config_item *add_item(struct config_file *f, enum config_kind kind, int line)
+{
+	struct config_item *item;
+
+	if (f->n % 64 == 0)
+		f->v = xreallocarray(f->v, f->n + 64, sizeof(*f->v));
+	item = &f->v[f->n++];
+	*item = (struct config_item){
+		.kind = kind, .line = line, .object = json_object(), .lines = json_object()
+	};
+	for (const struct member *m = kinds[kind].members; m->key != NULL; m++)
+		(void)json_object_set_new(item->object, m->name, not_said(m));
+	return item;
+}
+
+static int read_member(struct reading *g, struct config_item *item, struct err *err)
+{
+	const struct kind *k = &kinds[item->kind];
+	const struct member *m = k->members;
+	json_t *v = NULL;
+	int rc;
+
+	while (m->key != NULL && (*m->key == '\0' || !str_eq(g->r.word, str_of(m->key))))
+		m++;
+	if (m->key == NULL)
+		return refuse_member(k, g->r.word, err);
+	if (m->type != MEMBER_TEXTS && json_object_get(item->lines, m->name) != NULL)
+		return err_set(err, ERR_INVALID, "%s is there twice; line %lld has it, too", m->key,
+			       (long long)json_get_int(item->lines, m->name));
+	rc = read_scalar(m, buf_str(&g->r.value), &v, err);
+	if (rc < 0)
+		return err_prefix(err, "%s", m->key);
+	if (json_object_get(item->lines, m->name) == NULL)
+		(void)json_object_set_new(item->lines, m->name, json_integer(g->r.line));
+	if (m->type == MEMBER_TEXTS)
+		(void)json_array_append_new(json_object_get(item->object, m->name), v);
+	else
+		(void)json_object_set_new(item->object, m->name, v);
+	return 0;
+}
+
+static int read_title(const struct reading *g, const struct config_item *item, struct err *err)
+{
+	const struct kind *k = &kinds[item->kind];
+	json_t *v = NULL;
+	int rc = 0;
+
+	if (g->r.quoted != (k->title != NULL))
+		return k->title != NULL
+			       ? err_set(err, ERR_INVALID, "behind %s stands %s in quotes", k->word,
+					 k->title)
+			       : err_set(err, ERR_INVALID, "behind %s stands only {", k->word);
+	if (k->title == NULL)
+		return 0;
+	rc = read_scalar(k->members, buf_str(&g->r.value), &v, err);
+	if (rc >= 0)
+		(void)json_object_set_new(item->object, k->members->name, v);
+	return rc;
+}
+
+static int read_item(struct reading *g, struct err *err)
+{
+	int begin = g->r.line;
+	int k = 0, what;
+	struct config_item *item;
+
+	while (k < CONFIG_KIND__COUNT && !str_eq(g->r.word, str_of(kinds[k].word)))
+		k++;
+	if (k == CONFIG_KIND__COUNT)
+		return refuse_kind(g->r.word, err), wrong(g, err);
+	if ((g->file->kinds & 1u << k) == 0)
+		return err_set(err, ERR_INVALID,
+			       "contains does not name %s: add it there, and all %s of the "
+			       "relay are meant to be in this text",
+			       kinds[k].name, kinds[k].name),
+		       wrong(g, err);
+	if (g->file->n >= CONFIG_ITEMS_MAX)
+		return err_set(err, ERR_LIMIT, "there are more than %d objects", CONFIG_ITEMS_MAX),
+		       wrong(g, err);
+	item = add_item(g->file, (enum config_kind)k, begin);
+	if (read_title(g, item, err) < 0)
+		return wrong(g, err);
+	while ((what = config_reader_next(&g->r, err)) == CONFIG_LINE_KEY)
+		if (read_member(g, item, err) < 0)
+			return wrong(g, err);
+	if (what < 0 || what == CONFIG_LINE_CLOSE)
+		return what;
+	return err_set(err, ERR_INVALID,
+		       "the %s of line %d is not closed: a line with } is missing", kinds[k].word,
+		       begin),
+	       wrong(g, err);
+}
+
+/* What stands before the objects. */
+static int read_head(struct reading *g, struct err *err)
+{
+	int64_t format = 0;
+	int rc = 0;
+
+	if (str_eq(g->r.word, STR("format")) && !g->format) {
+		g->format = true;
+		if (read_number(buf_str(&g->r.value), &format, NULL) < 0 || format != FORMAT)
+			rc = err_set(err, ERR_INVALID, "this release reads format %d", FORMAT);
+	} else if (str_eq(g->r.word, STR("contains")) && g->format && !g->contains) {
+		g->contains = true;
+		rc = config_kinds_read(buf_str(&g->r.value), &g->file->kinds, err);
+	} else {
+		rc = err_set(err, ERR_INVALID,
+			     "a configuration begins with format = %d and contains = \"pools, "
+			     "streams, …\", once each; then come its objects",
+			     FORMAT);
+	}
+	return rc < 0 ? wrong(g, err) : 0;
+}
+
+static int read_all(struct reading *g, struct err *err)
+{
+	int what;
+
+	while ((what = config_reader_next(&g->r, err)) > CONFIG_LINE_END) {
+		int rc = -1;
+		if (what == CONFIG_LINE_CLOSE)
+			return err_set(err, ERR_INVALID, "there is nothing that this } closes"),
+			       wrong(g, err);
+		if (what == CONFIG_LINE_OPEN && g->contains)
+			rc = read_item(g, err);
+		else
+			rc = read_head(g, err);
+		if (rc < 0)
+			return rc;
+	}
+	if (what == CONFIG_LINE_END && !g->contains)
+		return read_head(g, err);
+	return what;
+}
+
+static int by_kind(const void *a, const void *b)
+{
+	const struct config_item *x = a;
+	const struct config_item *y = b;
+
+	return x->kind != y->kind ? (int)x->kind - (int)y->kind : x->line - y->line;
+}
+
+int config_file_read(struct str text, struct config_file *ret, struct err *err)
+{
+	struct reading g = { .file = ret };
+	int rc;
+
+	*ret = (struct config_file){ .n = 0 };
+	config_reader_init(&g.r, text);
+	rc = read_all(&g, err);
+	config_reader_done(&g.r);
+	if (rc < 0)
+		config_file_done(ret);
+	else if (ret->n > 0)
+		qsort(ret->v, ret->n, sizeof(*ret->v), by_kind);
+	return rc;
+}
+
+void config_file_done(struct config_file *f)
+{
+	for (size_t i = 0; i < f->n; i++) {
+		json_decref(f->v[i].object);
+		json_decref(f->v[i].lines);
+	}
+	free(f->v);
+	*f = (struct config_file){ .n = 0 };
+}
+
+int config_file_at(const struct config_item *item, struct err *err)
+{
+	const char *param = err != NULL ? err->param : "";
+	int64_t line = json_get_int(item->lines, param);
+
+	return config_text_at(err, PARAM, line > 0 ? (int)line : item->line);
+}
+
+/* --- writing ---------------------------------------------------------------------------------- */
+
+void config_file_put_head(struct buf *out, unsigned set)
+{
+	bool first = true;
+
+	(void)buf_printf(
+		out,
+		"# Configuration of a relay: weir config export prints it, weir config "
+		"import puts it in force.\n"
+		"# It has all objects of the kinds that it contains; secrets stay where they "
+		"are.\n"
+		"format = %d\ncontains = \"",
+		FORMAT);
+	for (int k = 0; k < CONFIG_KIND__COUNT; k++) {
+		if ((set & 1u << k) == 0)
+			continue;
+		(void)buf_printf(out, "%s%s", first ? "" : ", ", kinds[k].name);
+		first = false;
+	}
+	(void)buf_puts(out, "\"\n");
+}
+
+static void put_line(struct buf *out, const struct member *m, const json_t *v)
+{
+	char time[FMT_TIME_LEN];
+
+	(void)buf_printf(out, "\t%s = ", m->key);
+	switch (m->type) {
+	case MEMBER_TITLE:
+	case MEMBER_TEXT:
+	case MEMBER_TEXTS:
+		config_text_put(out, str_from(json_string_value(v), json_string_length(v)));
+		break;
+	case MEMBER_NUMBER:
+		(void)buf_printf(out, "%" PRId64, (int64_t)json_integer_value(v));
+		break;
+	case MEMBER_AGE:
+		put_age(out, json_integer_value(v));
+		break;
+	case MEMBER_TIME:
+	case MEMBER_DAY:
+		fmt_time(json_integer_value(v), time);
+		(void)buf_printf(out, "\"%s\"", time);
+		break;
+	case MEMBER_YES:
+		(void)buf_puts(out, json_is_true(v) ? "yes" : "no");
+		break;
+	}
+	(void)buf_putc(out, '\n');
+}
+
+static void put_member(struct buf *out, const struct member *m, const json_t *v)
+{
+	json_t *otherwise = not_said(m);
+	const json_t *one;
+	size_t i;
+
+	if (m->type == MEMBER_TEXTS)
+		json_array_foreach(v, i, one) put_line(out, m, one);
+	else if (v != NULL && !json_is_null(v) && !json_equal(v, otherwise))
+		put_line(out, m, v);
+	json_decref(otherwise);
+}
+
+void config_file_put(struct buf *out, enum config_kind kind, const json_t *object)
+{
+	const struct kind *k = &kinds[kind];
+
+	(void)buf_printf(out, "\n%s ", k->word);
+	if (k->title != NULL) {
+		config_text_put(out, str_of(json_get_str(object, k->members->name)));
+		(void)buf_putc(out, ' ');
+	}
+	(void)buf_puts(out, "{\n");
+	for (const struct member *m = k->members; m->key != NULL; m++)
+		if (m->type != MEMBER_TITLE)
+			put_member(out, m, json_object_get(object, m->name));
+	(void)buf_puts(out, "}\n");
+}
