@@ -74,8 +74,8 @@ int suppression_open(struct relayd *r, struct err *err) MUST_CHECK; /* the polic
 int suppression_test(const struct conf *conf, struct err *err) MUST_CHECK;
 void suppression_start(struct relayd *r);
 void suppression_end(struct relayd *r);
-/* False refuses the recipient. */
-bool wire_suppressed(struct relayd *r, struct str rcpt, struct str stream,
+/* False refuses the recipient. stream NULL: it is not known yet. */
+bool wire_suppressed(struct relayd *r, struct str rcpt, const struct mailstream *stream,
 		     struct smtp_answer *ret_refusal);
 bool wire_ends(void *arg, const struct message *m, const struct message_rcpt *rcpt,
 	       struct attempt *ret);

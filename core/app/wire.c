@@ -74,8 +74,8 @@ static bool on_rcpt(void *arg, const struct smtpin_envelope *e, const struct add
 		filter_row_text(&row, FILTER_PROVIDER, str_of(provider));
 	if (routes_judge(r->env.routes, &row, domain, &route, hop) && strcmp(hop, "reject") == 0)
 		return refuse(ret_refusal, 550, "5.7.1", "A route of this relay refuses this mail");
-	return wire_suppressed(OBJ(relayd, RELAYD_MAGIC, arg), address_str(rcpt),
-			       str_of(stream != NULL ? stream->id : ""), ret_refusal);
+	return wire_suppressed(OBJ(relayd, RELAYD_MAGIC, arg), address_str(rcpt), stream,
+			       ret_refusal);
 }
 
 static struct msgid new_id(void *arg)

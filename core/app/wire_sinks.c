@@ -37,6 +37,7 @@ static int sink_of(const struct conf_sink *c, char secret[static SINK_SECRET_MAX
 
 	*ret = (struct sink_config){ .name = c->name,
 				     .file = c->file,
+				     .filter = c->filter,
 				     .size = (uint64_t)c->size,
 				     .keep = (unsigned)c->keep,
 				     .url = c->url,

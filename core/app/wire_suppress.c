@@ -76,15 +76,38 @@ static void describe(const struct suppress_entry *e, char *ret, size_t n)
 		       suppress_source_name(e->source));
 }
 
-bool wire_suppressed(struct relayd *r, struct str rcpt, struct str stream,
+static bool drops(const struct relayd *r, const struct mailstream *x)
+{
+	switch (x->suppressed) {
+	case STREAM_AS_RELAY:
+		break;
+	case STREAM_REJECT:
+		return false;
+	case STREAM_DROP:
+		return true;
+	}
+	return r->suppression.drop;
+}
+
+/* Of any stream, when it is not known yet: then it is for later, when it is. */
+static bool may_drop(const struct relayd *r)
+{
+	for (size_t i = 0; i < streams_n(r->env.streams); i++)
+		if (drops(r, streams_at(r->env.streams, i)))
+			return true;
+	return false;
+}
+
+bool wire_suppressed(struct relayd *r, struct str rcpt, const struct mailstream *stream,
 		     struct smtp_answer *ret_refusal)
 {
 	int64_t now = loop_wall_ms(r->env.loop);
 	struct suppress_entry *e;
 
-	if (r->suppression.drop) /* taken: it ends before its first attempt */
+	/* taken: it ends before its first attempt */
+	if (stream != NULL ? drops(r, stream) : may_drop(r))
 		return true;
-	e = suppress_check(r->env.suppress, rcpt, stream, now);
+	e = suppress_check(r->env.suppress, rcpt, str_of(stream != NULL ? stream->id : ""), now);
 	if (e == NULL)
 		return true;
 	suppress_hit(r->env.suppress, e, now);
@@ -99,14 +122,15 @@ bool wire_ends(void *arg, const struct message *m, const struct message_rcpt *rc
 	       struct attempt *ret)
 {
 	struct relayd *r = OBJ(relayd, RELAYD_MAGIC, arg);
+	struct str stream = queue_name_text(r->env.queue, m->stream);
 	struct suppress_entry *e =
-		suppress_check(r->env.suppress, rcpt->address,
-			       queue_name_text(r->env.queue, m->stream), loop_wall_ms(r->env.loop));
+		suppress_check(r->env.suppress, rcpt->address, stream, loop_wall_ms(r->env.loop));
 
 	if (e == NULL)
 		return false;
 	suppress_hit(r->env.suppress, e, loop_wall_ms(r->env.loop));
-	ret->outcome = r->suppression.drop ? OUTCOME_DELETED : OUTCOME_FAILED;
+	ret->outcome =
+		drops(r, streams_of(r->env.streams, stream)) ? OUTCOME_DELETED : OUTCOME_FAILED;
 	ret->code = 550;
 	ret->reply_class = REPLY_SUPPRESSED;
 	(void)snprintf(ret->enhanced, sizeof(ret->enhanced), "%s", is_gone(e) ? "5.1.1" : "5.7.1");

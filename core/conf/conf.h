@@ -48,6 +48,7 @@ struct conf_listen {
 struct conf_sink {
 	char *name;
 	char *file; /* either this or url */
+	char *filter;
 	int64_t size;
 	int64_t keep;
 	char *url;

@@ -16,11 +16,6 @@
 #define READ_ROWS 250  /* events made into JSON in one callback */
 #define ROUNDS_MAX 200 /* reads for one page; then it ends early, with a cursor */
 #define NOT_STORED (1u << FILTER_STATE | 1u << FILTER_PROVIDER)
-#define KNOWN                                                                                      \
-	(1u << FILTER_ID | 1u << FILTER_STATE | 1u << FILTER_DOMAIN | 1u << FILTER_PROVIDER |      \
-	 1u << FILTER_STREAM | 1u << FILTER_FROM | 1u << FILTER_SENDER_DOMAIN | 1u << FILTER_TO |  \
-	 1u << FILTER_CODE | 1u << FILTER_ENHANCED | 1u << FILTER_CLASS | 1u << FILTER_TEXT |      \
-	 1u << FILTER_AGE | 1u << FILTER_RELAY)
 
 struct listing {
 	struct view_job job;
@@ -134,7 +129,7 @@ void ctl_event_list(struct ctl_call *call)
 	struct err err = ERR_INIT;
 
 	l->filter = f != NULL && !filter_matches_all(f) ? f : NULL;
-	l->splits = l->filter != NULL && filter_splits(f, NOT_STORED, KNOWN);
+	l->splits = l->filter != NULL && filter_splits(f, NOT_STORED, ENV_EVENT_FIELDS);
 	l->limit = (size_t)ctl_int(call, "limit", VIEW_LIMIT);
 	l->rows = json_array();
 	if (ctl_json(call, "after") != NULL) {

@@ -59,6 +59,7 @@ static json_t *stream_json(const struct mailstream *x)
 	null_when(row, "concurrency", x->concurrency == 0);
 	null_when(row, "pool", *x->pool == '\0');
 	null_when(row, "dkim", *x->dkim == '\0');
+	null_when(row, "suppressed", x->suppressed == STREAM_AS_RELAY);
 	null_when(row, "note", *x->note == '\0');
 	(void)json_object_set_new(row, "created_at", json_time(x->created_ms));
 	return row;

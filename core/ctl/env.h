@@ -99,6 +99,12 @@ void env_rcpt_row(const struct ctl_env *env, const struct message *m, const stru
 /* The same for an event. What happened stands for the state: "delivered", "deferred", …, and
  * "ready" for a message that came in. */
 void env_event_row(const struct ctl_env *env, const struct queue_event *e, struct filter_row *ret);
+/* The fields that an event's row has. */
+#define ENV_EVENT_FIELDS                                                                           \
+	(1u << FILTER_ID | 1u << FILTER_STATE | 1u << FILTER_DOMAIN | 1u << FILTER_PROVIDER |      \
+	 1u << FILTER_STREAM | 1u << FILTER_FROM | 1u << FILTER_SENDER_DOMAIN | 1u << FILTER_TO |  \
+	 1u << FILTER_CODE | 1u << FILTER_ENHANCED | 1u << FILTER_CLASS | 1u << FILTER_TEXT |      \
+	 1u << FILTER_AGE | 1u << FILTER_RELAY)
 /* A row of entity "message"; owned. */
 json_t *env_message_json(const struct ctl_env *env, const struct queue_entry *e);
 /*

@@ -35,10 +35,34 @@ const char *sink_state_name(enum sink_state s)
 	return names[s];
 }
 
+/* NULL when it has none. */
+static int read_filter(const struct sink_config *c, struct filter **ret, struct err *err)
+{
+	struct filter *f = c->filter != NULL ? filter_parse(str_of(c->filter), err) : NULL;
+	uint32_t unknown = f != NULL ? filter_uses(f) & ~ENV_EVENT_FIELDS : 0;
+
+	*ret = f;
+	if (c->filter != NULL && f == NULL)
+		return err_prefix(err, "sink %s: filter", c->name);
+	for (int k = 0; unknown != 0 && k < FILTER__COUNT; k++)
+		if ((unknown & (1u << k)) != 0)
+			return err_set(err, ERR_CONFIG,
+				       "sink %s: filter: an event has no %s; state, to, domain, "
+				       "stream, class and code are such that it has",
+				       c->name, filter_field_name((enum filter_field)k));
+	return 0;
+}
+
 int sink_check(const struct sink_config *c, struct err *err)
 {
+	struct filter *filter;
 	struct sink_url url;
 	size_t n = c->secret != NULL ? strlen(c->secret) : 0;
+	int rc = read_filter(c, &filter, err);
+
+	filter_free(&filter);
+	if (rc < 0)
+		return rc;
 	if (c->url == NULL)
 		return 0;
 	if (n < SINK_SECRET_MIN || n > SINK_SECRET_MAX)
@@ -76,6 +100,13 @@ static void note(struct sink *s)
 	queue_commit(s->all->env->queue, NULL, &o, 1, on_noted, s);
 }
 
+/* Nothing of it was for this sink. */
+static void pass_over(struct sink *s)
+{
+	s->cursor = s->last;
+	note(s);
+}
+
 void sink_taken(struct sink *s)
 {
 	if (s->failing_ms != 0)
@@ -107,6 +138,16 @@ void sink_refused(struct sink *s, const char *why)
 		loop_timer_set(s->timer, wait < RETRY_MAX_MS ? wait : RETRY_MAX_MS);
 }
 
+static bool is_for(const struct sink *s, const struct queue_event *e)
+{
+	struct filter_row row;
+
+	if (s->filter == NULL)
+		return true;
+	env_event_row(s->all->env, e, &row);
+	return filter_eval(s->filter, &row) == FILTER_TRUE;
+}
+
 static void put_event(struct sink *s, const struct queue_event *e)
 {
 	json_t *o = env_event_json(s->all->env, e);
@@ -127,8 +168,14 @@ static void make_batch(struct sink *s, const struct queue_event *rows, size_t n)
 	if (s->url_text != NULL)
 		(void)buf_printf(&s->body, "{\"relay\":\"%s\",\"sink\":\"%s\",\"events\":[",
 				 s->all->env->hostname, s->name);
-	for (s->n = 0; s->n < n; s->n++)
-		put_event(s, &rows[s->n]);
+	s->n = 0;
+	for (size_t i = 0; i < n; i++) {
+		if (!is_for(s, &rows[i]))
+			continue;
+		put_event(s, &rows[i]);
+		s->top = rows[i].seq;
+		s->n++;
+	}
 	if (s->url_text != NULL)
 		(void)buf_puts(&s->body, "]}");
 	s->last = rows[n - 1].seq;
@@ -165,7 +212,9 @@ static void on_read(void *arg, const struct queue_event *rows, size_t n, bool mo
 		return;
 	}
 	s->cursor = rows[0].seq - 1; /* what is missing is counted once */
-	if (s->url_text != NULL)
+	if (s->n == 0)
+		pass_over(s);
+	else if (s->url_text != NULL)
 		sink_post(s);
 	else
 		sink_file(s);
@@ -251,13 +300,18 @@ static char *dup(const char *s)
 static int sink_init(struct sinks *all, struct sink *s, const struct sink_config *c,
 		     struct err *err)
 {
+	struct filter *filter = NULL;
 	int rc = sink_check(c, err);
+	if (rc >= 0)
+		rc = read_filter(c, &filter, err);
 	if (rc >= 0 && c->url != NULL)
 		rc = sink_url_parse(c->url, &s->url, err);
 	*s = (struct sink){ .magic = SINK_MAGIC,
 			    .all = all,
 			    .name = xstrdup(c->name),
 			    .file = dup(c->file),
+			    .filter = filter,
+			    .filter_text = dup(c->filter),
 			    .size = c->size,
 			    .keep = c->keep,
 			    .url = s->url,
@@ -306,6 +360,8 @@ void sinks_free(struct sinks **sp)
 		free(s->name);
 		free(s->file);
 		free(s->url_text);
+		filter_free(&s->filter);
+		free(s->filter_text);
 		if (s->secret != NULL)
 			explicit_bzero(s->secret, strlen(s->secret));
 		free(s->secret);
@@ -348,13 +404,13 @@ static json_t *sink_json(const struct sinks *all, size_t i)
 	const struct sink *s = &all->v[i];
 	struct sink_view v;
 	sinks_at(all, i, &v);
-	return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "name", v.name,
-			 "to", s->url_text != NULL ? s->url_text : s->file, "state",
+	return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:s?}", "name",
+			 v.name, "to", s->url_text != NULL ? s->url_text : s->file, "state",
 			 sink_state_name(v.state), "cursor", (json_int_t)v.cursor, "behind",
 			 (json_int_t)v.behind, "sent", (json_int_t)v.sent, "failures",
 			 (json_int_t)v.failures, "missed", (json_int_t)v.missed, "last_at",
 			 json_time(s->sent_ms), "failing_at", json_time(s->failing_ms), "error",
-			 json_text_or_null(str_of(s->error)));
+			 json_text_or_null(str_of(s->error)), "filter", s->filter_text);
 }
 
 json_t *sinks_json(const struct sinks *all)

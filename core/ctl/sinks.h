@@ -7,7 +7,8 @@
  * is not known to have arrived is sent again: every event at least once, in the order of the feed.
  * A sink that fails waits, twice as long each time; nothing else waits for it. A new sink begins
  * with what happens from then on. The feed forgets (queue.h): a sink that was away for longer goes
- * on with what there is, and counts what is missing. Owner:   the wiring. sinks_free() after
+ * on with what there is, and counts what is missing. What its filter does not match is passed over.
+ * Owner:   the wiring. sinks_free() after
  * queue_close(), before the loop's end. Context: loop thread; files are written by workers. Errors:
  * sinks_new(): ERR_CONFIG, ERR_IO. Limits:  one batch of each sink under way; SINK_BATCH events and
  * SINK_BODY_MAX bytes in it.
@@ -32,7 +33,8 @@ struct tls_client;
 
 struct sink_config {
 	const char *name;
-	const char *file; /* NULL: url */
+	const char *file;   /* NULL: url */
+	const char *filter; /* only events that match; NULL: all */
 	uint64_t size;
 	unsigned keep;
 	const char *url;

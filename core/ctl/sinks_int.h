@@ -34,6 +34,8 @@ struct sink {
 	struct sinks *all;
 	char *name;
 	char *file;
+	struct filter *filter; /* NULL: all events */
+	char *filter_text;
 	uint64_t size;
 	unsigned keep;
 	struct sink_url url;
@@ -46,6 +48,7 @@ struct sink {
 	bool known;    /* the cursor is */
 	bool busy;     /* a batch is read, on its way, or being noted */
 	uint64_t last; /* of the batch under way */
+	uint64_t top;  /* the last one that is in it: others are passed over */
 	uint64_t n;    /* its events */
 	struct buf body;
 	struct loop_timer *timer; /* the next try */

@@ -108,7 +108,7 @@ static void send_batch(struct sink *s)
 
 	sign(s, now_s, hex);
 	(void)snprintf(time, sizeof(time), "Weir-Timestamp: %" PRId64, now_s);
-	(void)snprintf(batch, sizeof(batch), "Weir-Batch: %" PRIu64, s->last);
+	(void)snprintf(batch, sizeof(batch), "Weir-Batch: %" PRIu64, s->top);
 	(void)snprintf(signature, sizeof(signature), "Weir-Signature: sha256=%s", hex);
 	s->https = https_get(s->all->https, &r, on_answer, s);
 }

@@ -13,7 +13,7 @@
 /* The settings of a stream: parameters, and members of the stored object. */
 #define STREAM_SETTINGS                                                                            \
 	"match", "headers", "require", "priority", "retry", "lifetime_s", "delay_s", "rate",       \
-		"concurrency", "tls", "pool", "dkim", "note"
+		"concurrency", "tls", "pool", "dkim", "suppressed", "note"
 
 /* Queued recipients of a stream, without the trash. */
 uint64_t stream_recipients(const struct ctl_env *env, const char *id);

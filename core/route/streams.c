@@ -217,6 +217,23 @@ static int read_numbers(const json_t *o, struct mailstream *x, struct err *err)
 	return 0;
 }
 
+static const char *const suppressed_names[] = {
+	[STREAM_AS_RELAY] = "", [STREAM_REJECT] = "reject", [STREAM_DROP] = "drop"
+};
+
+static int read_suppressed(const json_t *o, struct mailstream *x, struct err *err)
+{
+	const char *text = json_get_str(o, "suppressed");
+
+	for (size_t i = 0; i < ARRAY_LEN(suppressed_names); i++)
+		if (strcmp(suppressed_names[i], text) == 0) {
+			x->suppressed = (enum stream_suppressed)i;
+			return 0;
+		}
+	return err_param(err, ERR_INVALID, "suppressed",
+			 "a suppressed recipient is answered with reject or drop");
+}
+
 static int read_dkim(const json_t *o, struct mailstream *x, struct err *err)
 {
 	x->dkim = json_dup_str(o, "dkim");
@@ -248,6 +265,8 @@ static int read_stream(const json_t *o, struct mailstream *x, struct err *err)
 		rc = read_numbers(o, x, err);
 	if (rc >= 0)
 		rc = read_dkim(o, x, err);
+	if (rc >= 0)
+		rc = read_suppressed(o, x, err);
 	x->pool = json_dup_str(o, "pool");
 	x->note = json_dup_str(o, "note");
 	x->by = json_dup_str(o, "by");
@@ -269,7 +288,7 @@ static json_t *list_json(char *const *list)
 json_t *streams_json(const struct mailstream *x)
 {
 	return json_pack("{s:s, s:f, s:s, s:o, s:i, s:s, s:I, s:I, s:I, s:I, s:s, s:o, s:s, s:s, "
-			 "s:o, s:o, s:I}",
+			 "s:o, s:o, s:I, s:s}",
 			 "id", x->id, "place", x->place, "match", x->match_text, "headers",
 			 list_json(x->headers), "priority", x->priority, "retry", x->retry_text,
 			 "lifetime_s", (json_int_t)x->lifetime_s, "delay_s", (json_int_t)x->delay_s,
@@ -277,7 +296,7 @@ json_t *streams_json(const struct mailstream *x)
 			 "tls", x->tls_required ? "required" : "opportunistic", "require",
 			 list_json(x->require), "pool", x->pool, "dkim", x->dkim, "note",
 			 json_text(str_of(x->note)), "by", json_text(str_of(x->by)), "created_ms",
-			 (json_int_t)x->created_ms);
+			 (json_int_t)x->created_ms, "suppressed", suppressed_names[x->suppressed]);
 }
 
 int streams_check(json_t *o, struct err *err)

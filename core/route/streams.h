@@ -44,6 +44,13 @@ struct stream_retry {
 	int64_t doubles_to_ms;		/* from ms[0] on, n is 1; 0: no */
 };
 
+/* To a recipient that the suppression list has. */
+enum stream_suppressed {
+	STREAM_AS_RELAY, /* as relayd.conf has it */
+	STREAM_REJECT,	 /* refused at RCPT; what is queued is returned */
+	STREAM_DROP	 /* taken, and deleted without a word */
+};
+
 struct mailstream {
 	char id[STREAM_NAME_MAX + 1];
 	double place; /* order; ascending */
@@ -59,6 +66,7 @@ struct mailstream {
 	unsigned rate;	      /* messages a minute to one destination; 0: no limit */
 	unsigned concurrency; /* messages at once to one destination; 0: no limit */
 	bool tls_required;
+	enum stream_suppressed suppressed;
 	char *pool; /* "": none */
 	char *dkim; /* whose keys sign besides those of the author's domain; "": nobody's */
 	char *note;

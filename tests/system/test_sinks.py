@@ -200,6 +200,34 @@ def test_a_new_sink_begins_now_and_an_hour_is_nothing(relay_with, directory, rec
     assert min(seqs(receiver.events)) == 3 and "old@fast.example" not in {e["to"] for e in receiver.events}
 
 
+def test_only_what_matches(relay_with, directory, receiver, world):
+    """What a filter leaves out is passed over, also by the cursor, over a restart."""
+    relay = relay_with(hook(directory, receiver.port, 'filter = "state:failed,suppressed -domain:fast.example"'))
+    world.do('set isp.example reply at=rcpt text="550 5.1.1 No such user"')
+    relay.send("anna@fast.example")
+    relay.wait_event("anna@fast.example", "delivered")
+    relay.send("gone@isp.example")
+    relay.wait_event("gone@isp.example", "failed")
+    relay.weir("suppress", "add", "bela@fast.example", "--reason", "r")
+    relay.weir("suppress", "add", "bela@isp.example", "--reason", "r")
+    wait_until(lambda: len(receiver.events) == 2, 20)
+    assert [(e["event"], e["to"]) for e in receiver.events] == [("failed", "gone@isp.example"),
+                                                                ("suppressed", "bela@isp.example")]
+    wait_until(lambda: caught_up(relay), 20)
+    row = sink(relay)
+    assert row["filter"] == "state:failed,suppressed -domain:fast.example" and row["sent"] == 2 and row["missed"] == 0
+    relay.send("chen@fast.example")
+    relay.wait_event("chen@fast.example", "delivered")
+    wait_until(lambda: caught_up(relay), 20)
+    assert sink(relay)["cursor"] == feed(relay)[-1]["seq"]
+    relay.kill()
+    relay.start()
+    relay.send("late@isp.example")
+    relay.wait_event("late@isp.example", "failed")
+    wait_until(lambda: caught_up(relay), 20)
+    assert [e["to"] for e in receiver.events[2:]] == ["late@isp.example"] and receiver.wrong == []
+
+
 def test_file_and_rotation(relay_with, directory, world):
     path = directory / "out" / "events.jsonl"
     path.parent.mkdir()
@@ -269,6 +297,9 @@ def test_metrics(relay_with, directory, world):
 @pytest.mark.parametrize("section,says", [
     ('sink a { file = "x" }', "path from the root"),
     ('sink a { }', "either file or url"),
+    ('sink a {\n file = "/tmp/x"\n filter = "state:"\n}', "sink a: filter"),
+    ('sink a {\n file = "/tmp/x"\n filter = "nonsense:x"\n}', "sink a: filter"),
+    ('sink a {\n file = "/tmp/x"\n filter = "subject:x"\n}', "an event has no subject"),
     ('sink a { url = "http://x.example/" }', "secret-file"),
     ('sink a {\n url = "ftp://x.example/"\n secret-file = "SECRET"\n}', "http:// or https://"),
     ('sink a {\n url = "http://x.example:0/"\n secret-file = "SECRET"\n}', "port"),

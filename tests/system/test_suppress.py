@@ -135,6 +135,45 @@ def test_dropped_in_silence(relay_with, world):
     assert len(world.messages("fast.example")) == 1 and world.messages("isp.example") == []
 
 
+def test_refused_or_dropped_by_stream(relay, world):
+    """One stream's mail is refused, another's is dropped in silence; what decides by a header is taken and ends by its stream."""
+    relay.weir("stream", "add", "letters", "--match", "from:news@shop.example", "--suppressed", "drop", "--reason", "r")
+    relay.weir("stream", "add", "marked", "--header", "X-Quiet", "--suppressed", "drop", "--reason", "r")
+    relay.weir("suppress", "add", "anna@fast.example", "--reason", "r")
+
+    def answer(sender):
+        s = relay.raw()
+        s.reply()
+        s.say("EHLO c.example")
+        assert s.say(f"MAIL FROM:<{sender}>")[0] == 250
+        code = s.say("RCPT TO:<anna@fast.example>")[0]
+        s.say("QUIT")
+        s.close()
+        return code
+
+    assert answer("news@shop.example") == 250  # taken
+    relay.send("anna@fast.example", sender="news@shop.example")
+    relay.wait_event("anna@fast.example", "deleted")
+    # which of the others it is, the header says: taken, and returned or dropped as the stream has it
+    assert answer("app@isp.example") == 250
+    relay.send("anna@fast.example", sender="app@isp.example")
+    relay.wait_event("anna@fast.example", "failed")
+    wait_until(lambda: "suppression list" in (world.last("isp.example") or ""), what="the report")
+    rows = {r["id"]: r["suppressed"] for r in relay.weir("stream", "list")}
+    assert rows == {"letters": "drop", "marked": "drop", "default": None}
+    # and without such a stream it is known at RCPT
+    relay.weir("stream", "remove", "marked", "--reason", "r")
+    assert answer("app@isp.example") == 550
+    relay.weir("stream", "set", "letters", "--suppressed", "reject", "--reason", "r")
+    assert answer("news@shop.example") == 550
+    relay.weir("stream", "set", "default", "--suppressed", "drop", "--reason", "r")
+    assert answer("app@isp.example") == 250 and answer("news@shop.example") == 550
+    relay.weir("stream", "set", "default", "--reset", "suppressed", "--reason", "r")
+    assert answer("app@isp.example") == 550
+    assert relay.run("stream", "set", "default", "--suppressed", "never", "--reason", "r").returncode == 2
+    assert world.messages("fast.example") == []
+
+
 def test_bounces_suppress(relay_with, world):
     relay = relay_with('suppression {\n at-once = {"bad-mailbox"}\n after-several = {"inactive"}\n several = 2\n}\n')
     world.do('set fast.example reply at=rcpt text="550 5.1.1 No such user here"')

@@ -75,7 +75,8 @@ static const struct cell_measure measures[] = {
 	{ "rate", 6, 0, 3 },	{ "concurrency", 4, 0, 3 }, { "retry", 8, 20, 4 },
 	{ "delay_s", 8, 0, 8 }, { "tls", 13, 0, 6 },	    { "lifetime_s", 8, 0, 4 },
 	{ "pool", 8, 20, 2 },	{ "dkim", 12, 30, 7 },	    { "note", 12, 40, 6 },
-	{ "by", 8, 16, 8 },	{ "created_at", 17, 0, 9 }, { .name = NULL },
+	{ "by", 8, 16, 8 },	{ "created_at", 17, 0, 9 }, { "suppressed", 10, 0, 8 },
+	{ .name = NULL },
 };
 
 static const struct listing_def def = {
