@@ -240,6 +240,7 @@ static int open_listeners(struct relayd *r, struct err *err)
 			.sasl = r->sasl,
 			.guard = r->env.guard,
 			.postmaster = postmaster,
+			.postmaster_domain = r->env.bounce_domain,
 			.line_max = c->long_lines == CONF_LINES_REFUSE ? (size_t)c->line_length : 0,
 			.size_max = (size_t)c->message_size,
 			.memory_max = (size_t)c->memory,
@@ -304,6 +305,8 @@ int relayd_new(const struct conf *conf, struct loop *loop_take, struct relayd **
 	if (rc >= 0)
 		rc = suppression_open(r, err);
 	if (rc >= 0)
+		rc = bounces_prepare(r, err);
+	if (rc >= 0)
 		rc = sinks_prepare(r, err);
 	if (rc >= 0)
 		rc = open_control(r, err);
@@ -320,6 +323,14 @@ int relayd_new(const struct conf *conf, struct loop *loop_take, struct relayd **
 
 /* --- the queue, and what stands on it --------------------------------------------------------- */
 
+/* What comes back by mail is about messages that are over. */
+static int64_t kept_s(const struct conf *c)
+{
+	return c->bounces_domain != NULL && c->bounces_valid_s > c->keep_finished_s
+		       ? c->bounces_valid_s
+		       : c->keep_finished_s;
+}
+
 static int open_queue(struct relayd *r, struct err *err)
 {
 	const struct conf *c = r->conf;
@@ -327,7 +338,7 @@ static int open_queue(struct relayd *r, struct err *err)
 			    &(struct queue_config){
 				    .dir = c->state_dir,
 				    .cache_bytes = (size_t)c->cache_bytes,
-				    .keep_finished_ms = c->keep_finished_s * 1000,
+				    .keep_finished_ms = kept_s(c) * 1000,
 				    .keep_finished_max = (uint64_t)c->keep_finished_max,
 				    .relay = c->hostname,
 			    },
@@ -407,6 +418,8 @@ static int load(struct relayd *r, struct err *err)
 	if (rc >= 0)
 		rc = queue_load_objects(r->env.queue, WIRE_KIND_STS, wire_load_sts, r, err);
 	if (rc >= 0)
+		rc = bounces_open(r, err);
+	if (rc >= 0)
 		rc = actions_open(&r->env, err);
 	if (rc < 0)
 		return rc;
@@ -458,6 +471,7 @@ int relayd_open(struct relayd *r, struct err *err)
 				    .queue = r->env.queue,
 				    .transcripts = transcripts_of(c),
 				    .demands = wire_demands,
+				    .sender = r->bounces.domain[0] != '\0' ? wire_sender : NULL,
 				    .source = wire_source,
 				    .source_take = wire_source_take,
 				    .source_untake = wire_source_untake,
@@ -593,6 +607,8 @@ int relayd_test(const struct conf *conf, struct err *err)
 	classify_free(&rules);
 	if (rc >= 0)
 		rc = sinks_test(conf, err);
+	if (rc >= 0)
+		rc = bounces_test(conf, err);
 	return rc < 0 ? rc : suppression_test(conf, err);
 }
 
@@ -617,6 +633,7 @@ void relayd_free(struct relayd **rp)
 	wire_pools_close(r);
 	/* no reader works on anybody's filter any more, and no answer comes */
 	queue_close(&r->env.queue);
+	bounces_end(r);
 	sinks_end(r);
 	views_close(&r->env);
 	actions_close(&r->env.actions);
@@ -636,6 +653,7 @@ void relayd_free(struct relayd **rp)
 	guard_free(&r->env.guard);
 	keys_free(&r->env.keys);
 	suppress_free(&r->env.suppress);
+	unread_free(&r->env.unread);
 	classify_free(&r->env.rules);
 	for (int k = 0; k < ACCESS__COUNT; k++) {
 		free((void *)(uintptr_t)r->roles[k].uids);

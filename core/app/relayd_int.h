@@ -8,6 +8,7 @@
 #include "ctl/actions.h"
 #include "ctl/env.h"
 #include "ctl/sinks.h"
+#include "mail/verp.h"
 #include "net/tls.h"
 #include "policy/sasl.h"
 
@@ -37,6 +38,14 @@ struct relayd {
 		uint64_t several;
 		struct loop_timer *tend; /* stores counters, drops what ended */
 	} suppression;
+	struct bounces {
+		char domain[ADDRESS_DOMAIN_MAX + 1]; /* "": there is no bounce address */
+		struct address feedback;	     /* n 0: none */
+		uint8_t key[VERP_KEY_LEN];
+		bool ready;		    /* the key is on disk */
+		struct report_mails *mails; /* that are being read */
+		struct loop_timer *tend;    /* drops what was kept long enough */
+	} bounces;
 	struct loop_timer *pool_counts;
 	struct loop_timer *pool_turn;
 	struct sched_pass pool_pass;
@@ -92,6 +101,23 @@ struct wire_offence {
 void wire_suppress(struct relayd *r, const struct wire_offence *o);
 /* A permanent failure: it may be one that suppresses. */
 void wire_bounced(struct relayd *r, const struct queue_event *e);
+
+void wire_complained(struct relayd *r, const struct queue_event *e);
+
+/* Bounces and complaints that come by mail (wire_bounce.c). */
+int bounces_test(const struct conf *conf, struct err *err) MUST_CHECK;
+int bounces_prepare(struct relayd *r, struct err *err) MUST_CHECK;
+int bounces_open(struct relayd *r, struct err *err) MUST_CHECK; /* when the queue is there */
+void bounces_end(struct relayd *r);				/* after queue_close() */
+bool wire_is_ours(void *arg, const struct address *rcpt);
+/* False refuses the recipient: of ours, or beside one of ours. */
+bool wire_report_rcpt(struct relayd *r, const struct smtpin_envelope *e, const struct address *rcpt,
+		      struct smtp_answer *ret_refusal);
+void wire_report(struct relayd *r, struct smtpin_message *take, struct smtpin_token token);
+bool wire_alone(void *arg, const struct message *m, const struct message_rcpt *rcpt);
+bool wire_sender(void *arg, const struct message *m, const struct message_rcpt *rcpt,
+		 char ret[static ADDRESS_MAX + 1]);
+void wire_classify(struct relayd *r, struct attempt *a); /* its class, when it has none */
 
 /* Where connections come from (wire_pool.c). */
 enum smtpout_from wire_source(void *arg, struct smtpout_ask *ask, struct smtpout_source *ret,

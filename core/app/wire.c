@@ -57,6 +57,8 @@ static bool on_rcpt(void *arg, const struct smtpin_envelope *e, const struct add
 	const struct mailstream *stream;
 	char hop[ROUTE_HOP_MAX], client[IPADDR_TEXT_LEN];
 
+	if (wire_is_ours(arg, rcpt) || (e->n_rcpts > 0 && wire_is_ours(arg, &e->rcpts[0].address)))
+		return wire_report_rcpt(OBJ(relayd, RELAYD_MAGIC, arg), e, rcpt, ret_refusal);
 	if (domain.n == 0)
 		return refuse(ret_refusal, 550, "5.1.3",
 			      "This relay has no mailboxes: give the whole address");
@@ -166,6 +168,10 @@ static void accept_message(void *arg, struct smtpin_message *take, struct smtpin
 	char client[IPADDR_TEXT_LEN];
 	struct smtp_answer no;
 
+	if (wire_is_ours(r, &e->rcpts[0].address)) {
+		wire_report(r, take, token);
+		return;
+	}
 	smtpin_in_stream(r->env.smtpin, token, str_of(stream->id));
 	if (wire_stream_refuses(r, stream, take, &no)) {
 		smtpin_accepted(r->env.smtpin, token, &no);
@@ -218,6 +224,7 @@ static void on_in_drained(void *arg)
 const struct smtpin_ops wire_smtpin_ops = {
 	.on_connect = on_connect,
 	.on_mail = on_mail,
+	.is_ours = wire_is_ours,
 	.on_rcpt = on_rcpt,
 	.new_id = new_id,
 	.accept = accept_message,
@@ -336,6 +343,11 @@ static void on_classify(void *arg, struct attempt *a)
 	a->reply_class = (uint8_t)out.reply_class;
 }
 
+void wire_classify(struct relayd *r, struct attempt *a)
+{
+	on_classify(r, a);
+}
+
 bool wire_slows(void *arg, const struct attempt *a)
 {
 	struct attempt copy = *a;
@@ -415,6 +427,7 @@ const struct sched_ops wire_sched_ops = {
 	.judge_group = judge_group,
 	.judge_rcpt = judge_rcpt,
 	.ends = wire_ends,
+	.alone = wire_alone,
 	.extra_life = extra_life,
 	.site = on_site,
 	.kick = on_kick,
@@ -466,6 +479,8 @@ static void count(struct relayd *r, enum outcome o)
 	case OUTCOME_DELETED:
 	case OUTCOME_SUPPRESSED:
 	case OUTCOME_UNSUPPRESSED:
+	case OUTCOME_BOUNCED: /* it was delivered when it counted */
+	case OUTCOME_COMPLAINED:
 	case OUTCOME_NONE:
 	case OUTCOME__COUNT:
 		break;
@@ -525,8 +540,10 @@ void wire_event(void *arg, const struct queue_event *e)
 
 	count(r, e->attempt.outcome);
 	sinks_event(r, e);
-	if (e->attempt.outcome == OUTCOME_FAILED)
+	if (e->attempt.outcome == OUTCOME_FAILED || e->attempt.outcome == OUTCOME_BOUNCED)
 		wire_bounced(r, e);
+	if (e->attempt.outcome == OUTCOME_COMPLAINED)
+		wire_complained(r, e);
 	if (log_enabled(LOG_LEVEL_INFO))
 		log_event(e);
 	if (ctl_events_wanted(r->env.ctl))

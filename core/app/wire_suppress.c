@@ -62,7 +62,7 @@ int suppression_open(struct relayd *r, struct err *err)
 
 static bool is_gone(const struct suppress_entry *e)
 {
-	return e->source == SUPPRESS_HARD_BOUNCE;
+	return e->source == SUPPRESS_HARD_BOUNCE || e->source == SUPPRESS_BOUNCE;
 }
 
 /* "on this relay's suppression list since 2026-11-25 (complaint)" */
@@ -230,14 +230,28 @@ void wire_bounced(struct relayd *r, const struct queue_event *e)
 
 	if ((r->suppression.at_once & bit) == 0 && (r->suppression.several & bit) == 0)
 		return;
+	wire_suppress(
+		r, &(struct wire_offence){
+			   .address = e->to,
+			   .stream = queue_name_text(r->env.queue, e->stream),
+			   .source = e->attempt.outcome == OUTCOME_BOUNCED ? SUPPRESS_BOUNCE
+									   : SUPPRESS_HARD_BOUNCE,
+			   .reason = reply_class_name((enum reply_class)e->attempt.reply_class),
+			   .reply = str_of(e->attempt.reply),
+			   .rid = e->rid,
+			   .several = (r->suppression.at_once & bit) == 0 });
+}
+
+void wire_complained(struct relayd *r, const struct queue_event *e)
+{
+	if (r->conf->suppress_complaints == 0)
+		return;
 	wire_suppress(r, &(struct wire_offence){ .address = e->to,
 						 .stream = queue_name_text(r->env.queue, e->stream),
-						 .source = SUPPRESS_HARD_BOUNCE,
-						 .reason = reply_class_name(
-							 (enum reply_class)e->attempt.reply_class),
+						 .source = SUPPRESS_COMPLAINT,
+						 .reason = "complaint",
 						 .reply = str_of(e->attempt.reply),
-						 .rid = e->rid,
-						 .several = (r->suppression.at_once & bit) == 0 });
+						 .rid = e->rid });
 }
 
 /* --- the store follows ------------------------------------------------------------------------ */

@@ -84,11 +84,11 @@ enum out_style out_state_style(const char *word)
 		const char *word;
 		enum out_style style;
 	} words[] = {
-		{ "active", OUT_ACTIVE }, { "deferred", OUT_WARN },   { "held", OUT_HELD },
-		{ "trash", OUT_DIM },	  { "delivered", OUT_GOOD },  { "failed", OUT_BAD },
-		{ "expired", OUT_BAD },	  { "deleted", OUT_BAD },     { "hard", OUT_BAD },
-		{ "soft", OUT_WARN },	  { "undoable", OUT_ACTIVE }, { "undone", OUT_DIM },
-		{ "damaged", OUT_BAD },
+		{ "active", OUT_ACTIVE },   { "deferred", OUT_WARN },  { "held", OUT_HELD },
+		{ "trash", OUT_DIM },	    { "delivered", OUT_GOOD }, { "failed", OUT_BAD },
+		{ "expired", OUT_BAD },	    { "deleted", OUT_BAD },    { "hard", OUT_BAD },
+		{ "bounced", OUT_BAD },	    { "complained", OUT_BAD }, { "soft", OUT_WARN },
+		{ "undoable", OUT_ACTIVE }, { "undone", OUT_DIM },     { "damaged", OUT_BAD },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(words); i++)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/mem.h"
 #include "cli/cli_int.h"
 
 static void put_line(const struct out *o, struct buf *b, const char *title, const char *text)
@@ -48,6 +49,31 @@ int run_records(struct cli *c, const struct args *a, struct err *err)
 		cli_print(c, &b);
 	}
 	json_decref(result);
+	return 0;
+}
+
+/* --- a mail that came to nothing ---------------------------------------------------------------
+ */
+
+int run_kept(struct cli *c, const struct args *a, struct err *err)
+{
+	static const char *const fields[] = { "why", "from", "to", "client", "at", "last_at" };
+	AUTO_BUF b = BUF_INIT(OUT_MAX);
+	json_t *row = NULL;
+	int rc = talk_call(c, a->m->name, json_copy(a->params), &row, err);
+
+	if (rc < 0)
+		return rc;
+	if (c->json) {
+		cli_print_json(c, row);
+	} else {
+		for (size_t i = 0; i < ARRAY_LEN(fields); i++)
+			put_line(&c->out, &b, fields[i], json_get_str(row, fields[i]));
+		(void)buf_putc(&b, '\n');
+		out_clean_lines(&c->out, &b, str_of(json_get_str(row, "text")));
+		cli_print(c, &b);
+	}
+	json_decref(row);
 	return 0;
 }
 

@@ -80,6 +80,7 @@ static const struct {
 	{ "content", false, 0 },
 	{ "limits", false, 0 },
 	{ "suppression", false, 0 },
+	{ "bounces", false, 0 },
 	{ "sink", true, offsetof(struct fields, sink) },
 	{ "metrics", false, 0 },
 	{ "role", true, offsetof(struct fields, role) },
@@ -451,6 +452,9 @@ static int check_whole(cfg_t *cfg, const struct conf *c)
 		return wrong(cfg, "queue: retry-max is shorter than retry-first");
 	if (c->bounce_grace_s > c->undo_window_s)
 		return wrong(cfg, "queue: bounce-grace is longer than undo-window");
+	if (c->bounces_domain == NULL && c->bounces_feedback != NULL)
+		return wrong(cfg, "bounces: feedback needs domain: a complaint is known by the "
+				  "envelope sender that the message had");
 	if ((c->tls_certificate == NULL) != (c->tls_key == NULL))
 		return wrong(cfg, "tls: certificate and key belong together; one is missing");
 	return 0;

@@ -122,8 +122,16 @@ struct conf {
 	struct conf_list suppress_several;
 	int64_t suppress_count;
 	int64_t suppress_within_s;
+	int64_t suppress_complaints;
 	int64_t suppress_scope; /* enum conf_scope */
 	int64_t suppress_keep_s;
+	char *bounces_domain;		  /* NULL: there is no bounce address */
+	char *bounces_feedback;		  /* NULL: nor one for complaints */
+	struct conf_list bounces_streams; /* empty: all */
+	int64_t bounces_valid_s;
+	int64_t bounces_notify_sender;
+	int64_t bounces_keep;
+	int64_t bounces_keep_s;
 	struct conf_sink *sinks;
 	size_t sinks_n;
 	char *metrics_address; /* NULL: none */

@@ -240,6 +240,27 @@ static int probation_apply(struct op *op, struct str id, const char *json, struc
 	return 0;
 }
 
+static json_t *unread_current(const struct ctl_env *env, struct str id)
+{
+	(void)env; /* nobody may have it but by bounces.show */
+	(void)id;
+	return NULL;
+}
+
+static int unread_apply(struct op *op, struct str id, const char *json, struct err *err)
+{
+	uint64_t number;
+	(void)err;
+	if (json == NULL && str_u64(id, INT64_MAX, &number))
+		(void)unread_drop(op->env->unread, number);
+	return 0;
+}
+
+static void unread_after(struct op *op)
+{
+	op->env->unread_generation++;
+}
+
 static json_t *cred_current(const struct ctl_env *env, struct str id)
 {
 	const struct cred *x = creds_find(env->creds, id);
@@ -364,6 +385,7 @@ static const struct kind {
 	{ KEYS_KIND_SECRET, NULL, NULL, secret_current, secret_apply, key_after },
 	{ SUPPRESS_KIND, NULL, no_secrets, suppress_current, suppress_apply,
 	  suppress_after_change },
+	{ UNREAD_KIND, NULL, NULL, unread_current, unread_apply, unread_after },
 	{ SUPPRESS_IMPORT, NULL, no_secrets, import_current, import_apply, suppress_after_change },
 };
 

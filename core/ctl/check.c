@@ -118,7 +118,7 @@ static void put_spf(const struct check *c, struct str record, const bool *covere
 		(void)buf_puts(&text, " ~all");
 	else if (rest.n > 0)
 		(void)buf_printf(&text, " %.*s", STR_ARG(rest));
-	(void)keys_zone_txt(c->in->domain, buf_str(&text), out);
+	(void)keys_zone_txt(c->spf_domain, buf_str(&text), out);
 }
 
 static enum check_status spf_status(enum spf_result r)
@@ -150,7 +150,7 @@ static void spf_sources(struct check *c, struct str record)
 	bool covered[CHECK_SOURCES_MAX];
 
 	for (size_t i = 0; i < c->source_n; i++) {
-		r[i] = spf_check(c->in->book, c->in->domain, &c->source[i], &why[i]);
+		r[i] = spf_check(c->in->book, c->spf_domain, &c->source[i], &why[i]);
 		c->waits |= r[i] == SPF_WAIT;
 		covered[i] = spf_status(r[i]) != CHECK_WRONG || r[i] == SPF_PERMERROR;
 	}
@@ -161,7 +161,7 @@ static void spf_sources(struct check *c, struct str record)
 		ipaddr_text(&c->source[i], address);
 		put_term(&wanted, &c->source[i]);
 		check_add(c,
-			  &(struct check_line){ .name = "spf",
+			  &(struct check_line){ .name = c->spf_name,
 						.about = address,
 						.status = spf_status(r[i]),
 						.found = found,
@@ -175,39 +175,74 @@ static void spf_sources(struct check *c, struct str record)
 static void check_spf(struct check *c)
 {
 	static const bool covered[CHECK_SOURCES_MAX] = { false };
-	const struct dns_answer *txt = check_get(c, c->in->domain, DNS_TYPE_TXT);
+	const struct dns_answer *txt = check_get(c, c->spf_domain, DNS_TYPE_TXT);
 	AUTO_BUF publish = BUF_INIT(TEXT_MAX);
 	struct str record;
 	size_t n;
 
 	if (txt == NULL ||
-	    check_in_trouble(c, &(struct check_line){ .name = "spf" }, c->in->domain, txt))
+	    check_in_trouble(c, &(struct check_line){ .name = c->spf_name }, c->spf_domain, txt))
 		return;
 	record = spf_record(txt, &n);
 	if (n == 0) {
 		put_spf(c, record, covered, &publish);
 		check_add(c,
-			  &(struct check_line){ .name = "spf",
+			  &(struct check_line){ .name = c->spf_name,
 						.status = CHECK_MISSING,
 						.wanted = "v=spf1 …",
 						.publish = buf_cstr(&publish) },
-			  "%s has no SPF record", c->in->domain);
+			  "%s has no SPF record", c->spf_domain);
 	} else if (n > 1) {
 		check_add(c,
-			  &(struct check_line){
-				  .name = "spf", .status = CHECK_WRONG, .wanted = "one record" },
-			  "%s has %zu SPF records; receivers take that for an error", c->in->domain,
+			  &(struct check_line){ .name = c->spf_name,
+						.status = CHECK_WRONG,
+						.wanted = "one record" },
+			  "%s has %zu SPF records; receivers take that for an error", c->spf_domain,
 			  n);
 	} else if (c->source_n == 0) {
 		AUTO_FREE char *found = xstrndup(record.p, record.n);
 		check_add(c,
 			  &(struct check_line){
-				  .name = "spf", .status = CHECK_UNKNOWN, .found = found },
+				  .name = c->spf_name, .status = CHECK_UNKNOWN, .found = found },
 			  "there is a record, but our addresses are not known: %s has none in DNS",
 			  c->in->hostname);
 	} else {
 		spf_sources(c, record);
 	}
+}
+
+/* Where mail goes out with the relay's envelope sender, receivers look there. */
+static void check_bounces(struct check *c)
+{
+	const char *bounces = c->in->bounce_domain;
+	const struct dns_answer *mx;
+	struct check_line l = { .name = "bounce-mx", .about = bounces, .status = CHECK_OK };
+	bool same;
+
+	if (bounces == NULL)
+		return;
+	c->spf_name = "bounce-spf";
+	c->spf_domain = bounces;
+	check_spf(c);
+	mx = check_get(c, bounces, DNS_TYPE_MX);
+	if (mx != NULL && !check_in_trouble(c, &l, bounces, mx)) {
+		l.status = mx->records_n > 0 ? CHECK_OK : CHECK_MISSING;
+		check_add(c, &l,
+			  mx->records_n > 0
+				  ? "reports come to the mail exchangers of %s"
+				  : "%s has no mail exchanger: reports and bounces have to "
+				    "come to this relay",
+			  bounces);
+	}
+	same = strcasecmp(site_of(c->in->domain), site_of(bounces)) == 0;
+	l = (struct check_line){ .name = "alignment",
+				 .about = bounces,
+				 .status = same ? CHECK_OK : CHECK_WARNING };
+	check_add(c, &l,
+		  same ? "for DMARC, SPF of %s counts for mail from %s (unless its policy says "
+			 "aspf=s)"
+		       : "for DMARC, SPF of %s does not count for mail from %s: DKIM has to pass",
+		  bounces, c->in->domain);
 }
 
 /* --- DKIM ------------------------------------------------------------------------------------- */
@@ -554,10 +589,13 @@ static void check_ptr(struct check *c, const struct ipaddr *ip)
 
 json_t *check_rows(const struct check_in *in)
 {
-	struct check c = { .in = in, .rows = json_array() };
+	struct check c = {
+		.in = in, .rows = json_array(), .spf_name = "spf", .spf_domain = in->domain
+	};
 
 	find_sources(&c);
 	check_spf(&c);
+	check_bounces(&c);
 	check_dkim(&c);
 	check_dmarc(&c);
 	check_mx(&c);

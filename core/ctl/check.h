@@ -5,7 +5,8 @@
  *          status, what was found, what was wanted and the record to publish. Lines: spf (one for
  *          each source address), dkim (one for each key), dmarc, mx, mta-sts, tlsa, ehlo,
  *          ptr (one for each
- *          source address).
+ *          source address); where envelope senders are the relay's own, bounce-spf (as spf),
+ *          bounce-mx and alignment.
  * Context: loop thread.
  */
 #ifndef CTL_CHECK_H
@@ -23,6 +24,7 @@ struct check_in {
 	const struct keys *keys;
 	const char *domain; /* lower case */
 	const char *hostname;
+	const char *bounce_domain; /* of envelope senders; NULL: they stay as they are */
 	/* Where mail leaves from: these, and unless `only` what DNS has for our name. */
 	const struct ipaddr *own;
 	size_t own_n;

@@ -14,6 +14,8 @@ struct check {
 	bool waits;
 	struct ipaddr source[CHECK_SOURCES_MAX];
 	size_t source_n;
+	const char *spf_name; /* of the line, and whose record it is about */
+	const char *spf_domain;
 };
 
 struct check_line {

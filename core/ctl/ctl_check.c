@@ -33,6 +33,7 @@ static void check_step(struct view_job *j)
 					       .keys = j->env->keys,
 					       .domain = k->domain,
 					       .hostname = j->env->hostname,
+					       .bounce_domain = j->env->bounce_domain,
 					       .own = k->own,
 					       .own_n = k->own_n,
 					       .only = ctl_json(j->call, "sources") != NULL });

@@ -517,7 +517,7 @@ static void window_step(struct view_job *j)
 static bool names_finished(const struct filter *f)
 {
 	static const enum outcome ends[] = { OUTCOME_DELIVERED, OUTCOME_FAILED, OUTCOME_EXPIRED,
-					     OUTCOME_DELETED };
+					     OUTCOME_DELETED, OUTCOME_BOUNCED };
 
 	for (size_t i = 0; i < ARRAY_LEN(ends); i++)
 		if (filter_names_state(f, str_of(outcome_name(ends[i]))))

@@ -16,6 +16,7 @@
 #include "policy/guard.h"
 #include "policy/holds.h"
 #include "policy/suppress.h"
+#include "policy/unread.h"
 #include "queue/queue.h"
 #include "route/pools.h"
 #include "route/resolve.h"
@@ -33,6 +34,26 @@ struct sinks;	  /* ctl/sinks.h */
 struct probation; /* ctl/probation.h */
 struct tls_server;
 
+/* What became of mail to the bounce and feedback addresses. */
+enum report_fate {
+	REPORT_BOUNCE,	  /* recorded */
+	REPORT_COMPLAINT, /* recorded */
+	REPORT_DELAY,	  /* it is still tried */
+	REPORT_SUCCESS,	  /* delivered, relayed, expanded */
+	REPORT_IDLE,	  /* an automatic reply or the like */
+	REPORT_REPEATED,  /* the same was recorded before */
+	REPORT_KEPT,	  /* for the operator */
+	REPORT_FATE__COUNT
+};
+/* And why a recipient at the bounce domain was refused. */
+enum report_refusal {
+	REPORT_REFUSED_UNKNOWN,
+	REPORT_REFUSED_CUT,
+	REPORT_REFUSED_FORGED,
+	REPORT_REFUSED_EXPIRED,
+	REPORT_REFUSAL__COUNT
+};
+
 struct ctl_env {
 	struct loop *loop;
 	struct queue *queue;
@@ -45,6 +66,10 @@ struct ctl_env {
 	struct creds *creds;
 	struct guard *guard;
 	struct suppress *suppress;
+	struct unread *unread;	   /* mail to those addresses that came to nothing */
+	const char *bounce_domain; /* NULL: envelope senders stay as they are */
+	uint64_t reports[REPORT_FATE__COUNT];
+	uint64_t reports_refused[REPORT_REFUSAL__COUNT];
 	struct keys *keys; /* of DKIM */
 	struct resolver *resolver;
 	struct dns *dns;		/* for checks */
@@ -77,6 +102,7 @@ struct ctl_env {
 	uint64_t creds_generation;
 	uint64_t keys_generation;
 	uint64_t suppress_generation;
+	uint64_t unread_generation;
 	uint64_t actions_generation;
 };
 

@@ -118,6 +118,10 @@ static void put_outcomes(const struct metrics *m, const struct ctl_env *env, str
 		  "Recipients whose lifetime was over." },
 		{ OUTCOME_DELETED, "weir_recipients_deleted_total",
 		  "Recipients that were deleted or dropped." },
+		{ OUTCOME_BOUNCED, "weir_recipients_bounced_total",
+		  "Recipients of which a report came by mail that they failed after all." },
+		{ OUTCOME_COMPLAINED, "weir_recipients_complained_total",
+		  "Recipients that complained." },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		head(out, rows[i].name, "counter", rows[i].help);
@@ -139,6 +143,33 @@ static void put_classes(struct buf *out, const char *name, const char *help, con
 				 c > 0 ? str_of(reply_class_name((enum reply_class)c))
 				       : STR("none"),
 				 n[c]);
+}
+
+static void put_reports(const struct ctl_env *env, struct buf *out)
+{
+	static const char *const fates[REPORT_FATE__COUNT] = {
+		[REPORT_BOUNCE] = "bounce",   [REPORT_COMPLAINT] = "complaint",
+		[REPORT_DELAY] = "delay",     [REPORT_SUCCESS] = "success",
+		[REPORT_IDLE] = "auto-reply", [REPORT_REPEATED] = "repeated",
+		[REPORT_KEPT] = "kept",
+	};
+	static const char *const refusals[REPORT_REFUSAL__COUNT] = {
+		[REPORT_REFUSED_UNKNOWN] = "unknown",
+		[REPORT_REFUSED_CUT] = "truncated",
+		[REPORT_REFUSED_FORGED] = "forged",
+		[REPORT_REFUSED_EXPIRED] = "expired",
+	};
+	head(out, "weir_reports_total", "counter",
+	     "Mail to the bounce and feedback addresses, by what became of it.");
+	for (int i = 0; i < REPORT_FATE__COUNT; i++)
+		labelled(out, "weir_reports_total", "result", str_of(fates[i]), env->reports[i]);
+	head(out, "weir_reports_refused_total", "counter",
+	     "Recipients at the bounce domain that were refused.");
+	for (int i = 0; i < REPORT_REFUSAL__COUNT; i++)
+		labelled(out, "weir_reports_refused_total", "reason", str_of(refusals[i]),
+			 env->reports_refused[i]);
+	one(out, "weir_reports_kept", "gauge", "Of these, kept for the operator.",
+	    unread_n(env->unread));
 }
 
 static void put_latency(const struct metrics *m, struct buf *out)
@@ -234,6 +265,7 @@ void metrics_text(const struct metrics *m, struct ctl_env *env, struct buf *out)
 	put_classes(out, "weir_failures_total", "Permanent failures by class of the reply.",
 		    m->failed);
 	put_classes(out, "weir_deferrals_total", "Deferrals by class of the reply.", m->deferred);
+	put_reports(env, out);
 	put_latency(m, out);
 	put_queue(env, out);
 	put_smtp(env, out);

@@ -28,6 +28,7 @@
 #define AGAIN_MS 15000			     /* after a failure to read or to store */
 #define REPORT_MAX ((size_t)4 * 1024 * 1024) /* bytes, with the original's header block */
 #define STREAM "default"
+#define KNOWN_MAX 2048
 #define LIFETIME_MS (INT64_C(5) * 24 * 3600 * 1000) /* when the original says none */
 
 struct report_rcpt {
@@ -276,17 +277,30 @@ static void fill_message(struct report *r, const struct message *of, struct buf 
 	r->m.content = buf_str(content);
 }
 
+/* Of a message whose content is gone: what the store has of its header. */
+static void put_known(const struct message *of, struct buf *out)
+{
+	if (of->msgid_header.n > 0)
+		(void)buf_printf(out, "Message-ID: %.*s\r\n", STR_ARG(of->msgid_header));
+	if (of->subject.n > 0 && !has_high_bytes(of->subject))
+		(void)buf_printf(out, "Subject: %.*s\r\n", STR_ARG(of->subject));
+	(void)buf_puts(out, "\r\n");
+}
+
 static void store(struct report *r, const struct message *of)
 {
 	struct buf content = BUF_INIT(REPORT_MAX);
 	struct queue_new n;
 	struct str original;
 	char id[MSGID_TEXT_LEN];
+	AUTO_BUF known = BUF_INIT(KNOWN_MAX);
 	r->m.id = queue_new_id(r->env->queue);
 	msgid_text(r->m.id, id);
 	r->sender = xstrndup(of->sender.p, of->sender.n);
 	r->message_id = xasprintf("<%s@%s>", id, r->env->hostname);
-	original = of->content.p != NULL ? of->content : STR("");
+	if (of->content.p == NULL)
+		put_known(of, &known);
+	original = of->content.p != NULL ? of->content : buf_str(&known);
 	if (!compose(r, of, original, true, &content)) {
 		buf_done(&content);
 		if (!compose(r, of, original, false, &content)) {
@@ -439,6 +453,12 @@ void report_other(struct ctl_env *env, const struct message *m, const struct que
 		  unsigned n)
 {
 	report_start(env, rid_msgid(results[0].rid), m, results, n, on_told, env, 0);
+}
+
+void report_late(struct ctl_env *env, const struct queue_result *result,
+		 void (*done)(void *arg, uint64_t ticket), void *arg, uint64_t ticket)
+{
+	report_start(env, rid_msgid(result->rid), NULL, result, 1, done, arg, ticket);
 }
 
 void reports_init(struct actions *a)

@@ -34,14 +34,15 @@ static json_t *changes(void *arg)
 	const struct ctl_env *env = arg;
 
 	return json_pack(
-		"{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "queue",
+		"{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "queue",
 		(json_int_t)sched_generation(env->sched), "holds",
 		(json_int_t)env->holds_generation, "routes", (json_int_t)env->routes_generation,
 		"streams", (json_int_t)env->streams_generation, "pools",
 		(json_int_t)env->pools_generation, "allow", (json_int_t)env->allow_generation,
 		"creds", (json_int_t)env->creds_generation, "keys",
 		(json_int_t)env->keys_generation, "suppress", (json_int_t)env->suppress_generation,
-		"actions", (json_int_t)env->actions_generation);
+		"bounces", (json_int_t)env->unread_generation, "actions",
+		(json_int_t)env->actions_generation);
 }
 
 /* ---- rows of recipients for subscriptions ---- */

@@ -46,6 +46,7 @@ static const char *const source_names[SUPPRESS_SOURCE__COUNT] = {
 	[SUPPRESS_HAND] = "hand",
 	[SUPPRESS_IMPORTED] = "import",
 	[SUPPRESS_HARD_BOUNCE] = "hard-bounce",
+	[SUPPRESS_BOUNCE] = "bounce",
 	[SUPPRESS_COMPLAINT] = "complaint",
 };
 

@@ -40,6 +40,7 @@ enum suppress_source {
 	SUPPRESS_IMPORTED,
 	SUPPRESS_HARD_BOUNCE,
 	SUPPRESS_COMPLAINT,
+	SUPPRESS_BOUNCE, /* that came by mail */
 	SUPPRESS_SOURCE__COUNT
 };
 const char *suppress_source_name(enum suppress_source s); /* "hand", "import", "hard-bounce", … */

@@ -23,6 +23,10 @@ const char *outcome_name(enum outcome o)
 		return "suppressed";
 	case OUTCOME_UNSUPPRESSED:
 		return "unsuppressed";
+	case OUTCOME_BOUNCED:
+		return "bounced";
+	case OUTCOME_COMPLAINED:
+		return "complained";
 	case OUTCOME__COUNT:
 		break;
 	}

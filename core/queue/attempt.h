@@ -26,6 +26,8 @@ enum outcome {
 	OUTCOME_DELETED,
 	OUTCOME_SUPPRESSED,   /* came on the suppression list; an event of its own, as the next */
 	OUTCOME_UNSUPPRESSED, /* is on it no more */
+	OUTCOME_BOUNCED,      /* a report came by mail that it was not delivered after all */
+	OUTCOME_COMPLAINED,   /* the recipient did, by mail */
 	OUTCOME__COUNT
 };
 const char *outcome_name(enum outcome o); /* "deferred", … */

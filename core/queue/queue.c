@@ -27,6 +27,9 @@ void item_free(struct item *it)
 		free(((struct item_record *)it)->from);
 		free(((struct item_record *)it)->talk);
 		break;
+	case ITEM_LATE:
+		late_free((struct item_late *)it);
+		break;
 	case ITEM_COMMIT:
 		notes_free(&((struct item_commit *)it)->notes);
 		free(((struct item_commit *)it)->block);
@@ -138,7 +141,7 @@ struct str record_text(const struct item_record *r, enum attempt_text which)
 	return str_from(p, r->text_n[which]);
 }
 
-void queue_record(struct queue *q, const struct queue_result *r)
+struct item_record *record_new(const struct queue_result *r)
 {
 	const struct attempt *a = &r->attempt;
 	ASSERT(a->outcome >= OUTCOME_DEFERRED && a->outcome < OUTCOME__COUNT);
@@ -164,13 +167,19 @@ void queue_record(struct queue *q, const struct queue_result *r)
 	it->reply_class = a->reply_class;
 	it->phase = a->phase;
 	it->connection = a->connection;
-	it->talk = talk_take(q, r->rid);
 	char *to = it->text;
 	for (int k = 0; k < AT__COUNT; k++) {
 		it->text_n[k] = text_n[k];
 		memcpy(to, texts[k], text_n[k]);
 		to += text_n[k];
 	}
+	return it;
+}
+
+void queue_record(struct queue *q, const struct queue_result *r)
+{
+	struct item_record *it = record_new(r);
+	it->talk = talk_take(q, r->rid);
 	q->record_n++;
 	post(q, &q->waiting.records, &it->i);
 }
@@ -386,6 +395,14 @@ static void finish_item(struct queue *q, struct item *it)
 			ended(q, rid_msgid(r->rid));
 		if (it->err == NULL && r->known && q->watch != NULL)
 			give_event(q, r);
+		return;
+	}
+	case ITEM_LATE: {
+		const struct item_late *l = (struct item_late *)it;
+		q->record_n--;
+		if (it->err == NULL && !l->again && q->watch != NULL)
+			give_event(q, l->r);
+		l->done(it->arg, l->again, it->err);
 		return;
 	}
 	case ITEM_CONNECTION:

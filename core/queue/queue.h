@@ -179,6 +179,22 @@ void queue_talk(struct queue *q, struct rid rid, struct str talk);
 void queue_record_next(struct queue *q, struct rid rid, int64_t next_ms, int64_t expires_ms);
 size_t queue_record_backlog(const struct queue *q); /* results not yet on disk */
 /*
+ * What came back by mail: outcome BOUNCED ends what was delivered as that, COMPLAINED leaves it as
+ * it was; a recipient that is still queued goes on. Copied; `again` of a recipient of which the
+ * same is recorded already, until until_ms: then nothing is. Of a recipient that is forgotten the
+ * row is made anew, with `to`, `domain` and `stream`, and kept as others are.
+ */
+struct queue_late {
+	struct rid rid;
+	struct attempt attempt;
+	int64_t until_ms;
+	struct str to;
+	uint32_t domain;
+	uint32_t stream;
+};
+typedef void queue_late_fn(void *arg, bool again, const struct err *err);
+void queue_late(struct queue *q, const struct queue_late *l, queue_late_fn *done, void *arg);
+/*
  * The feed as it is written: called for every event, in order of seq, for live subscribers.
  * SUPPRESSED and UNSUPPRESSED belong to no message: rid is 0, `to` the address or domain (empty for
  * an import), stream the one that it is about (0: all), and of the attempt reply is the evidence,

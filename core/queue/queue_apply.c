@@ -76,9 +76,8 @@ void envelope_write(const struct message *m, struct str stream, struct buf *out)
 	(void)buf_putc(out, '\n');
 }
 
-/* said: the attempt, for what was said in it; NULL for other events. */
-static int insert_event(struct writer *w, const int64_t ints[10], const struct str texts[AT__COUNT],
-			const struct item_record *said, struct err *err)
+int insert_event(struct writer *w, const int64_t ints[10], const struct str texts[AT__COUNT],
+		 const struct item_record *said, struct err *err)
 {
 	struct db_stmt *s = w->st[W_EVENT];
 	bind_ints(s, 1, ints, 10);
@@ -490,6 +489,8 @@ int apply_item(struct writer *w, struct item *it, struct err *err)
 		return apply_record(w, (struct item_record *)it, err);
 	case ITEM_NEXT:
 		return apply_next(w, (struct item_next *)it, err);
+	case ITEM_LATE:
+		return late_apply(w, (struct item_late *)it, err);
 	case ITEM_COMMIT:
 		return apply_commit(w, (struct item_commit *)it, err);
 	case ITEM_STATE:

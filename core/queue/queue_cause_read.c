@@ -231,11 +231,12 @@ static int64_t middle(const struct queue_past *p)
 
 static void past_sql(const struct causes_job *j, struct buf *sql, struct filter_binds *binds)
 {
-	const int64_t v[] = { (int64_t)j->from_seq,  j->past.from_ms, j->past.to_ms,
-			      OUTCOME_DEFERRED,	     OUTCOME_FAILED,  OUTCOME_EXPIRED,
-			      (int64_t)j->past.limit };
-	(void)buf_puts(sql, " AND e.seq >= ? AND e.at_ms BETWEEN ? AND ? AND e.outcome IN (?, ?, ?)"
-			    " GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC, 1 LIMIT ?");
+	const int64_t v[] = { (int64_t)j->from_seq, j->past.from_ms,	   j->past.to_ms,
+			      OUTCOME_DEFERRED,	    OUTCOME_FAILED,	   OUTCOME_EXPIRED,
+			      OUTCOME_BOUNCED,	    (int64_t)j->past.limit };
+	(void)buf_puts(sql,
+		       " AND e.seq >= ? AND e.at_ms BETWEEN ? AND ? AND e.outcome IN (?, ?, ?, ?)"
+		       " GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC, 1 LIMIT ?");
 	for (size_t k = 0; k < ARRAY_LEN(v); k++)
 		filter_bind_int(binds, v[k]);
 }

@@ -158,8 +158,10 @@ int list_sql(enum list_kind kind, const struct filter *f, const char *relay, int
 		map.unknown = NEVER_KNOWN;
 		rcpt_fields(&map);
 		map.expr[FILTER_NEXT] = "NULL";
-		map.expr[FILTER_STATE] = "CASE r.outcome WHEN 3 THEN 'delivered' WHEN 4 THEN"
-					 " 'failed' WHEN 5 THEN 'expired' ELSE 'deleted' END";
+		map.expr[FILTER_STATE] =
+			"CASE r.outcome WHEN 3 THEN 'delivered' WHEN 4 THEN"
+			" 'failed' WHEN 5 THEN 'expired' WHEN 9 THEN 'bounced' ELSE"
+			" 'deleted' END";
 		break;
 	case LIST_EVENTS:
 		map.unknown = NEVER_KNOWN | 1u << FILTER_STATE;

@@ -71,6 +71,7 @@ enum item_kind {
 	ITEM_CONNECTION,
 	ITEM_RECORD,
 	ITEM_NEXT,
+	ITEM_LATE,
 	ITEM_COMMIT,
 	ITEM_STATE,
 	ITEM_AUDIT,
@@ -129,6 +130,17 @@ struct item_record {
 	char text[]; /* in the order of enum attempt_text, not terminated */
 };
 struct str record_text(const struct item_record *r, enum attempt_text which);
+struct item_record *record_new(const struct queue_result *r);
+
+/* A result that came by mail (queue_late.c). */
+struct item_late {
+	struct item i;
+	struct item_record *r; /* owned */
+	queue_late_fn *done;
+	int64_t until_ms;
+	bool again; /* found by the writer: it was recorded before */
+};
+void late_free(struct item_late *l); /* what it owns */
 
 struct item_connection {
 	struct item i;
@@ -375,6 +387,10 @@ void queue_thread(pthread_t *t, void *(*fn)(void *), void *arg); /* with all sig
 
 /* queue_apply.c */
 int apply_item(struct writer *w, struct item *it, struct err *err) MUST_CHECK;
+int late_apply(struct writer *w, struct item_late *l, struct err *err) MUST_CHECK;
+/* said: the attempt, for what was said in it; NULL for other events. */
+int insert_event(struct writer *w, const int64_t ints[10], const struct str texts[AT__COUNT],
+		 const struct item_record *said, struct err *err) MUST_CHECK;
 int apply_orphans(struct writer *w, struct err *err) MUST_CHECK;
 int apply_forget(struct writer *w, struct msgid id, uint64_t received_seq,
 		 struct err *err) MUST_CHECK;

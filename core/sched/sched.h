@@ -106,6 +106,9 @@ struct sched_ops {
 	 * (outcome FAILED or DELETED, codes, class and texts). May be NULL. */
 	bool (*ends)(void *arg, const struct message *m, const struct message_rcpt *r,
 		     struct attempt *ret);
+	/* The recipient has its transactions to itself: no other of the message is given with it.
+	 * May be NULL. */
+	bool (*alone)(void *arg, const struct message *m, const struct message_rcpt *r);
 	/* The lifetime is over: how much longer holds make it, in ms. m may be NULL. */
 	int64_t (*extra_life)(void *arg, const struct sched_view *v);
 	/* The site of a next hop, as far as it is known: those with the same hosts have the same

@@ -341,6 +341,11 @@ static bool ends(struct sched *s, uint32_t i, const struct message *m, const str
 	return true;
 }
 
+static bool is_alone(const struct sched *s, const struct message *m, const struct message_rcpt *r)
+{
+	return s->ops->alone != NULL && s->ops->alone(s->arg, m, r);
+}
+
 /* Gives the message with all its recipients that are ready for d; false: they turned out to be
  * held, and nothing was given. */
 static bool hand_over(struct sched *s, uint64_t token, struct dest *d, struct rid first,
@@ -356,9 +361,11 @@ static bool hand_over(struct sched *s, uint64_t token, struct dest *d, struct ri
 		put_back_unsent(s, i);
 	else if (!ends(s, i, m, r))
 		ns[n++] = r->n;
-	for (unsigned k = 0; n > 0 && k < m->rcpts_n && n < SCHED_DELIVERY_MAX; k++) {
+	bool more = n > 0 && !is_alone(s, m, r);
+	for (unsigned k = 0; more && k < m->rcpts_n && n < SCHED_DELIVERY_MAX; k++) {
 		uint32_t j = sched_lookup(s, rid_of(m->id, m->rcpts[k].n));
-		if (j == SCHED_NONE || sched_rec(s, j)->place != P_READY)
+		if (j == SCHED_NONE || sched_rec(s, j)->place != P_READY ||
+		    is_alone(s, m, &m->rcpts[k]))
 			continue;
 		const struct group *g = s->groups[sched_rec(s, j)->group];
 		if (g->dest != d || !g->in_ring)

@@ -53,8 +53,9 @@ struct smtpin_config {
 	/* Who gets mail for postmaster, without a domain or with our name, from anybody (RFC 5321,
 	 * 4.5.1); n 0: nobody. */
 	struct address postmaster;
-	size_t line_max;    /* of a message, longer ones are refused; 0: no limit */
-	size_t size_max;    /* of a message: 25 MiB */
+	const char *postmaster_domain; /* and of this name; borrowed, NULL: none */
+	size_t line_max;	       /* of a message, longer ones are refused; 0: no limit */
+	size_t size_max;	       /* of a message: 25 MiB */
 	size_t memory_max;  /* of messages coming in, and handed over but not on disk: 256 MiB */
 	unsigned rcpts_max; /* of a message: 1000 */
 	unsigned connections_max;    /* 2000 */
@@ -149,7 +150,10 @@ struct smtpin_ops {
 	/* May be NULL. False refuses with *ret_refusal: 452 4.3.1 while the disk is full. */
 	bool (*on_mail)(void *arg, const struct smtpin_envelope *e,
 			struct smtp_answer *ret_refusal);
-	/* Only called for clients that may relay. */
+	/* Mail for this recipient ends here: everybody may write to it, as far as on_rcpt() lets
+	 * them. May be NULL. */
+	bool (*is_ours)(void *arg, const struct address *rcpt);
+	/* Only called for clients that may relay, and for recipients that are ours. */
 	bool (*on_rcpt)(void *arg, const struct smtpin_envelope *e, const struct address *rcpt,
 			struct smtp_answer *ret_refusal);
 	struct msgid (*new_id)(void *arg);

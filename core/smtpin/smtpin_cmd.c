@@ -173,7 +173,9 @@ static bool is_postmaster(const struct smtpin *in, const struct address *a)
 	struct str domain = address_domain(a);
 
 	return in->conf.postmaster.n > 0 && str_eq_nocase(address_local(a), STR("postmaster")) &&
-	       (domain.n == 0 || str_eq_nocase(domain, str_of(in->hostname)));
+	       (domain.n == 0 || str_eq_nocase(domain, str_of(in->hostname)) ||
+		(in->conf.postmaster_domain != NULL &&
+		 str_eq_nocase(domain, str_of(in->conf.postmaster_domain))));
 }
 
 static void cmd_rcpt(struct smtpin_session *s, const struct smtp_cmd *c)
@@ -181,8 +183,9 @@ static void cmd_rcpt(struct smtpin_session *s, const struct smtp_cmd *c)
 	struct smtpin *in = s->in;
 	struct smtp_answer a = { .code = 550 };
 	struct smtpin_envelope e = session_envelope(s);
-	bool ours = is_postmaster(in, &c->address);
-	const struct address *to = ours ? &in->conf.postmaster : &c->address;
+	bool master = is_postmaster(in, &c->address);
+	bool ours = master || (in->ops->is_ours != NULL && in->ops->is_ours(in->arg, &c->address));
+	const struct address *to = master ? &in->conf.postmaster : &c->address;
 	char ip[IPADDR_TEXT_LEN];
 
 	if (!s->in_mail) {

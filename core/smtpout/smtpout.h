@@ -117,6 +117,11 @@ struct smtpout_config {
 	 * before they are recorded. May be NULL. */
 	void (*relayed)(void *arg, const struct message *m, const struct sched_result *r,
 			unsigned n);
+	/* Another envelope sender than the message's, for a transaction with this recipient alone
+	 * (sched_ops.alone); false: the message's. Failures are asked for then, whatever the
+	 * message's sender wanted to hear. May be NULL. */
+	bool (*sender)(void *arg, const struct message *m, const struct message_rcpt *r,
+		       char ret[static ADDRESS_MAX + 1]);
 	/* Whether anybody listens, and what they hear then. May be NULL. */
 	bool (*heard)(void *arg);
 	void (*spoken)(void *arg, const struct smtpout_spoken *s);

@@ -30,7 +30,9 @@
 #include "outcome/classify.h"
 #include "smtpout/smtpout_int.h"
 
-#define RCPTS_KEPT 4	       /* room for so many stays with the session */
+#define RCPTS_KEPT 4	     /* room for so many stays with the session */
+#define MARK "X-Weir-Report" /* see mail/bounce.h */
+#define MARK_MAX (sizeof(MARK) + ADDRESS_MAX + 8)
 #define SLOWEST_BYTES_PER_MS 1 /* a host that takes less in the long run is given up */
 
 /* --- results ---------------------------------------------------------------------------------- */
@@ -155,13 +157,18 @@ static bool has_eight_bit(struct str content)
 	return (all & 0x80) != 0;
 }
 
+static struct str sender_of(const struct out_mail *ml)
+{
+	return ml->disguised ? str_of(ml->sender) : ml->m->sender;
+}
+
 /* RFC 6531, 3.5: not of its recipients. A client that did not say so may have 8-bit bytes in its
  * header: they are passed on as they always were. */
-static bool needs_utf8(const struct message *m)
+static bool needs_utf8(const struct out_session *s, const struct message *m)
 {
 	struct header_facts facts;
 
-	if (has_eight_bit(m->sender))
+	if (has_eight_bit(sender_of(&s->mail)))
 		return true;
 	if (!m->smtputf8)
 		return false;
@@ -191,7 +198,7 @@ static bool refused_here(const struct out_session *s, const struct message *m, s
 			       s->host, s->ip, (unsigned long long)s->size_max, m->size);
 		return true;
 	}
-	if ((s->extensions & OUT_EXT_SMTPUTF8) == 0 && needs_utf8(m)) {
+	if ((s->extensions & OUT_EXT_SMTPUTF8) == 0 && needs_utf8(s, m)) {
 		no_utf8(s, "the message", ret);
 		return true;
 	}
@@ -228,17 +235,22 @@ static void refuse_addresses(struct out_session *s)
 /* --- commands --------------------------------------------------------------------------------- */
 
 /* RFC 3461, 4.3 and 4.4 */
-static void put_dsn_mail(const struct message *m, struct buf *b)
+static void put_dsn_mail(const struct out_mail *ml, struct buf *b)
 {
-	if (m->ret != SMTP_RET_UNSAID)
+	const struct message *m = ml->m;
+
+	if (ml->disguised)
+		(void)buf_puts(b, " RET=HDRS");
+	else if (m->ret != SMTP_RET_UNSAID)
 		(void)buf_printf(b, " RET=%s", m->ret == SMTP_RET_FULL ? "FULL" : "HDRS");
 	if (m->envid.n > 0)
 		(void)buf_printf(b, " ENVID=%.*s", STR_ARG(m->envid));
 }
 
-/* RFC 3461, 4.1 and 4.2 */
-static void put_dsn_rcpt(const struct message_rcpt *r, struct buf *b)
+/* RFC 3461, 4.1 and 4.2. What comes to our own address is for us. */
+static void put_dsn_rcpt(const struct message_rcpt *r, bool disguised, struct buf *b)
 {
+	unsigned notify = disguised ? SMTP_NOTIFY_FAILURE : r->notify;
 	static const struct {
 		unsigned flag;
 		const char *word;
@@ -249,7 +261,7 @@ static void put_dsn_rcpt(const struct message_rcpt *r, struct buf *b)
 	const char *before = " NOTIFY=";
 
 	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
-		if ((r->notify & words[i].flag) == 0)
+		if ((notify & words[i].flag) == 0)
 			continue;
 		(void)buf_printf(b, "%s%s", before, words[i].word);
 		before = ",";
@@ -258,21 +270,27 @@ static void put_dsn_rcpt(const struct message_rcpt *r, struct buf *b)
 		(void)buf_printf(b, " ORCPT=%.*s", STR_ARG(r->orcpt));
 }
 
+static size_t mark_size(const struct out_mail *ml)
+{
+	return ml->disguised ? sizeof(MARK ": <>\r\n") - 1 + strlen(ml->sender) : 0;
+}
+
 static void put_mail(const struct out_session *s, struct buf *b)
 {
 	const struct message *m = s->mail.m;
 
 	(void)buf_puts(b, "MAIL FROM:<");
-	(void)buf_put_str(b, m->sender);
+	(void)buf_put_str(b, sender_of(&s->mail));
 	(void)buf_puts(b, ">");
 	if ((s->extensions & OUT_EXT_SIZE) != 0)
-		(void)buf_printf(b, " SIZE=%zu", m->size);
+		(void)buf_printf(b, " SIZE=%zu", m->size + mark_size(&s->mail));
 	if (m->eight_bit && (s->extensions & OUT_EXT_8BITMIME) != 0)
 		(void)buf_puts(b, " BODY=8BITMIME");
-	if ((s->extensions & OUT_EXT_SMTPUTF8) != 0 && (m->smtputf8 || has_eight_bit(m->sender)))
+	if ((s->extensions & OUT_EXT_SMTPUTF8) != 0 &&
+	    (m->smtputf8 || has_eight_bit(sender_of(&s->mail))))
 		(void)buf_puts(b, " SMTPUTF8");
 	if ((s->extensions & OUT_EXT_DSN) != 0)
-		put_dsn_mail(m, b);
+		put_dsn_mail(&s->mail, b);
 	(void)buf_puts(b, "\r\n");
 }
 
@@ -282,7 +300,7 @@ static void put_rcpt(const struct out_session *s, unsigned i, struct buf *b)
 	(void)buf_put_str(b, s->mail.rcpts[i].r->address);
 	(void)buf_puts(b, ">");
 	if ((s->extensions & OUT_EXT_DSN) != 0)
-		put_dsn_rcpt(s->mail.rcpts[i].r, b);
+		put_dsn_rcpt(s->mail.rcpts[i].r, s->mail.disguised, b);
 	(void)buf_puts(b, "\r\n");
 }
 
@@ -387,6 +405,8 @@ bool out_mail_begin(struct out_session *s, const struct message *m_take, const u
 	ml->open = ml->replied = ml->nobody = false;
 	ml->given_ms = loop_now_ms(s->o->loop);
 	ml->number = s->transactions + 1;
+	ml->disguised = n == 1 && s->o->cfg.sender != NULL &&
+			s->o->cfg.sender(s->o->cfg.arg, m_take, ml->rcpts[0].r, ml->sender);
 	out_talk_mail(s);
 	if (s->transactions > 0 || s->rested)
 		s->since_ms = ml->given_ms;
@@ -411,6 +431,17 @@ bool out_mail_begin(struct out_session *s, const struct message *m_take, const u
 
 /* --- the content ------------------------------------------------------------------------------ */
 
+/* Our own sender, on top of the message: complaints often come without the envelope. */
+static void put_mark(struct out_mail *ml, struct buf *b)
+{
+	AUTO_BUF field = BUF_INIT(MARK_MAX);
+
+	if (!ml->disguised)
+		return;
+	(void)buf_printf(&field, MARK ": <%s>\r\n", ml->sender);
+	(void)dot_encode(&ml->dots, (const uint8_t *)field.p, field.n, b);
+}
+
 void out_mail_feed(struct out_session *s)
 {
 	struct out_mail *ml = &s->mail;
@@ -419,6 +450,8 @@ void out_mail_feed(struct out_session *s)
 	size_t n = content.n - ml->sent < OUT_PIECE ? content.n - ml->sent : OUT_PIECE;
 
 	buf_reset(b);
+	if (ml->sent == 0)
+		put_mark(ml, b);
 	if (n > 0)
 		(void)dot_encode(&ml->dots, (const uint8_t *)content.p + ml->sent, n, b);
 	ml->sent += n;
@@ -441,7 +474,7 @@ static void send_content(struct out_session *s)
 		out_session_garbage(s, "said more than it was asked for");
 		return;
 	}
-	out_talk_content(s, ml->accepted == 0 ? 0 : ml->m->content.n);
+	out_talk_content(s, ml->accepted == 0 ? 0 : ml->m->content.n + mark_size(ml));
 	if (ml->accepted == 0) {
 		ml->nobody = true;
 		(void)stream_write(s->stream, ".\r\n", 3);

@@ -61,6 +61,8 @@ struct out_mail {
 	struct dot_encoder dots;
 	size_t sent;	 /* of the content */
 	unsigned number; /* in the connection, from 1 */
+	bool disguised;	 /* with `sender` instead of the message's */
+	char sender[ADDRESS_MAX + 1];
 	struct talk_log log;
 };
 #define OUT_MAIL_INIT ((struct out_mail){ .log = TALK_LOG_INIT })

@@ -22,7 +22,7 @@ static const struct {
 	{ "failed", ROLE_BAD },	       { "expired", ROLE_BAD },	  { "deleted", ROLE_BAD },
 	{ "received", ROLE_INFO },     { "undoable", ROLE_INFO }, { "undone", ROLE_DIM },
 	{ "hard", ROLE_BAD },	       { "soft", ROLE_WARN },	  { "suppressed", ROLE_WARN },
-	{ "unsuppressed", ROLE_INFO },
+	{ "unsuppressed", ROLE_INFO }, { "bounced", ROLE_BAD },	  { "complained", ROLE_BAD },
 };
 
 enum role cell_state_role(const char *state)

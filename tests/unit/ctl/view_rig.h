@@ -173,6 +173,7 @@ NOT_HERE(suppress_add)
 NOT_HERE(suppress_remove)
 NOT_HERE(suppress_load)
 NOT_HERE(suppress_import)
+NOT_HERE(bounces_remove)
 
 /* ---- the wiring ---- */
 

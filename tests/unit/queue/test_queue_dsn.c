@@ -94,7 +94,7 @@ static void tables_of_an_older_release(void **state)
 		"ALTER TABLE rcpt DROP COLUMN orcpt; ALTER TABLE done DROP COLUMN notify;"
 		"ALTER TABLE done DROP COLUMN orcpt; DROP TABLE audit;"
 		"ALTER TABLE events DROP COLUMN connection; ALTER TABLE events DROP COLUMN talk;"
-		"DROP TABLE connections; DROP TABLE config; DROP TABLE suppress;"
+		"DROP TABLE connections; DROP TABLE config; DROP TABLE suppress; DROP TABLE late;"
 		"ALTER TABLE actions DROP COLUMN wipe; CREATE TABLE object_versions(kind); PRAGMA "
 		"user_version = 1;");
 	rig_open();

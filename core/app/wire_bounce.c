@@ -1,0 +1,708 @@
+/*
+ * Bounces and complaints that come by mail. Mail goes out with an envelope sender of our own
+ * (mail/verp.h), and what comes back to it, or to the feedback address, ends here:
+ *
+ *	RCPT	 the address is ours, signed, and not past its time
+ *	DATA	 a worker reads the mail (mail/bounce.h)
+ *	whose	 by the address it came to; of complaints by the envelope senders that they name, if
+ *		 we signed one of these; nothing else counts
+ *	store	 what the queue knows of the recipient; of one that is forgotten the tag in the
+ *		 address tells whether the report names the right one
+ *	tell	 the failure is passed on to the sender that the message had, as far as it wants
+ *that record	 an event, once; suppression, sinks and the rest follow from it 250	 now it is
+ *on disk
+ *
+ * Nobody who sends here gets mail for it, whatever the sender. What comes to nothing is kept for
+ * the operator (policy/unread.h).
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include "app/relayd_int.h"
+#include "base/digest.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/obj.h"
+#include "base/secret.h"
+#include "loop/loop.h"
+#include "mail/bounce.h"
+
+#define MAIL_MAGIC 0x57e3c0e1u
+#define KIND_KEY "bounce-key" /* of objects: the one that signs, id "1" */
+#define DAY_MS INT64_C(86400000)
+#define TEND_MS INT64_C(600000)
+
+struct report_mail {
+	uint32_t magic;
+	LIST_ENTRY(report_mail) link;
+	struct relayd *relayd;
+	struct smtpin_token token;
+	bool reading;	/* by the worker */
+	bool signed_to; /* it came to an address that we signed: verp */
+	struct verp verp;
+	char *content;
+	size_t size;
+	char to[ADDRESS_MAX + 1];
+	char from[ADDRESS_MAX + 1];
+	char client[IPADDR_TEXT_LEN];
+	struct bounce said;
+	const struct bounce_rcpt *rcpt; /* of said: that it is about; NULL */
+	char about[ADDRESS_MAX + 1];	/* the recipient */
+	uint32_t stream;		/* names, of a recipient that is forgotten */
+	struct attempt attempt;
+};
+LIST_HEAD(report_mails, report_mail);
+
+/* --- the configuration, and what is in the store ---------------------------------------------- */
+
+static int read_conf(const struct conf *c, char domain[static ADDRESS_DOMAIN_MAX + 1],
+		     struct address *ret_feedback, struct err *err)
+{
+	domain[0] = '\0';
+	*ret_feedback = (struct address){ .n = 0 };
+	if (c->bounces_domain == NULL)
+		return 0;
+	if (!address_domain_canonical(str_of(c->bounces_domain), domain))
+		return err_set(err, ERR_CONFIG,
+			       "bounces: domain: a domain is expected, not '%.100s'",
+			       c->bounces_domain);
+	if (strlen(domain) + VERP_LOCAL_LEN > ADDRESS_MAX)
+		return err_set(err, ERR_CONFIG,
+			       "bounces: domain: with more than %d bytes there is no room for "
+			       "addresses in it",
+			       ADDRESS_MAX - VERP_LOCAL_LEN);
+	if (c->bounces_feedback != NULL &&
+	    address_parse(str_of(c->bounces_feedback), 0, ret_feedback, err) < 0)
+		return err_set(err, ERR_CONFIG,
+			       "bounces: feedback: an address is expected, not '%.100s'",
+			       c->bounces_feedback);
+	return 0;
+}
+
+int bounces_test(const struct conf *conf, struct err *err)
+{
+	char domain[ADDRESS_DOMAIN_MAX + 1];
+	struct address feedback;
+
+	return read_conf(conf, domain, &feedback, err);
+}
+
+int bounces_prepare(struct relayd *r, struct err *err)
+{
+	int rc = read_conf(r->conf, r->bounces.domain, &r->bounces.feedback, err);
+
+	r->env.unread = unread_new((size_t)r->conf->bounces_keep, r->conf->bounces_keep_s * 1000);
+	r->bounces.mails = xcalloc(1, sizeof(*r->bounces.mails));
+	LIST_INIT(r->bounces.mails);
+	if (rc < 0 || r->bounces.domain[0] == '\0')
+		return rc;
+	r->env.bounce_domain = r->bounces.domain;
+	bounce_init();
+	return 0;
+}
+
+static bool read_hex(struct str text, uint8_t *ret, size_t n)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (size_t i = 0; text.n == 2 * n && i < n; i++) {
+		const char *a = strchr(digits, text.p[2 * i]);
+		const char *b = strchr(digits, text.p[2 * i + 1]);
+		if (a == NULL || b == NULL)
+			return false;
+		ret[i] = (uint8_t)((a - digits) << 4 | (b - digits));
+	}
+	return text.n == 2 * n;
+}
+
+static void load_key(void *arg, const struct queue_object *o)
+{
+	struct relayd *r = OBJ(relayd, RELAYD_MAGIC, arg);
+	json_t *v = NULL;
+	struct err err = ERR_INIT;
+
+	if (json_read(o->json, &v, &err) < 0 ||
+	    !read_hex(str_of(json_get_str(v, "key")), r->bounces.key, VERP_KEY_LEN))
+		log_error(NULL, "bounces.key", F_STR("error", "the stored key cannot be read"),
+			  F_STR("effect", "a new one is made; earlier addresses are refused"));
+	else
+		r->bounces.ready = true;
+	json_decref(v);
+}
+
+static void load_unread(void *arg, const struct queue_object *o)
+{
+	struct relayd *r = OBJ(relayd, RELAYD_MAGIC, arg);
+	struct err err = ERR_INIT;
+
+	if (unread_put_json(r->env.unread, o->id, o->json, &err) < 0)
+		log_warn(NULL, "bounces.kept", F_STR("error", err.msg));
+}
+
+static void on_key(void *arg, const struct err *err)
+{
+	struct relayd *r = OBJ(relayd, RELAYD_MAGIC, arg);
+
+	r->bounces.ready = err == NULL;
+	if (err != NULL)
+		log_error(NULL, "bounces.key", F_STR("error", err->msg),
+			  F_STR("effect", "mail keeps its envelope sender until the next start"));
+}
+
+/* At the first start with a bounce domain. No address is made before it is on disk. */
+static void make_key(struct relayd *r)
+{
+	char json[2 * VERP_KEY_LEN + 16];
+	struct queue_object o = { .kind = KIND_KEY, .id = "1", .json = json, .secret = true };
+	int n = snprintf(json, sizeof(json), "{\"key\":\"");
+
+	digest_random(r->bounces.key, VERP_KEY_LEN);
+	for (int i = 0; i < VERP_KEY_LEN; i++)
+		n += snprintf(json + n, sizeof(json) - (size_t)n, "%02x", r->bounces.key[i]);
+	(void)snprintf(json + n, sizeof(json) - (size_t)n, "\"}");
+	queue_commit(r->env.queue, NULL, &o, 1, on_key, r);
+	secret_wipe(json, sizeof(json));
+}
+
+/* --- what is kept ----------------------------------------------------------------------------- */
+
+static void on_tended(void *arg, const struct err *err)
+{
+	(void)arg;
+	if (err != NULL && log_limited("bounces.kept"))
+		log_warn(NULL, "bounces.kept", F_STR("error", err->msg));
+}
+
+/* Drops what is past its time or too many; `added` is stored with it, or NULL. */
+static void store_unread(struct relayd *r, const struct unread_mail *added, queue_done_fn *done,
+			 void *arg)
+{
+	struct queue_object objects[UINT8_MAX];
+	char ids[UINT8_MAX][UNREAD_ID_LEN];
+	size_t n = 0;
+	uint64_t gone;
+	AUTO_FREE char *json = NULL;
+
+	if (added != NULL) {
+		json_t *v = unread_json(added);
+		json = json_dumps(v, JSON_COMPACT);
+		json_decref(v);
+		(void)snprintf(ids[n], sizeof(ids[n]), "%llu", (unsigned long long)added->id);
+		objects[n] =
+			(struct queue_object){ .kind = UNREAD_KIND, .id = ids[n], .json = json };
+		n++;
+	}
+	while (n < ARRAY_LEN(objects) &&
+	       unread_pop(r->env.unread, loop_wall_ms(r->env.loop), &gone)) {
+		(void)snprintf(ids[n], sizeof(ids[n]), "%llu", (unsigned long long)gone);
+		objects[n] = (struct queue_object){ .kind = UNREAD_KIND, .id = ids[n] };
+		n++;
+	}
+	if (n == 0)
+		return;
+	r->env.unread_generation++;
+	queue_commit(r->env.queue, NULL, objects, n, done, arg);
+}
+
+static void on_tend(void *arg)
+{
+	struct relayd *r = OBJ(relayd, RELAYD_MAGIC, arg);
+
+	store_unread(r, NULL, on_tended, NULL);
+	loop_timer_set(r->bounces.tend, TEND_MS);
+}
+
+int bounces_open(struct relayd *r, struct err *err)
+{
+	int rc = queue_load_objects(r->env.queue, UNREAD_KIND, load_unread, r, err);
+
+	if (rc < 0 || r->bounces.domain[0] == '\0')
+		return rc;
+	rc = queue_load_objects(r->env.queue, KIND_KEY, load_key, r, err);
+	if (rc < 0)
+		return rc;
+	if (!r->bounces.ready)
+		make_key(r);
+	r->bounces.tend = loop_timer_new(r->env.loop, "relayd.bounces", on_tend, r);
+	loop_timer_set(r->bounces.tend, 0);
+	return 0;
+}
+
+/* --- envelope senders ------------------------------------------------------------------------- */
+
+static bool has_stream(const struct relayd *r, const struct message *m)
+{
+	const struct conf_list *streams = &r->conf->bounces_streams;
+	struct str name = queue_name_text(r->env.queue, m->stream);
+
+	for (size_t i = 0; i < streams->n; i++)
+		if (str_eq_nocase(str_of(streams->v[i]), name))
+			return true;
+	return streams->n == 0;
+}
+
+/* Never of mail from the null sender, which nobody is told of. Whoever wants to hear of successes
+ * hears of them from the next hops, and has to be the sender for that. */
+bool wire_alone(void *arg, const struct message *m, const struct message_rcpt *rcpt)
+{
+	const struct relayd *r = OBJ(relayd, RELAYD_MAGIC, arg);
+
+	return r->bounces.ready && m->sender.n > 0 && (rcpt->notify & SMTP_NOTIFY_SUCCESS) == 0 &&
+	       has_stream(r, m) &&
+	       !str_eq_nocase(address_text_domain(m->sender), str_of(r->bounces.domain));
+}
+
+/* The same in all attempts for a while: what knows mail by its sender is not to see another one
+ * each day. At least `valid` is left of it. */
+static int64_t end_of(const struct relayd *r, const struct message *m)
+{
+	int64_t valid = r->conf->bounces_valid_s * 1000;
+	int64_t age = loop_wall_ms(r->env.loop) - m->received_ms;
+
+	return m->received_ms + valid * (2 + (age > 0 ? age / valid : 0));
+}
+
+bool wire_sender(void *arg, const struct message *m, const struct message_rcpt *rcpt,
+		 char ret[static ADDRESS_MAX + 1])
+{
+	const struct relayd *r = OBJ(relayd, RELAYD_MAGIC, arg);
+	char local[VERP_LOCAL_LEN];
+
+	if (!wire_alone(arg, m, rcpt))
+		return false;
+	verp_make(r->bounces.key, str_of(r->bounces.domain), rid_of(m->id, rcpt->n), m->stream,
+		  rcpt->address, end_of(r, m), local);
+	(void)snprintf(ret, ADDRESS_MAX + 1, "%s@%s", local, r->bounces.domain);
+	return true;
+}
+
+/* --- RCPT ------------------------------------------------------------------------------------- */
+
+static bool is_feedback(const struct relayd *r, const struct address *a)
+{
+	return r->bounces.feedback.n > 0 &&
+	       str_eq_nocase(address_str(a), address_str(&r->bounces.feedback));
+}
+
+bool wire_is_ours(void *arg, const struct address *rcpt)
+{
+	const struct relayd *r = OBJ(relayd, RELAYD_MAGIC, arg);
+
+	return r->bounces.domain[0] != '\0' &&
+	       (str_eq_nocase(address_domain(rcpt), str_of(r->bounces.domain)) ||
+		is_feedback(r, rcpt));
+}
+
+static enum verp_verdict read_address(const struct relayd *r, struct str local, struct verp *ret)
+{
+	if (!r->bounces.ready)
+		return VERP_STRANGE;
+	return verp_read(r->bounces.key, str_of(r->bounces.domain), local,
+			 loop_wall_ms(r->env.loop), ret);
+}
+
+static bool refuse(struct relayd *r, enum report_refusal why, struct smtp_answer *a)
+{
+	static const struct {
+		const char *enhanced;
+		const char *text;
+	} words[REPORT_REFUSAL__COUNT] = {
+		[REPORT_REFUSED_UNKNOWN] = { "5.1.1", "There is no such address here" },
+		[REPORT_REFUSED_CUT] = { "5.1.1", "This bounce address is damaged" },
+		[REPORT_REFUSED_FORGED] = { "5.7.1",
+					    "This bounce address was not made by this relay" },
+		[REPORT_REFUSED_EXPIRED] = { "5.7.1", "This bounce address is past its time" },
+	};
+
+	r->env.reports_refused[why]++;
+	a->code = 550;
+	(void)snprintf(a->enhanced, sizeof(a->enhanced), "%s", words[why].enhanced);
+	(void)snprintf(a->text, sizeof(a->text), "%s", words[why].text);
+	return false;
+}
+
+bool wire_report_rcpt(struct relayd *r, const struct smtpin_envelope *e, const struct address *rcpt,
+		      struct smtp_answer *ret_refusal)
+{
+	struct verp v;
+
+	if (e->n_rcpts > 0) { /* the other one, or another one of ours, comes by itself */
+		ret_refusal->code = 452;
+		(void)snprintf(ret_refusal->enhanced, sizeof(ret_refusal->enhanced), "4.5.3");
+		(void)snprintf(ret_refusal->text, sizeof(ret_refusal->text),
+			       "Mail to a bounce address has one recipient; send the rest in "
+			       "another message");
+		return false;
+	}
+	if (is_feedback(r, rcpt))
+		return true;
+	switch (read_address(r, address_local(rcpt), &v)) {
+	case VERP_GOOD:
+		return true;
+	case VERP_STRANGE:
+		return refuse(r, REPORT_REFUSED_UNKNOWN, ret_refusal);
+	case VERP_CUT:
+		return refuse(r, REPORT_REFUSED_CUT, ret_refusal);
+	case VERP_FORGED:
+		return refuse(r, REPORT_REFUSED_FORGED, ret_refusal);
+	case VERP_EXPIRED:
+		break;
+	}
+	return refuse(r, REPORT_REFUSED_EXPIRED, ret_refusal);
+}
+
+/* --- the end ---------------------------------------------------------------------------------- */
+
+static void mail_free(struct report_mail *m)
+{
+	LIST_REMOVE(m, link);
+	free(m->content);
+	m->magic = 0;
+	free(m);
+}
+
+void bounces_end(struct relayd *r)
+{
+	struct report_mail *m, *next;
+
+	loop_timer_free(&r->bounces.tend);
+	if (r->bounces.mails == NULL)
+		return;
+	for (m = LIST_FIRST(r->bounces.mails); m != NULL; m = next) {
+		next = LIST_NEXT(m, link);
+		if (!m->reading) /* else it goes when the worker is through */
+			mail_free(m);
+		else
+			LIST_REMOVE(m, link);
+	}
+	free(r->bounces.mails);
+	r->bounces.mails = NULL;
+	secret_wipe(r->bounces.key, sizeof(r->bounces.key));
+}
+
+static void answer(struct report_mail *m, const struct err *err)
+{
+	struct smtp_answer no = { .code = 452, .enhanced = "4.3.1" };
+
+	(void)snprintf(no.text, sizeof(no.text), "The report could not be stored");
+	smtpin_accepted(m->relayd->env.smtpin, m->token, err != NULL ? &no : NULL);
+	mail_free(m);
+}
+
+static void log_fate(const struct report_mail *m, const char *what, const char *detail)
+{
+	char id[RID_TEXT_LEN] = "";
+
+	if (m->verp.rid.v != 0)
+		rid_text(m->verp.rid, id);
+	log_info(id, what, F_STR("from", m->from), F_STR("client", m->client),
+		 F_STR("format", m->said.format), F_STR("detail", detail));
+}
+
+/* It says nothing that has to be kept. */
+static void pass_over(struct report_mail *m, enum report_fate fate)
+{
+	m->relayd->env.reports[fate]++;
+	log_fate(m, "report.read",
+		 fate == REPORT_DELAY	  ? "delayed, not failed"
+		 : fate == REPORT_SUCCESS ? "no failure"
+					  : "an automatic reply or the like");
+	answer(m, NULL);
+}
+
+static void on_kept(void *arg, const struct err *err)
+{
+	answer(OBJ(report_mail, MAIL_MAGIC, arg), err);
+}
+
+static void keep(struct report_mail *m, const char *why)
+{
+	struct relayd *r = m->relayd;
+	const struct unread_mail *kept;
+
+	r->env.reports[REPORT_KEPT]++;
+	log_fate(m, "report.kept", why);
+	if (r->conf->bounces_keep == 0) {
+		answer(m, NULL);
+		return;
+	}
+	kept = unread_add(r->env.unread,
+			  &(struct unread_new_mail){ .content = str_from(m->content, m->size),
+						     .client = m->client,
+						     .from = m->from,
+						     .to = m->to,
+						     .subject = m->said.subject,
+						     .why = why },
+			  loop_wall_ms(r->env.loop));
+	store_unread(r, kept, on_kept, m);
+}
+
+/* --- what it says ----------------------------------------------------------------------------- */
+
+static void on_recorded(void *arg, bool again, const struct err *err)
+{
+	struct report_mail *m = OBJ(report_mail, MAIL_MAGIC, arg);
+	bool complaint = m->attempt.outcome == OUTCOME_COMPLAINED;
+
+	if (err == NULL) {
+		m->relayd->env.reports[again	   ? REPORT_REPEATED
+				       : complaint ? REPORT_COMPLAINT
+						   : REPORT_BOUNCE]++;
+		log_fate(m, "report.read", again ? "repeated" : complaint ? "complaint" : "bounce");
+	} else if (log_limited("report.store")) {
+		log_error(NULL, "report.store", F_STR("error", err->msg));
+	}
+	answer(m, err);
+}
+
+static void record(struct report_mail *m)
+{
+	struct relayd *r = m->relayd;
+	struct str about = str_of(m->about);
+
+	queue_late(r->env.queue,
+		   &(struct queue_late){
+			   .rid = m->verp.rid,
+			   .attempt = m->attempt,
+			   .until_ms = m->verp.expires_ms + DAY_MS,
+			   .to = about,
+			   .domain = queue_name(r->env.queue, address_text_domain(about)),
+			   .stream = m->stream },
+		   on_recorded, m);
+}
+
+static void on_told(void *arg, uint64_t ticket)
+{
+	(void)ticket;
+	record(OBJ(report_mail, MAIL_MAGIC, arg));
+}
+
+static void describe_bounce(const struct report_mail *m, struct attempt *a)
+{
+	const struct bounce_rcpt *x = m->rcpt;
+	char code[8] = "";
+
+	a->outcome = OUTCOME_BOUNCED;
+	a->code = x->code;
+	memcpy(a->enhanced, x->enhanced, sizeof(a->enhanced));
+	if (x->code != 0)
+		(void)snprintf(code, sizeof(code), "%d ", x->code);
+	(void)snprintf(a->reply, sizeof(a->reply), "%s%s%s%s", code,
+		       x->code != 0 ? x->enhanced : "",
+		       x->code != 0 && x->enhanced[0] != '\0' ? " " : "",
+		       x->text[0] != '\0' ? x->text : "undeliverable, without a reason");
+	(void)snprintf(a->host, sizeof(a->host), "%s",
+		       x->remote[0] != '\0' ? x->remote : m->said.reporter);
+	wire_classify(m->relayd, a);
+}
+
+static void describe_complaint(const struct report_mail *m, struct attempt *a)
+{
+	const char *type = m->said.complaint[0] != '\0' ? m->said.complaint : "abuse";
+
+	a->outcome = OUTCOME_COMPLAINED;
+	(void)snprintf(a->reply, sizeof(a->reply), "complaint (%s), reported by %.200s", type,
+		       m->said.reporter[0] != '\0' ? m->said.reporter : m->said.from);
+	(void)snprintf(a->host, sizeof(a->host), "%s", m->said.reporter);
+}
+
+static void describe(struct report_mail *m)
+{
+	struct attempt *a = &m->attempt;
+
+	memset(a, 0, sizeof(*a));
+	a->at_ms = loop_wall_ms(m->relayd->env.loop);
+	if (m->said.kind == BOUNCE_COMPLAINT)
+		describe_complaint(m, a);
+	else
+		describe_bounce(m, a);
+}
+
+/* A recipient that the store has forgotten: one that the report names and that we wrote to. */
+static bool find_about(struct report_mail *m)
+{
+	const uint8_t *key = m->relayd->bounces.key;
+
+	for (size_t i = 0; i < m->said.rcpts_n; i++) {
+		const struct bounce_rcpt *x = &m->said.rcpts[i];
+		const char *one = verp_is_for(key, &m->verp, str_of(x->original)) ? x->original
+				  : verp_is_for(key, &m->verp, str_of(x->final))  ? x->final
+										  : NULL;
+		if (one == NULL)
+			continue;
+		(void)snprintf(m->about, sizeof(m->about), "%s", one);
+		m->rcpt = m->said.kind == BOUNCE_STATUS ? x : m->rcpt;
+		return true;
+	}
+	return false;
+}
+
+/* Of several in one report, the one that it was sent for. */
+static void choose_rcpt(struct report_mail *m, struct str to)
+{
+	const struct bounce *b = &m->said;
+
+	for (size_t i = 0; i < b->rcpts_n; i++)
+		if (str_eq_nocase(str_of(b->rcpts[i].original), to) ||
+		    str_eq_nocase(str_of(b->rcpts[i].final), to)) {
+			m->rcpt = &b->rcpts[i];
+			return;
+		}
+	m->rcpt = b->rcpts_n > 0 ? &b->rcpts[0] : NULL;
+}
+
+/* True when it is a failure, or a complaint. */
+static bool is_bad(struct report_mail *m)
+{
+	if (m->said.kind == BOUNCE_COMPLAINT || m->rcpt->action == DSN_FAILED)
+		return true;
+	pass_over(m, m->rcpt->action == DSN_DELAYED ? REPORT_DELAY : REPORT_SUCCESS);
+	return false;
+}
+
+/* The next hop's yes may be on its way to the disk still, or not even be said. */
+static bool was_delivered(struct report_mail *m, const struct queue_entry *e, bool *ret_active)
+{
+	struct sched_view v;
+	bool queued = sched_find(m->relayd->env.sched, m->verp.rid, &v);
+
+	*ret_active = queued && v.state == SCHED_ACTIVE;
+	return e->outcome == OUTCOME_DELIVERED ||
+	       (!queued && (e->outcome == OUTCOME_NONE || e->outcome == OUTCOME_DEFERRED));
+}
+
+static void put_off(struct report_mail *m)
+{
+	const struct smtp_answer later = { .code = 451,
+					   .enhanced = "4.3.0",
+					   .text = "The delivery that this reports on is not over "
+						   "yet, try again later" };
+
+	smtpin_accepted(m->relayd->env.smtpin, m->token, &later);
+	mail_free(m);
+}
+
+static void on_entry(void *arg, const struct queue_entry *rows, size_t n, const struct err *err)
+{
+	struct report_mail *m = OBJ(report_mail, MAIL_MAGIC, arg);
+	const struct conf *c = m->relayd->conf;
+	bool delivered, active = false, tell;
+
+	if (err != NULL) {
+		answer(m, err);
+		return;
+	}
+	delivered = n > 0 && was_delivered(m, &rows[0], &active);
+	if (active) {
+		put_off(m);
+		return;
+	}
+	m->stream = n > 0 ? rows[0].stream : m->verp.stream;
+	if (n > 0)
+		(void)snprintf(m->about, sizeof(m->about), "%.*s", STR_ARG(rows[0].to));
+	choose_rcpt(m, n > 0 ? rows[0].to : STR(""));
+	if (n == 0 && !find_about(m)) {
+		keep(m, "the message is forgotten, and the report does not name its recipient");
+		return;
+	}
+	if (!is_bad(m))
+		return;
+	describe(m);
+	tell = delivered && rows[0].from.n > 0 && c->bounces_notify_sender != 0 &&
+	       m->attempt.outcome == OUTCOME_BOUNCED;
+	if (tell)
+		report_late(&m->relayd->env,
+			    &(struct queue_result){ .rid = m->verp.rid, .attempt = m->attempt },
+			    on_told, m, 0);
+	else
+		record(m);
+}
+
+/* Of a report that came to the feedback address: an envelope sender that it names and we signed. */
+static bool find_signed(struct report_mail *m)
+{
+	const struct relayd *r = m->relayd;
+
+	for (size_t i = 0; i < m->said.senders_n; i++) {
+		struct str sender = str_of(m->said.senders[i]);
+		struct str domain = address_text_domain(sender);
+		struct verp v;
+		if (!str_eq_nocase(domain, str_of(r->bounces.domain)) ||
+		    read_address(r, str_from(sender.p, sender.n - domain.n - 1), &v) != VERP_GOOD)
+			continue;
+		m->verp = v;
+		return true;
+	}
+	return false;
+}
+
+static void judge(struct report_mail *m)
+{
+	struct bounce *b = &m->said;
+
+	/* whoever writes to the feedback address with a mail of ours complains about it */
+	if (!m->signed_to && b->kind == BOUNCE_UNREAD && b->returned && find_signed(m)) {
+		b->kind = BOUNCE_COMPLAINT;
+		b->format = "returned";
+	}
+	if (b->kind == BOUNCE_IDLE) {
+		pass_over(m, REPORT_IDLE);
+		return;
+	}
+	if (b->kind == BOUNCE_UNREAD) {
+		keep(m, "nothing in it says what it reports");
+		return;
+	}
+	if (!m->signed_to && !find_signed(m)) {
+		keep(m, "it names no envelope sender that this relay signed");
+		return;
+	}
+	queue_entries(m->relayd->env.queue, &m->verp.rid, 1, on_entry, m);
+}
+
+/* --- DATA ------------------------------------------------------------------------------------- */
+
+/* In a worker. */
+static void work(void *arg)
+{
+	struct report_mail *m = arg;
+
+	bounce_read(str_from(m->content, m->size), m->from[0] == '\0', &m->said);
+}
+
+static void on_read(void *arg)
+{
+	struct report_mail *m = OBJ(report_mail, MAIL_MAGIC, arg);
+
+	m->reading = false;
+	if (m->relayd->env.queue != NULL) {
+		judge(m);
+		return;
+	}
+	free(m->content); /* the end: its client has no answer, and tries again */
+	free(m);
+}
+
+void wire_report(struct relayd *r, struct smtpin_message *take, struct smtpin_token token)
+{
+	const struct smtpin_envelope *e = &take->envelope;
+	const struct address *to = &e->rcpts[0].address;
+	struct report_mail *m = xcalloc(1, sizeof(*m));
+
+	*m = (struct report_mail){ .magic = MAIL_MAGIC,
+				   .relayd = r,
+				   .token = token,
+				   .reading = true,
+				   .content = take->data,
+				   .size = take->size };
+	take->data = NULL;
+	LIST_INSERT_HEAD(r->bounces.mails, m, link);
+	m->signed_to = read_address(r, address_local(to), &m->verp) == VERP_GOOD;
+	(void)snprintf(m->to, sizeof(m->to), "%.*s", STR_ARG(address_str(to)));
+	(void)snprintf(m->from, sizeof(m->from), "%.*s", STR_ARG(address_str(e->from)));
+	ipaddr_text(&e->client, m->client);
+	(void)loop_job_start(r->env.loop, "report.read", work, on_read, m);
+}

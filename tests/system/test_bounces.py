@@ -1,0 +1,362 @@
+"""Bounces and complaints that come by mail: addresses that are signed, reports that are read, and nobody answered."""
+
+import re
+import time
+
+import pytest
+
+import harness
+from conftest import need_relay
+from harness import WeirError, wait_until
+from peer import Peer
+
+DOMAIN = "bounces.test.example"
+FEEDBACK = "fbl@test.example"
+BOUNCES = f'bounces {{\n domain = "{DOMAIN}"\n feedback = "{FEEDBACK}"\n}}\n'
+POLICY = 'suppression { at-once = {"bad-mailbox"} }\n'
+
+
+@pytest.fixture
+def peer():
+    p = Peer()
+    yield p
+    p.close()
+
+
+@pytest.fixture
+def relay_with(directory, world, peer):
+    made = []
+
+    def make(extra=BOUNCES + POLICY, allow=True):
+        need_relay()
+        r = harness.Relay(directory, world, extra)
+        made.append(r)
+        r.start()
+        r.weir("route", "add", "--to", peer.at, "--reason", "test")
+        return r.allow() if allow else r
+    yield make
+    for r in made:
+        assert r.stop() == 0
+        assert r.bad_log_lines() == []
+
+
+@pytest.fixture
+def relay(relay_with):
+    return relay_with()
+
+
+def sender_of(message):
+    return re.match(r"MAIL FROM:<([^>]*)>", message["mail"]).group(1)
+
+
+def sent(relay, peer, *to, sender=harness.SENDER, **more):
+    """Sends, and gives the envelope senders under which it arrived, in the order of the recipients."""
+    n = len(peer.messages)
+    relay.send(*to, sender=sender, **more)
+    wait_until(lambda: len(peer.messages) == n + len(to))
+    got = {re.match(r"RCPT TO:<([^>]*)>", m["rcpts"][0]).group(1): sender_of(m) for m in peer.messages[n:]}
+    return [got[one] for one in to]
+
+
+def offer(relay, rcpt, sender=""):
+    """What a stranger hears at RCPT."""
+    s = relay.raw()
+    s.reply()
+    s.say("EHLO mx.remote.example")
+    assert s.say(f"MAIL FROM:<{sender}>")[0] == 250
+    answer = s.say(f"RCPT TO:<{rcpt}>")
+    s.say("QUIT")
+    s.close()
+    return answer
+
+
+def deliver(relay, rcpt, content, sender=""):
+    """A mail from outside, which has to be taken."""
+    with relay.smtp() as s:
+        s.ehlo()
+        assert s.mail(f"<{sender}>")[0] == 250
+        assert s.rcpt(rcpt)[0] == 250
+        code, text = s.data(content.replace("\n", "\r\n").encode())
+        assert code == 250, (code, text)
+
+
+def dsn(to, final, status="5.1.1", action="failed", diagnostic="smtp; 550 5.1.1 No such user here", original="",
+        extra="", top=""):
+    return f"""From: Mail Delivery System <MAILER-DAEMON@mx.remote.example>
+To: <{to}>
+Subject: Undelivered Mail Returned to Sender
+Auto-Submitted: auto-replied
+{top}MIME-Version: 1.0
+Content-Type: multipart/report; report-type=delivery-status; boundary="b1"
+
+--b1
+Content-Type: text/plain
+
+I am sorry.
+--b1
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; mx.remote.example
+
+{original}Final-Recipient: rfc822; {final}
+Action: {action}
+Status: {status}
+Remote-MTA: dns; inner.remote.example
+Diagnostic-Code: {diagnostic}
+{extra}
+--b1
+Content-Type: text/rfc822-headers
+
+Return-Path: <{to}>
+Subject: A system test
+
+--b1--
+"""
+
+
+def arf(mail_from, rcpt, kind="abuse", headers=""):
+    return f"""From: <feedback@provider.example>
+To: <{FEEDBACK}>
+Subject: FW: A system test
+MIME-Version: 1.0
+Content-Type: multipart/report; report-type=feedback-report; boundary="b2"
+
+--b2
+Content-Type: text/plain
+
+This is an email abuse report.
+--b2
+Content-Type: message/feedback-report
+
+Feedback-Type: {kind}
+User-Agent: Provider/1.0
+Version: 1
+Original-Mail-From: <{mail_from}>
+Original-Rcpt-To: <{rcpt}>
+Reporting-MTA: dns; fbl.provider.example
+
+--b2
+Content-Type: message/rfc822
+
+{headers}From: <app@shop.example>
+Subject: A system test
+
+Hello.
+--b2--
+"""
+
+
+def metric(relay, name):
+    import urllib.request
+    text = urllib.request.urlopen(relay.metrics, timeout=10).read().decode()
+    return int(re.search(rf"^{re.escape(name)} (\d+)$", text, re.M).group(1))
+
+
+def test_a_bounce_comes_back(relay, peer):
+    verp, other = sent(relay, peer, "gone@fast.example", "here@fast.example")
+    local, domain = verp.split("@")
+    assert domain == DOMAIN and len(local) <= 64 and verp != other  # one for each recipient
+    commands = [line for _, line in peer.commands]
+    assert any("RET=HDRS" in c for c in commands) and any("NOTIFY=FAILURE" in c for c in commands)
+    deliver(relay, verp, dsn(verp, "gone@fast.example"))
+    event = relay.wait_event("gone@fast.example", "bounced")
+    assert event["code"] == 550 and event["enhanced"] == "5.1.1" and event["class"] == "bad-mailbox"
+    assert event["host"] == "inner.remote.example" and "No such user" in event["reply"]
+    shown = relay.weir("show", event["id"])
+    assert {r["to"]: r["state"] for r in shown["recipients"]} == {"gone@fast.example": "bounced",
+                                                                  "here@fast.example": "delivered"}
+    assert [a["outcome"] for a in shown["attempts"] if a["to"] == "gone@fast.example"] == ["delivered", "bounced"]
+    assert [r["to"] for r in relay.recipients("state:bounced")] == ["gone@fast.example"]
+    row, = relay.weir("suppress", "list")
+    assert row["address"] == "gone@fast.example" and row["source"] == "bounce" and row["message"].startswith(event["id"])
+    # the sender that the message had is told, and nobody else is
+    report = wait_until(lambda: [m for m in peer.messages if sender_of(m) == ""])
+    assert len(report) == 1 and f"<{harness.SENDER}>" in report[0]["rcpts"][0]
+    assert b"No such user here" in report[0]["content"] and b"Final-Recipient: rfc822; gone@fast.example" in report[0]["content"]
+    assert b"Message-ID: <x." in report[0]["content"].split(b"message/delivery-status")[1]
+    # the same once more is the same
+    deliver(relay, verp, dsn(verp, "gone@fast.example"))
+    deliver(relay, verp.upper(), dsn(verp, "gone@fast.example", diagnostic="smtp; 550 5.2.2 Full"))
+    assert len(relay.events("gone@fast.example", "bounced")) == 1
+    assert len([m for m in peer.messages if sender_of(m) == ""]) == 1 and len(relay.weir("suppress", "list")) == 1
+
+
+def test_strangers_may_report_and_nothing_else(relay_with, peer):
+    relay = relay_with(allow=False)
+    relay.allow()
+    verp, = sent(relay, peer, "gone@fast.example")
+    relay.weir("allow", "remove", "127.0.0.0/8", "--reason", "test")
+    assert offer(relay, verp)[0] == 250 and offer(relay, verp, "user@remote.example")[0] == 250
+    assert offer(relay, verp.upper())[0] == 250 and offer(relay, FEEDBACK)[0] == 250
+    assert offer(relay, "who@fast.example")[0] == 550
+    for wrong, word in ((f"nobody@{DOMAIN}", "5.1.1"), (verp.replace("@", "0@"), "damaged"), (verp[:30] + f"@{DOMAIN}", "damaged"),
+                        (verp[:3] + ("1" if verp[3] != "1" else "2") + verp[4:], "not made by this relay"),
+                        (("b-" + "0" * 41 + f"@{DOMAIN}"), "5.")):
+        code, text = offer(relay, wrong)
+        assert code == 550 and word in text, (wrong, text)
+    s = relay.raw()
+    s.reply()
+    s.say("EHLO mx.remote.example")
+    s.say("MAIL FROM:<>")
+    assert s.say(f"RCPT TO:<{verp}>")[0] == 250
+    assert s.say(f"RCPT TO:<{FEEDBACK}>")[0] == 452 and s.say("RCPT TO:<who@fast.example>")[0] in (452, 550)
+    s.close()
+    deliver(relay, verp, dsn(verp, "gone@fast.example"))
+    relay.wait_event("gone@fast.example", "bounced")
+
+
+def test_expired(relay_with, peer, directory):
+    relay = relay_with(BOUNCES)
+    verp, = sent(relay, peer, "gone@fast.example")
+    assert offer(relay, verp)[0] == 250
+    assert relay.stop() == 0
+    # the same key under a clock that is three weeks ahead
+    import os
+    import subprocess
+    fake = next((p for p in ("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",) if os.path.exists(p)), None)
+    relay.process = None
+    if fake is None:
+        relay.start()
+        pytest.skip("faketime is not installed")
+    env = {**os.environ, "LD_PRELOAD": fake, "FAKETIME": "+21d"}
+    relay.process = subprocess.Popen([harness.RELAYD, "-c", relay.config], stdout=subprocess.DEVNULL,
+                                     stderr=open(relay.log, "a"), env=env)
+    wait_until(relay._answers, 20)
+    code, text = offer(relay, verp)
+    assert code == 550 and "past its time" in text
+
+
+def test_what_is_no_failure(relay, peer):
+    verp, = sent(relay, peer, "slow@fast.example")
+    for action, status in (("delayed", "4.4.1"), ("relayed", "2.0.0"), ("delivered", "2.0.0"), ("expanded", "2.0.0")):
+        deliver(relay, verp, dsn(verp, "slow@fast.example", status, action, "smtp; 250 ok"))
+    deliver(relay, verp, f"From: <slow@fast.example>\nTo: <{verp}>\nSubject: Out of office\n"
+            "Auto-Submitted: auto-replied\n\nI am away; mail to gone@fast.example could not be delivered.\n")
+    deliver(relay, verp, f"From: <slow@fast.example>\nTo: <{verp}>\nSubject: Automatic reply: hello\n\nuser unknown\n", "slow@fast.example")
+    deliver(relay, FEEDBACK, arf(verp, "slow@fast.example", "not-spam"))
+    relay.wait_event("slow@fast.example", "delivered")
+    assert [e["event"] for e in relay.events("slow@fast.example")] == ["delivered"]
+    assert relay.weir("suppress", "list") == [] and relay.weir("bounces", "list") == []
+    assert [m for m in peer.messages if sender_of(m) == ""] == []
+
+
+def test_complaints(relay, peer):
+    verp, quiet, header = sent(relay, peer, "angry@fast.example", "quiet@fast.example", "third@fast.example")
+    deliver(relay, FEEDBACK, arf(verp, "angry@fast.example"), "fbl@provider.example")
+    event = relay.wait_event("angry@fast.example", "complained")
+    assert "abuse" in event["reply"] and event["host"] == "fbl.provider.example"
+    row, = relay.weir("suppress", "list")
+    assert (row["address"], row["source"]) == ("angry@fast.example", "complaint")
+    assert relay.weir("show", event["id"])["recipients"][0]["state"] == "delivered"
+    # the header of the message says it where the envelope is left out
+    content = next(m["content"] for m in peer.messages if sender_of(m) == header).decode().replace("\r\n", "\n")
+    own = next(line for line in content.split("\n") if line.startswith("X-Weir-Report:"))
+    deliver(relay, FEEDBACK, arf("redacted@provider.example", "redacted@fast.example", headers=own + "\n"))
+    relay.wait_event("third@fast.example", "complained")
+    # one that nobody signed, and a forged one, suppress nobody and are kept
+    forged = quiet[:-len(DOMAIN) - 2] + ("0" if quiet[-len(DOMAIN) - 2] != "0" else "1") + "@" + DOMAIN
+    deliver(relay, FEEDBACK, arf("app@shop.example", "quiet@fast.example"))
+    deliver(relay, FEEDBACK, arf(forged, "quiet@fast.example"))
+    assert relay.events("quiet@fast.example", "complained") == []
+    assert len(relay.weir("suppress", "list")) == 2 and len(relay.weir("bounces", "list")) == 2
+    assert [m for m in peer.messages if sender_of(m) == ""] == []  # of complaints nobody is told
+    relay.restart()
+    deliver(relay, FEEDBACK, arf(verp, "angry@fast.example", "fraud"))
+    assert len(relay.events("angry@fast.example", "complained")) == 1
+
+
+def test_complaints_only_noted(relay_with, peer):
+    relay = relay_with(BOUNCES + 'suppression { complaints = "no" }\n')
+    verp, = sent(relay, peer, "angry@fast.example")
+    deliver(relay, FEEDBACK, arf(verp, "angry@fast.example"))
+    relay.wait_event("angry@fast.example", "complained")
+    assert relay.weir("suppress", "list") == []
+
+
+def test_what_is_kept(relay, peer):
+    verp, = sent(relay, peer, "gone@fast.example")
+    odd = f"From: <someone@remote.example>\nTo: <{verp}>\nSubject: Hello \x1b[31mthere\n\nWhat is this?\n"
+    deliver(relay, verp, odd, "someone@remote.example")
+    deliver(relay, verp, odd, "someone@remote.example")
+    row, = relay.weir("bounces", "list")
+    assert row["count"] == 2 and row["from"] == "someone@remote.example" and row["to"] == verp
+    assert "What is this?" in relay.weir("bounces", "show", row["id"])["text"]
+    relay.restart()
+    assert relay.weir("bounces", "list")[0]["id"] == row["id"]
+    relay.weir("bounces", "remove", row["id"], "--reason", "looked at")
+    assert relay.weir("bounces", "list") == []
+    with pytest.raises(WeirError) as e:
+        relay.weir("bounces", "show", row["id"])
+    assert e.value.error["code"] == "unknown"
+    relay.restart()
+    assert relay.weir("bounces", "list") == []
+    assert all(sender_of(m) for m in peer.messages)  # nobody was answered
+
+
+def test_kept_in_bounds(relay_with, peer):
+    relay = relay_with(f'bounces {{\n domain = "{DOMAIN}"\n feedback = "{FEEDBACK}"\n keep = 3\n}}\n')
+    for i in range(5):
+        deliver(relay, FEEDBACK, f"From: <x@remote.example>\nSubject: no {i}\n\nNumber {i}\n")
+    assert [r["subject"] for r in relay.weir("bounces", "list")] == ["no 4", "no 3", "no 2"]
+
+
+def test_who_goes_out_as_before(relay_with, peer, world):
+    relay = relay_with(f'bounces {{\n domain = "{DOMAIN}"\n streams = {{"marketing"}}\n}}\n')
+    relay.weir("stream", "add", "marketing", "--match", "from:news@*", "--reason", "test")
+    plain, = sent(relay, peer, "a@fast.example")
+    assert plain == harness.SENDER
+    signed, = sent(relay, peer, "b@fast.example", sender="news@shop.example")
+    assert signed.endswith("@" + DOMAIN)
+    null, = sent(relay, peer, "c@fast.example", sender="")
+    assert null == ""
+    with relay.smtp() as s:  # whoever wants to hear of success is the sender that next hops know
+        s.ehlo()
+        s.mail("news@shop.example")
+        s.rcpt("d@fast.example", ["NOTIFY=SUCCESS,FAILURE"])
+        s.data(harness.letter("news@shop.example", "d@fast.example"))
+    wait_until(lambda: len(peer.messages) == 4)
+    assert sender_of(peer.messages[-1]) == "news@shop.example"
+
+
+@pytest.mark.parametrize("notify, told", (("NEVER", False), ("DELAY", False), ("FAILURE", True)))
+def test_senders_wish(relay, peer, notify, told):
+    with relay.smtp() as s:
+        s.ehlo()
+        s.mail(harness.SENDER)
+        s.rcpt("gone@fast.example", [f"NOTIFY={notify}"])
+        s.data(harness.letter(harness.SENDER, "gone@fast.example"))
+    relay.wait_event("gone@fast.example", "delivered")
+    verp = sender_of(peer.messages[-1])
+    deliver(relay, verp, dsn(verp, "gone@fast.example"))
+    relay.wait_event("gone@fast.example", "bounced")
+    relay.send("last@fast.example")  # behind it
+    relay.wait_event("last@fast.example", "delivered")
+    if told:
+        wait_until(lambda: any(sender_of(m) == "" for m in peer.messages))
+    else:
+        assert all(sender_of(m) for m in peer.messages)
+
+
+def test_forgotten_messages(relay_with, peer):
+    relay = relay_with(BOUNCES + POLICY + 'queue {\n keep-finished-max = 0\n}\n')
+    verp, second = sent(relay, peer, "gone@fast.example", "other@fast.example")
+    wait_until(lambda: relay.queued()["recipients"] == 0 and not relay.events("gone@fast.example"), 20)
+    # somebody else's name in the report does not do; nor no name
+    deliver(relay, verp, dsn(verp, "victim@fast.example"))
+    deliver(relay, verp, dsn(verp, "x"))
+    assert relay.weir("suppress", "list") == [] and len(relay.weir("bounces", "list")) == 2
+    deliver(relay, verp, dsn(verp, "forwarded@else.example", original="Original-Recipient: rfc822;Gone@fast.example\n"))
+    wait_until(lambda: [r["address"] for r in relay.weir("suppress", "list")] == ["gone@fast.example"])
+    deliver(relay, verp, dsn(verp, "gone@fast.example"))
+    assert relay.weir("suppress", "list")[0]["source"] == "bounce"
+    assert all(sender_of(m) for m in peer.messages)
+
+
+def test_configuration(directory, world, relay_with):
+    import subprocess
+    for wrong, word in (('bounces { domain = "no domain" }', "a domain is expected"), ('bounces { feedback = "a@b.example" }', "needs domain"),
+                        ('bounces {\n domain = "b.example"\n feedback = "x"\n}', "an address is expected"),
+                        ('bounces { domain = "' + ".".join(["x" * 60] * 4) + '" }', "no room")):
+        r = harness.Relay(directory, world, wrong + "\n")
+        got = subprocess.run([harness.RELAYD, "-t", "-c", r.config], capture_output=True, text=True, timeout=20)
+        assert got.returncode != 0 and word in got.stderr, got.stderr
