@@ -261,8 +261,7 @@ static void judge(const struct relayd *r, const struct filter_row *row, struct s
 
 	ret->hold = holds_judge(r->env.holds, row, &ret->hold_asks);
 	(void)routes_judge(r->env.routes, row, domain, &route, ret->next_hop);
-	hop_add(ret->next_hop, sizeof(ret->next_hop), stream->tls_required,
-		pool_of(r, stream, route));
+	hop_add(ret->next_hop, sizeof(ret->next_hop), stream->tls, pool_of(r, stream, route));
 }
 
 static void judge_group(void *arg, uint32_t domain, uint32_t stream, struct sched_verdict *ret)

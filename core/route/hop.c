@@ -99,24 +99,36 @@ struct str hop_place(const char *next_hop)
 	return str_from(next_hop, strcspn(next_hop, "#"));
 }
 
+/* What a stream wants of TLS; names of pools begin otherwise. */
+static const char signs[ROUTE_TLS__COUNT] = {
+	[ROUTE_TLS_REQUIRED] = '!',   [ROUTE_TLS_DANE] = '=', [ROUTE_TLS_STS] = '~',
+	[ROUTE_TLS_UNVERIFIED] = '?', [ROUTE_TLS_NONE] = '+',
+};
+
 struct hop_ways hop_ways(const char *next_hop)
 {
 	size_t place = strcspn(next_hop, "#");
 	struct str rest = str_of(next_hop + place + (next_hop[place] == '#'));
 	struct hop_ways w = { .demands = str_cut(&rest, '@'), .pool = rest };
 
-	w.tls = rest.n > 0 && rest.p[0] == '!';
-	if (w.tls)
+	w.tls = ROUTE_TLS_OPPORTUNISTIC;
+	for (int i = 0; i < ROUTE_TLS__COUNT && rest.n > 0; i++) {
+		if (signs[i] == '\0' || rest.p[0] != signs[i])
+			continue;
+		w.tls = (enum route_tls)i;
 		w.pool = str_from(rest.p + 1, rest.n - 1);
+	}
 	return w;
 }
 
-void hop_add(char *next_hop, size_t max, bool tls, const char *pool)
+void hop_add(char *next_hop, size_t max, enum route_tls tls, const char *pool)
 {
 	size_t n = strlen(next_hop);
+	const char sign[2] = { signs[tls], '\0' };
 
-	if (strchr(next_hop, ':') == NULL || (!tls && *pool == '\0') || n + strlen(pool) + 4 > max)
+	if (strchr(next_hop, ':') == NULL || (*sign == '\0' && *pool == '\0') ||
+	    n + strlen(pool) + 4 > max)
 		return;
 	(void)snprintf(next_hop + n, max - n, "%s@%s%s", strchr(next_hop, '#') != NULL ? "" : "#",
-		       tls ? "!" : "", pool);
+		       sign, pool);
 }

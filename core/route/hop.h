@@ -2,10 +2,9 @@
  * hop - a next hop's text taken apart: "mx:DOMAIN", "mx:[ADDRESS]", "smarthost:HOST:PORT".
  *
  * Model:   behind a '#' may stand what the route demands of the connection (route/routes.h), and
- *          behind an '@' what the stream does ("@!bulk": TLS, from the addresses of the pool bulk);
- *          they have no part in where that is.
- * Owner:   hop_done() frees the name. Context: any thread; pure.
- * Errors:  none; what is no next hop has kind HOP_WRONG.
+ *          behind an '@' what the stream does ("@!bulk": TLS, from the addresses of the pool bulk;
+ * for the other signs of TLS see hop.c); they have no part in where that is. Owner:   hop_done()
+ * frees the name. Context: any thread; pure. Errors:  none; what is no next hop has kind HOP_WRONG.
  */
 #ifndef ROUTE_HOP_H
 #define ROUTE_HOP_H
@@ -16,6 +15,7 @@
 
 #include "base/ipnet.h"
 #include "base/str.h"
+#include "route/tls_policy.h"
 
 enum hop_kind {
 	HOP_DOMAIN,  /* the mail exchangers of a domain */
@@ -37,12 +37,12 @@ struct hop hop_parse(struct str text);
 struct str hop_place(const char *next_hop);
 struct hop_ways {
 	struct str demands; /* the route's, without the '#' */
-	bool tls;	    /* the stream wants it */
+	enum route_tls tls; /* the stream's */
 	struct str pool;    /* empty: none */
 };
 struct hop_ways hop_ways(const char *next_hop);
 /* Appends what a stream wants to a next hop that has a place; no room: it stays as it is. */
-void hop_add(char *next_hop, size_t max, bool tls, const char *pool);
+void hop_add(char *next_hop, size_t max, enum route_tls tls, const char *pool);
 void hop_done(struct hop *h);
 
 #endif

@@ -28,32 +28,6 @@ struct routes {
 	struct filter_index *index;
 };
 
-static const char *const tls_names[ROUTE_TLS__COUNT] = {
-	[ROUTE_TLS_OPPORTUNISTIC] = "opportunistic",
-	[ROUTE_TLS_NONE] = "none",
-	[ROUTE_TLS_REQUIRED] = "required",
-	[ROUTE_TLS_IMPLICIT] = "implicit",
-	[ROUTE_TLS_DANE] = "dane",
-	[ROUTE_TLS_STS] = "sts",
-	[ROUTE_TLS_UNVERIFIED] = "unverified",
-};
-
-const char *route_tls_name(enum route_tls t)
-{
-	return tls_names[t];
-}
-
-static bool parse_tls(struct str text, enum route_tls *ret)
-{
-	for (int i = 0; i < ROUTE_TLS__COUNT; i++) {
-		if (!str_eq(text, str_of(tls_names[i])))
-			continue;
-		*ret = (enum route_tls)i;
-		return true;
-	}
-	return false;
-}
-
 struct routes *routes_new(void)
 {
 	struct routes *r = xcalloc(1, sizeof(*r));
@@ -236,7 +210,7 @@ static void put_demands(const struct route *x, char hop[static ROUTE_HOP_MAX])
 	if (*x->user != '\0')
 		(void)snprintf(hop + n, ROUTE_HOP_MAX - n, "#%s", x->id);
 	else if (x->tls != ROUTE_TLS_OPPORTUNISTIC)
-		(void)snprintf(hop + n, ROUTE_HOP_MAX - n, "#%s", tls_names[x->tls]);
+		(void)snprintf(hop + n, ROUTE_HOP_MAX - n, "#%s", route_tls_name(x->tls));
 }
 
 bool routes_demands(const struct routes *r, const char *next_hop, struct route_demands *ret)
@@ -245,7 +219,7 @@ bool routes_demands(const struct routes *r, const char *next_hop, struct route_d
 	const struct route *x;
 
 	*ret = (struct route_demands){ .tls = ROUTE_TLS_OPPORTUNISTIC };
-	if (w.demands.n > 0 && !parse_tls(w.demands, &ret->tls)) {
+	if (w.demands.n > 0 && !route_tls_parse(w.demands, &ret->tls)) {
 		x = routes_find(r, w.demands);
 		if (x == NULL)
 			return false;
@@ -253,8 +227,10 @@ bool routes_demands(const struct routes *r, const char *next_hop, struct route_d
 					       .user = x->user,
 					       .password = x->password };
 	}
-	if (w.tls)
-		ret->tls = route_tls_raised(ret->tls);
+	/* Only domains publish a policy of MTA-STS. */
+	if (w.tls == ROUTE_TLS_STS && str_starts(str_of(next_hop), STR("smarthost:")))
+		w.tls = ROUTE_TLS_REQUIRED;
+	ret->tls = route_tls_with(ret->tls, w.tls);
 	return true;
 }
 
@@ -335,7 +311,7 @@ static int read_route(const json_t *o, struct route *x, struct err *err)
 	x->user = json_dup_str(o, "user");
 	x->password = json_dup_str(o, "password");
 	x->pool = json_dup_str(o, "pool");
-	if (!parse_tls(str_of(json_get_str(o, "tls")), &x->tls))
+	if (!route_tls_parse(str_of(json_get_str(o, "tls")), &x->tls))
 		x->tls = routes_default_tls(x->to,
 					    x->user); /* of a route from before there was it */
 	x->place = json_number_value(json_object_get(o, "place"));
@@ -377,7 +353,7 @@ json_t *routes_json(const struct route *x)
 	json_t *o =
 		json_pack("{s:s, s:f, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:I}", "id", x->id,
 			  "place", x->place, "match", x->match_text, "to", x->to, "tls",
-			  tls_names[x->tls], "user", json_text(str_of(x->user)), "password",
+			  route_tls_name(x->tls), "user", json_text(str_of(x->user)), "password",
 			  json_text(str_of(x->password)), "note", json_text(str_of(x->note)), "by",
 			  json_text(str_of(x->by)), "created_ms", (json_int_t)x->created_ms);
 

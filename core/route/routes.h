@@ -31,8 +31,6 @@
 #define ROUTE_DEFAULT "default" /* what stands behind all routes: everything by MX */
 #define ROUTE_HOP_MAX 360	/* of a next hop's text, SCHED_KEY_MAX */
 
-const char *route_tls_name(enum route_tls t); /* "opportunistic", … */
-
 struct route {
 	uint32_t number;
 	char id[16];

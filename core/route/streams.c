@@ -199,6 +199,7 @@ static int read_numbers(const json_t *o, struct mailstream *x, struct err *err)
 	int64_t priority = number(o, "priority", STREAM_PRIORITY);
 	int64_t rate = number(o, "rate", 0);
 	int64_t concurrency = number(o, "concurrency", 0);
+	const char *tls = json_get_str(o, "tls");
 
 	if (priority < 1 || priority > 9)
 		return err_param(err, ERR_INVALID, "priority", "a priority is from 1 to 9");
@@ -213,7 +214,11 @@ static int read_numbers(const json_t *o, struct mailstream *x, struct err *err)
 	x->delay_s = number(o, "delay_s", -1);
 	x->place = json_number_value(json_object_get(o, "place"));
 	x->created_ms = json_get_int(o, "created_ms");
-	x->tls_required = strcmp(json_get_str(o, "tls"), "required") == 0;
+	x->tls = ROUTE_TLS_OPPORTUNISTIC;
+	if (*tls != '\0' &&
+	    (!route_tls_parse(str_of(tls), &x->tls) || x->tls == ROUTE_TLS_IMPLICIT))
+		return err_param(err, ERR_INVALID, "tls",
+				 "opportunistic, none, required, dane, sts and unverified fit");
 	return 0;
 }
 
@@ -293,10 +298,10 @@ json_t *streams_json(const struct mailstream *x)
 			 list_json(x->headers), "priority", x->priority, "retry", x->retry_text,
 			 "lifetime_s", (json_int_t)x->lifetime_s, "delay_s", (json_int_t)x->delay_s,
 			 "rate", (json_int_t)x->rate, "concurrency", (json_int_t)x->concurrency,
-			 "tls", x->tls_required ? "required" : "opportunistic", "require",
-			 list_json(x->require), "pool", x->pool, "dkim", x->dkim, "note",
-			 json_text(str_of(x->note)), "by", json_text(str_of(x->by)), "created_ms",
-			 (json_int_t)x->created_ms, "suppressed", suppressed_names[x->suppressed]);
+			 "tls", route_tls_name(x->tls), "require", list_json(x->require), "pool",
+			 x->pool, "dkim", x->dkim, "note", json_text(str_of(x->note)), "by",
+			 json_text(str_of(x->by)), "created_ms", (json_int_t)x->created_ms,
+			 "suppressed", suppressed_names[x->suppressed]);
 }
 
 int streams_check(json_t *o, struct err *err)

@@ -26,6 +26,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
+#include "route/tls_policy.h"
 #include "filter/filter.h"
 
 #define STREAMS_KIND "stream"
@@ -65,7 +66,7 @@ struct mailstream {
 	int64_t delay_s;      /* a warning after that; 0: never, -1: as the relay has it */
 	unsigned rate;	      /* messages a minute to one destination; 0: no limit */
 	unsigned concurrency; /* messages at once to one destination; 0: no limit */
-	bool tls_required;
+	enum route_tls tls;   /* all but implicit, which a host's port decides */
 	enum stream_suppressed suppressed;
 	char *pool; /* "": none */
 	char *dkim; /* whose keys sign besides those of the author's domain; "": nobody's */

@@ -16,6 +16,41 @@ static const char *const need_names[] = {
 	[TLS_NEED_REFUSED] = "refused",
 };
 
+/* How strict each one is: by what a connection may not be. */
+static const struct {
+	const char *name;
+	int strict;
+} demands[ROUTE_TLS__COUNT] = {
+	[ROUTE_TLS_OPPORTUNISTIC] = { "opportunistic", 0 },
+	[ROUTE_TLS_NONE] = { "none", 1 },
+	[ROUTE_TLS_UNVERIFIED] = { "unverified", 1 },
+	[ROUTE_TLS_REQUIRED] = { "required", 2 },
+	[ROUTE_TLS_IMPLICIT] = { "implicit", 3 },
+	[ROUTE_TLS_DANE] = { "dane", 3 },
+	[ROUTE_TLS_STS] = { "sts", 3 },
+};
+
+const char *route_tls_name(enum route_tls t)
+{
+	return demands[t].name;
+}
+
+bool route_tls_parse(struct str text, enum route_tls *ret)
+{
+	for (int i = 0; i < ROUTE_TLS__COUNT; i++) {
+		if (!str_eq(text, str_of(demands[i].name)))
+			continue;
+		*ret = (enum route_tls)i;
+		return true;
+	}
+	return false;
+}
+
+enum route_tls route_tls_with(enum route_tls route, enum route_tls stream)
+{
+	return demands[stream].strict > demands[route].strict ? stream : route;
+}
+
 const char *tls_need_name(enum tls_need n)
 {
 	return need_names[n];
@@ -67,23 +102,6 @@ void tls_policy_unref(struct tls_policy **pp)
 	free(p->base);
 	free(p->domain);
 	free(p);
-}
-
-enum route_tls route_tls_raised(enum route_tls demand)
-{
-	switch (demand) {
-	case ROUTE_TLS_OPPORTUNISTIC:
-	case ROUTE_TLS_NONE:
-	case ROUTE_TLS_UNVERIFIED:
-	case ROUTE_TLS_REQUIRED:
-	case ROUTE_TLS__COUNT:
-		break;
-	case ROUTE_TLS_IMPLICIT:
-	case ROUTE_TLS_DANE:
-	case ROUTE_TLS_STS:
-		return demand;
-	}
-	return ROUTE_TLS_REQUIRED;
 }
 
 bool route_tls_wants_dane(enum route_tls demand)
@@ -151,7 +169,7 @@ enum tls_need tls_policy_need(const struct tls_policy *p, enum route_tls demand,
 {
 	switch (demand) {
 	case ROUTE_TLS_NONE:
-		return say(TLS_NEED_NEVER, "the route wants none", ret_why);
+		return say(TLS_NEED_NEVER, "none is wanted", ret_why);
 	case ROUTE_TLS_REQUIRED:
 		return of_required(p, ret_why);
 	case ROUTE_TLS_IMPLICIT:

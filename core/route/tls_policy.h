@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/str.h"
 #include "net/tls.h"
 
 #define TLS_POLICY_TEXT_MAX 256
@@ -30,6 +31,15 @@ enum route_tls {
 	ROUTE_TLS_UNVERIFIED, /* where it is offered and works, whatever is published */
 	ROUTE_TLS__COUNT
 };
+
+const char *route_tls_name(enum route_tls t); /* "opportunistic", … */
+bool route_tls_parse(struct str text, enum route_tls *ret);
+/*
+ * What a stream makes of a route's demand. One that demands nothing leaves it; where the route
+ * demands nothing itself the stream's stands; where both do, the stricter one, and of two that are
+ * as strict the route's, which knows the host.
+ */
+enum route_tls route_tls_with(enum route_tls route, enum route_tls stream);
 
 enum tls_dane {
 	TLS_DANE_NONE,	  /* no TLSA records, or none that can be trusted */
@@ -77,8 +87,6 @@ const char *tls_need_name(enum tls_need n); /* "none", "opportunistic", "encrypt
  * or why the host is refused. */
 enum tls_need tls_policy_need(const struct tls_policy *p, enum route_tls demand,
 			      const char **ret_why);
-/* What a stream makes of a route's demand by wanting TLS. */
-enum route_tls route_tls_raised(enum route_tls demand);
 /* What has to be asked for a demand. */
 bool route_tls_wants_dane(enum route_tls demand);
 bool route_tls_wants_sts(enum route_tls demand);

@@ -395,6 +395,25 @@ def test_routes_demand(net):
     net.goes("any.example", host, "dane")
 
 
+def test_streams_demand(net):
+    """What a stream wants stands where the route wants nothing, and where it wants less."""
+    net.host("mx.bare.example", "self")
+    net.domain("bare.example", "mx.bare.example")
+    net.relay.weir("stream", "add", "strict", "--tls", "dane", "--match", "domain:bare.example")
+    net.waits("bare.example", "mx.bare.example", "is not used", "not signed", user="dane")
+    net.relay.weir("stream", "set", "strict", "--tls", "sts", "--reason", "x")
+    net.waits("bare.example", "publishes no MTA-STS policy", user="sts")
+    net.relay.weir("stream", "set", "strict", "--tls", "none", "--reason", "x")
+    net.relay.weir("retry", "domain:bare.example", "--yes")
+    event = net.relay.wait_event("sts@bare.example", "delivered")
+    assert net.last_attempt(event)["tls"] is None, "in the clear"
+    net.relay.weir("route", "add", "--to", "mx", "--match", "domain:bare.example", "--tls", "required")
+    net.waits("bare.example", "TLS is required", user="route")
+    with pytest.raises(harness.WeirError) as e:
+        net.relay.weir("stream", "set", "strict", "--tls", "implicit", "--reason", "x")
+    assert e.value.error["param"] == "tls"
+
+
 def test_required_takes_what_is_published(net):
     """A stream that demands TLS: DANE is as good as an authority, and where nothing is published one is needed."""
     domain, host, _ = dane(net, "strict", certificate="self")

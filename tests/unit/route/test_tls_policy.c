@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "route/hop.h"
 #include "route/tls_policy.h"
 
 static struct tls_policy *published(enum tls_dane dane, enum tls_sts sts, bool listed)
@@ -98,15 +99,35 @@ static void test_smarthost(void **state)
 	tls_policy_unref(&p);
 }
 
-static void test_raised(void **state)
+static void test_streams_demand(void **state)
 {
+	static const struct {
+		enum route_tls route, stream, both;
+	} cases[] = {
+		{ ROUTE_TLS_OPPORTUNISTIC, ROUTE_TLS_REQUIRED, ROUTE_TLS_REQUIRED },
+		{ ROUTE_TLS_UNVERIFIED, ROUTE_TLS_REQUIRED, ROUTE_TLS_REQUIRED },
+		{ ROUTE_TLS_NONE, ROUTE_TLS_REQUIRED, ROUTE_TLS_REQUIRED },
+		{ ROUTE_TLS_DANE, ROUTE_TLS_REQUIRED, ROUTE_TLS_DANE },
+		{ ROUTE_TLS_STS, ROUTE_TLS_DANE, ROUTE_TLS_STS },
+		{ ROUTE_TLS_IMPLICIT, ROUTE_TLS_DANE, ROUTE_TLS_IMPLICIT },
+		{ ROUTE_TLS_REQUIRED, ROUTE_TLS_DANE, ROUTE_TLS_DANE },
+		{ ROUTE_TLS_OPPORTUNISTIC, ROUTE_TLS_NONE, ROUTE_TLS_NONE },
+		{ ROUTE_TLS_REQUIRED, ROUTE_TLS_NONE, ROUTE_TLS_REQUIRED },
+		{ ROUTE_TLS_NONE, ROUTE_TLS_UNVERIFIED, ROUTE_TLS_NONE },
+	};
+
 	(void)state;
-	assert_int_equal(route_tls_raised(ROUTE_TLS_OPPORTUNISTIC), ROUTE_TLS_REQUIRED);
-	assert_int_equal(route_tls_raised(ROUTE_TLS_UNVERIFIED), ROUTE_TLS_REQUIRED);
-	assert_int_equal(route_tls_raised(ROUTE_TLS_NONE), ROUTE_TLS_REQUIRED);
-	assert_int_equal(route_tls_raised(ROUTE_TLS_DANE), ROUTE_TLS_DANE);
-	assert_int_equal(route_tls_raised(ROUTE_TLS_STS), ROUTE_TLS_STS);
-	assert_int_equal(route_tls_raised(ROUTE_TLS_IMPLICIT), ROUTE_TLS_IMPLICIT);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		assert_int_equal(route_tls_with(cases[i].route, cases[i].stream), cases[i].both);
+	for (int i = 0; i < ROUTE_TLS__COUNT; i++) {
+		char hop[64] = "mx:a.example";
+		enum route_tls t = (enum route_tls)i;
+
+		hop_add(hop, sizeof(hop), t, "bulk");
+		assert_int_equal(hop_ways(hop).tls,
+				 t == ROUTE_TLS_IMPLICIT ? ROUTE_TLS_OPPORTUNISTIC : t);
+		assert_true(str_eq(hop_ways(hop).pool, STR("bulk")));
+	}
 }
 
 static void test_usable(void **state)
@@ -138,9 +159,9 @@ static void test_usable(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_needs),  cmocka_unit_test(test_unknown),
-		cmocka_unit_test(test_usable), cmocka_unit_test(test_smarthost),
-		cmocka_unit_test(test_raised),
+		cmocka_unit_test(test_needs),	       cmocka_unit_test(test_unknown),
+		cmocka_unit_test(test_usable),	       cmocka_unit_test(test_smarthost),
+		cmocka_unit_test(test_streams_demand),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
