@@ -49,7 +49,7 @@ static void keep_longest(double *place, size_t n)
 		stays[i] = true;
 	for (size_t i = 0; i < n; i++)
 		if (!stays[i])
-			place[i] = NAN;
+			place[i] = PLACE_NEW;
 	free(top);
 	free(before);
 	free(stays);
