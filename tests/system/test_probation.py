@@ -191,8 +191,11 @@ def edit_in_console(console):
     console.keys("-l", ROUTE)
     console.keys("Enter")
     console.expect("the first route that matches decides")
-    for _ in range(9):
+    for _ in range(8):
         console.keys("Enter")
+    console.expect("6s, then it is taken back unless it is confirmed")
+    console.keys("Tab", "Tab")
+    console.keys("Enter")
     screen = console.expect("version 1 goes back in")
     assert ":config confirm" in screen and ":config rollback" in screen
 

@@ -127,6 +127,28 @@ static json_t *serve_journal(const json_t *params)
 		       "'2026-11-24T04:36:00.000Z'}]");
 }
 
+static json_t *serve_versions(const json_t *params)
+{
+	(void)params;
+	return no_more("[{'version':12,'at':'2026-11-24T04:20:00.000Z','who':'olga','from_where':'"
+		       "ssh','role':"
+		       "'admin','method':'route.add','target':'discard','reason':'their site is "
+		       "gone','action':"
+		       "'a9','text':'+ route r9: match domain:down.example, to "
+		       "discard','changes':[{'op':'+',"
+		       "'kind':'route','id':'r9','text':'match domain:down.example, to discard'}],"
+		       "'probation_until_at':'2026-11-24T04:40:00.000Z'},{'version':11,'at':"
+		       "'2026-11-23T09:00:00.000Z','who':'eva','from_where':'local','role':'admin',"
+		       "'method':"
+		       "'config.import','target':'configuration of a file','reason':'as in the "
+		       "repository',"
+		       "'action':'a7','text':'~ stream marketing, 1 "
+		       "more','changes':[{'op':'~','kind':'stream',"
+		       "'id':'marketing','text':'rate 600 -> "
+		       "900'},{'op':'-','kind':'allow','id':'10.0.0.0/8',"
+		       "'text':'mode relay, note office'}],'probation_until_at':null}]");
+}
+
 static json_t *serve_audit(const json_t *params)
 {
 	(void)params;
@@ -275,6 +297,7 @@ static void fake_relay(void)
 	fake_rpc_answer_fn("message.list", serve_messages);
 	fake_rpc_answer_fn("hold.list", serve_holds);
 	fake_rpc_answer_fn("action.list", serve_journal);
+	fake_rpc_answer_fn("config.history", serve_versions);
 	fake_rpc_answer_fn("audit.list", serve_audit);
 	fake_rpc_answer_fn("cred.list", serve_creds);
 	fake_rpc_answer_fn("allow.list", serve_allow);
@@ -456,6 +479,7 @@ static void test_screens(void **state)
 		look("streams", "", "streams");
 		key(K_TAB); /* the pools stand beside them */
 		screen_golden(shell_grid(app.shell), i == 0 ? "view-pools-80" : "view-pools-200");
+		look("versions", "", "versions");
 		(void)teardown(state);
 	}
 }
@@ -1013,6 +1037,15 @@ static void be_admin(void)
 	shell_status_set(app.shell, &status);
 }
 
+#define EDIT_PLAN                                                                                  \
+	"{'plan':'p9','method':'stream.set','target':'marketing','recipients':0,'messages':0,"     \
+	"'in_delivery':0,'undo_window_s':600,'command':'weir stream set marketing','base':7,"      \
+	"'changes':[{'op':'~','kind':'stream','id':'marketing','text':'match a -> b'},"            \
+	"{'op':'+','kind':'route','id':'r9','text':'to discard'}],'moves':{'queued':12,"           \
+	"'recent':300,'undecided':0,'whole':true,'moves':[{'what':'route','from':'mx',"            \
+	"'to':'discard','queued':12,'recent':300}]},'others':[],'probation_s':600,"                \
+	"'warnings':['needs a secret: credential crm (weir cred rotate crm)']}"
+
 /* An edit says what is to be as in a new stream again, and what a pool has no more of. */
 static void test_emptied_settings(void **state)
 {
@@ -1020,22 +1053,28 @@ static void test_emptied_settings(void **state)
 
 	(void)state;
 	be_admin();
-	fake_rpc_answer("stream.set", "{'action':'a9'}");
-	fake_rpc_answer("pool.set", "{'action':'a10'}");
+	fake_rpc_answer("plan.make", EDIT_PLAN);
+	fake_rpc_answer("plan.commit", "{'action':'a9','undo_until_at':null}");
 	assert_true(shell_open(app.shell, "streams", ""));
 	frame();
 	key('E');
 	key(K_ENTER);
 	key(K_CTRL | 'u'); /* match */
-	for (int i = 0; i < 16; i++)
+	for (int i = 0; i < 40 && fake_rpc_calls("plan.make") == 0; i++)
 		key(K_ENTER);
-	type("all mail");
-	key(K_ENTER);
-	sent = fake_rpc_params("stream.set");
+	sent = fake_rpc_params("plan.make");
 	assert_non_null(sent);
 	assert_non_null(strstr(sent, "\"reset\":[\"match\"]"));
 	assert_null(strstr(sent, "\"match\":"));
 	assert_non_null(strstr(sent, "\"rate\":600"));
+	assert_true(shows("~ stream marketing: match a -> b"));
+	assert_true(shows("12 queued and 300 recent recipients: from mx to discard"));
+	key(K_TAB);
+	type("all mail");
+	key(K_TAB);
+	key(K_ENTER);
+	assert_string_equal(fake_rpc_params("plan.commit"),
+			    "{\"plan\":\"p9\",\"reason\":\"all mail\"}");
 	frame();
 	key(K_TAB);
 	key('E');
@@ -1046,13 +1085,47 @@ static void test_emptied_settings(void **state)
 	key(K_ENTER);
 	type("10m"); /* probation */
 	key(K_ENTER);
-	type("it waits");
-	key(K_ENTER);
-	sent = fake_rpc_params("pool.set");
+	sent = fake_rpc_params("plan.make");
 	assert_non_null(sent);
 	assert_non_null(strstr(sent, "\"overflow\":\"\""));
 	assert_non_null(strstr(sent, "\"probation_s\":600"));
 	assert_non_null(strstr(sent, "\"192.0.2.9=mta9.example.net*2\",\"192.0.2.10\""));
+}
+
+/* Enter shows what a version did, and what was done since; Z plans its return, C keeps. */
+static void test_versions(void **state)
+{
+	(void)state;
+	be_admin();
+	fake_rpc_answer("config.diff", "{'rows':[{'op':'~','kind':'pool','id':'bulk','text':"
+				       "'warmup none -> 50,100'}],'next':null}");
+	fake_rpc_answer("plan.make", EDIT_PLAN);
+	fake_rpc_answer("config.confirm", "{'action':'a9'}");
+	assert_true(shell_open(app.shell, "versions", ""));
+	frame();
+	assert_true(shows("C keeps it, Z takes it back"));
+	key('j');
+	key(K_ENTER);
+	assert_string_equal(fake_rpc_params("config.diff"), "{\"a\":11}");
+	assert_true(shows("- allow 10.0.0.0/8: mode relay, note office"));
+	assert_true(shows("~ pool bulk: warmup none -> 50,100"));
+	key(K_ESC);
+	key('Z');
+	assert_string_equal(fake_rpc_params("plan.make"),
+			    "{\"method\":\"config.rollback\",\"params\":{\"version\":11}}");
+	assert_true(shows("+ route r9: to discard"));
+	screen_golden(shell_grid(app.shell), "view-rollback");
+	key(K_ESC);
+	key('k');
+	key('Z'); /* on probation: what it does is taken back */
+	assert_string_equal(fake_rpc_params("plan.make"),
+			    "{\"method\":\"config.rollback\",\"params\":{}}");
+	key(K_ESC);
+	key('C');
+	key(K_ENTER);
+	type("works");
+	key(K_ENTER);
+	assert_string_equal(fake_rpc_params("config.confirm"), "{\"reason\":\"works\"}");
 }
 
 /* Tab goes to and fro; what is done to a credential is chosen from a menu, and asked about. */
@@ -1100,15 +1173,17 @@ static void test_a_secret_is_shown_once(void **state)
 
 	(void)state;
 	be_admin();
-	fake_rpc_answer("cred.add", "{'action':'a9','recipients':0,'messages':0,'skipped':0,"
-				    "'undo_until_at':null,'name':'shop','secret':'k7mq-2xdp'}");
+	fake_rpc_answer("plan.make", EDIT_PLAN);
+	fake_rpc_answer("plan.commit", "{'action':'a9','recipients':0,'messages':0,'skipped':0,"
+				       "'undo_until_at':null,'name':'shop','secret':'k7mq-2xdp'}");
 	assert_int_equal(act_command(app.acts, STR("cred add shop"), &err), 0);
-	for (int i = 0; i < 20 && fake_rpc_calls("cred.add") == 0; i++) {
-		key(K_TAB);
-		if (i > 3)
-			key(K_ENTER);
-	}
-	assert_int_equal(fake_rpc_calls("cred.add"), 1);
+	for (int i = 0; i < 20 && fake_rpc_calls("plan.make") == 0; i++)
+		key(K_ENTER);
+	assert_int_equal(fake_rpc_calls("plan.make"), 1);
+	key(K_TAB);
+	key(K_TAB);
+	key(K_ENTER);
+	assert_int_equal(fake_rpc_calls("plan.commit"), 1);
 	assert_true(shows("The secret of shop"));
 	assert_true(shows("k7mq-2xdp"));
 	key(K_ESC);
@@ -1125,6 +1200,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_audit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_access, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_emptied_settings, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_versions, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_old_rows_say_how_old, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_leaving_a_plan_drops_it, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused_plan_says_why, setup, teardown),

@@ -223,6 +223,7 @@ struct shell_plan {
 	const char *title;
 	const char *verb;
 	bool reason_needed;
+	const char *reason; /* typed already; NULL */
 	void (*done)(void *arg, struct overlay_id id, bool commit, struct str reason);
 	void *arg;
 };

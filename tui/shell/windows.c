@@ -394,6 +394,8 @@ struct overlay_id shell_plan(struct shell *s, const struct shell_plan *p)
 
 	w->plan.reason_needed = p->reason_needed;
 	w->plan.reason_wanted = true;
+	if (p->reason != NULL)
+		prompt_set(&w->plan.reason, str_of(p->reason));
 	w->plan.busy = true;
 	w->done = p->done;
 	w->arg = p->arg;

@@ -30,19 +30,28 @@ struct acts *acts_new(struct app *app)
 	return a;
 }
 
+/* As titles and notices name it; owned. */
+static char *target_of(const json_t *params)
+{
+	static const char *const names[] = { "target", "hold", "name", "id", "network", "domain" };
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (js_has(params, names[i]))
+			return xstrdup(js(params, names[i]));
+	if (js_has(params, "version"))
+		return xasprintf("version %lld", (long long)ji(params, "version"));
+	return xstrdup("");
+}
+
 struct act *act_new(struct acts *acts, enum method_id method, json_t *params)
 {
 	struct act *a = xcalloc(1, sizeof(*a));
-	const char *target;
 
 	a->magic = ACT_MAGIC;
 	a->acts = acts;
 	a->method = method;
 	a->params = params != NULL ? params : json_object();
-	target = js_has(a->params, "target") ? js(a->params, "target") : js(a->params, "hold");
-	if (*target == '\0')
-		target = js(a->params, "name");
-	a->target = xstrdup(target);
+	a->target = target_of(a->params);
 	LIST_INSERT_HEAD(&acts->all, a, link);
 	return a;
 }
@@ -58,6 +67,7 @@ void act_free(struct act **ap)
 		free(a->texts[i]);
 	free(a->target);
 	free(a->plan);
+	free(a->reason);
 	free(a->command);
 	a->magic = 0;
 	free(a);
@@ -122,7 +132,11 @@ static void report(struct act *a, const json_t *result)
 
 	fmt_count((uint64_t)ji(result, "recipients"), count);
 	fmt_count((uint64_t)ji(result, "skipped"), skipped);
-	(void)buf_printf(&text, "%s %s: %s recipients", verb, a->target, count);
+	(void)buf_printf(&text, "%s%s%s: ", verb, *a->target != '\0' ? " " : "", a->target);
+	if ((method_defs[a->method].flags & MF_EDIT) != 0)
+		(void)buf_puts(&text, "done");
+	else
+		(void)buf_printf(&text, "%s recipients", count);
 	if (ji(result, "skipped") > 0)
 		(void)buf_printf(&text, ", %s in delivery or gone", skipped);
 	if (json_is_string(undo))
@@ -263,20 +277,37 @@ static void put_row(struct text *t, const json_t *row)
 		  *js(row, "from") != '\0' ? js(row, "from") : "<>", js(row, "to"));
 }
 
+static void put_ends(const struct act *a, struct text *t, const json_t *plan)
+{
+	char undo[FMT_SHORT_LEN];
+
+	fmt_age(ji(plan, "undo_window_s"), undo);
+	if (js_has(plan, "undo_window_s") && ji(plan, "undo_window_s") > 0)
+		text_add_field(t, 12, "undo", ROLE_TEXT, str_of(undo));
+	else
+		text_add_field(t, 12, "undo", ROLE_BAD, STR("cannot be taken back"));
+	text_add_field(t, 12, "command", ROLE_CODE, str_of(a->command));
+}
+
 static void put_plan(struct act *a, struct text *t, const json_t *plan)
 {
 	char messages[FMT_TIME_LEN], recipients[FMT_TIME_LEN], active[FMT_TIME_LEN];
-	char oldest[FMT_SHORT_LEN], newest[FMT_SHORT_LEN], undo[FMT_SHORT_LEN];
+	char oldest[FMT_SHORT_LEN], newest[FMT_SHORT_LEN];
 	AUTO_BUF ages = BUF_INIT(100);
 	const json_t *effect;
 	size_t i;
+
+	if (json_is_array(json_object_get(plan, "changes"))) {
+		act_put_edit(t, plan);
+		put_ends(a, t, plan);
+		return;
+	}
 
 	fmt_count((uint64_t)ji(plan, "messages"), messages);
 	fmt_count((uint64_t)ji(plan, "recipients"), recipients);
 	fmt_count((uint64_t)ji(plan, "in_delivery"), active);
 	fmt_age(ji(plan, "oldest_age_s"), oldest);
 	fmt_age(ji(plan, "newest_age_s"), newest);
-	fmt_age(ji(plan, "undo_window_s"), undo);
 	text_addf(t, ROLE_STRONG, "%s recipients of %s messages", recipients, messages);
 	json_array_foreach(json_object_get(plan, "effects"), i, effect) text_add_field(
 		t, 12, i == 0 ? "also" : "", ROLE_TEXT, str_of(json_string_value(effect)));
@@ -289,11 +320,7 @@ static void put_plan(struct act *a, struct text *t, const json_t *plan)
 		(void)buf_printf(&ages, "oldest %s, newest %s", oldest, newest);
 		text_add_field(t, 12, "age", ROLE_TEXT, buf_str(&ages));
 	}
-	if (js_has(plan, "undo_window_s") && ji(plan, "undo_window_s") > 0)
-		text_add_field(t, 12, "undo", ROLE_TEXT, str_of(undo));
-	else
-		text_add_field(t, 12, "undo", ROLE_BAD, STR("cannot be taken back"));
-	text_add_field(t, 12, "command", ROLE_CODE, str_of(a->command));
+	put_ends(a, t, plan);
 	if (a->recipients > 0)
 		text_add(t, ROLE_HEADING, STR("What it touches"));
 }
@@ -385,6 +412,8 @@ static void on_committed(void *arg, const json_t *result, const struct err *err)
 		a->overlay.v = 0;
 		shell_overlay_done(s, overlay);
 	}
+	if (result != NULL)
+		show_secret(a->acts, result);
 	act_free(&a);
 }
 
@@ -420,7 +449,7 @@ static void on_plan_decided(void *arg, struct overlay_id id, bool commit, struct
 	act_free(&a);
 }
 
-static void plan_open(struct act *a)
+static bool open_window(struct act *a)
 {
 	AUTO_FREE char *verb = act_verb(a->method);
 	AUTO_FREE char *title = xasprintf("%s %s", verb, a->target);
@@ -436,9 +465,23 @@ static void plan_open(struct act *a)
 						   .verb = button != NULL ? button : "Commit",
 						   .reason_needed = (method_defs[a->method].flags &
 								     MF_REASON) != 0,
+						   .reason = a->reason,
 						   .done = on_plan_decided,
 						   .arg = a });
-	if (a->overlay.v == 0) {
+	return a->overlay.v != 0;
+}
+
+void act_planned(struct act *a, const json_t *plan)
+{
+	if (open_window(a))
+		on_planned(a, plan, NULL);
+	else
+		act_free(&a);
+}
+
+static void plan_open(struct act *a)
+{
+	if (!open_window(a)) {
 		act_free(&a);
 		return;
 	}

@@ -29,6 +29,9 @@ void act_form(struct acts *a, enum method_id method, json_t *given);
 void act_call(struct acts *a, enum method_id method, json_t *params);
 /* Takes an action back, after asking. */
 void act_undo(struct acts *a, const char *action, const char *what);
+/* Rows of entity "change", a line each. (act_edit.c) */
+struct text;
+void act_put_changes(struct text *t, const json_t *changes);
 /* Answers in a window: the one thing that binds the target now. */
 void act_why(struct acts *a, const char *target);
 /* Opens the messages that wait for the same cause as this one (an id, or a recipient's). */

@@ -79,7 +79,7 @@ static int add_implied(struct act *a, int n)
 						      .title = "probation",
 						      .help = method_param(m, "probation_s")->help,
 						      .kind = FORM_AGE };
-	if ((m->flags & MF_MUTATES) != 0 && !act_has_plan(m))
+	if ((m->flags & MF_MUTATES) != 0 && (m->flags & MF_PLAN) == 0)
 		a->fields[n++] = (struct form_field){ .name = "reason",
 						      .title = "reason",
 						      .help = "Why; it is kept in the audit log.",
@@ -189,6 +189,46 @@ static void put_emptied(const struct method_def *m, json_t *params, const struct
 		(void)json_object_set_new(params, "reset", json_pack("[o]", gone));
 }
 
+/* What is wrong with it stands at its field; a plan takes the place of the form. */
+static void on_planned(void *arg, const json_t *plan, const struct err *err)
+{
+	struct act *a = OBJ(act, ACT_MAGIC, arg);
+	struct shell *s = a->acts->app->shell;
+	struct overlay_id form = a->overlay;
+
+	a->call = 0;
+	if (plan == NULL) {
+		shell_overlay_error(s, form, err);
+		return;
+	}
+	a->overlay.v = 0;
+	a->left = true; /* the form, and not the plan */
+	shell_overlay_done(s, form);
+	a->left = false;
+	act_planned(a, plan);
+}
+
+static void plan_from_form(struct act *a)
+{
+	a->call = rpc_call(
+		a->acts->app->rpc, "plan.make",
+		json_pack("{s:s, s:O}", "method", method_defs[a->method].name, "params", a->params),
+		on_planned, a);
+}
+
+/* The reason is asked for with the plan. */
+static int check(const struct method_def *m, json_t *params, struct err *err)
+{
+	int result;
+
+	if ((m->flags & MF_PLAN) != 0)
+		(void)json_object_set_new(params, "reason", json_string("not asked for yet"));
+	result = method_check(m, params, err);
+	if ((m->flags & MF_PLAN) != 0)
+		(void)json_object_del(params, "reason");
+	return result;
+}
+
 static int on_form(void *arg, const struct form *form, struct err *err)
 {
 	struct act *a = OBJ(act, ACT_MAGIC, arg);
@@ -205,7 +245,7 @@ static int on_form(void *arg, const struct form *form, struct err *err)
 			put_emptied(m, params, p, json_object_get(a->params, p->name));
 	}
 	if (result >= 0 && !act_has_plan(m))
-		result = method_check(m, params, err);
+		result = check(m, params, err);
 	if (result < 0) {
 		json_decref(params);
 		return result;
@@ -215,9 +255,14 @@ static int on_form(void *arg, const struct form *form, struct err *err)
 		act_free(&a);
 		return 0;
 	}
+	if (js_has(a->params, "reason") && a->reason == NULL)
+		a->reason = xstrdup(js(a->params, "reason"));
 	json_decref(a->params);
 	a->params = params;
-	act_send(a);
+	if ((m->flags & MF_EDIT) != 0)
+		plan_from_form(a);
+	else
+		act_send(a);
 	return SHELL_WAIT;
 }
 

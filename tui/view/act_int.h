@@ -21,6 +21,7 @@ struct act {
 	json_t *params;
 	char *target; /* as it is named in titles and notices */
 	char *plan;
+	char *reason; /* of what is planned, as far as it is known; NULL */
 	char *command;
 	uint64_t call;
 	struct overlay_id overlay;
@@ -48,9 +49,16 @@ char *act_keep(struct act *a, char *text_take); /* for its life */
 /* The method itself, without a plan, with a->params: its answer is told, or goes to the window. */
 void act_send(struct act *a);
 
+/* A plan that was made from a form goes on in its own window. */
+void act_planned(struct act *a, const json_t *plan);
+/* What an edit would change, and move. (act_edit.c) */
+void act_put_edit(struct text *t, const json_t *plan);
+
 /* --- forms (act_form.c) ----------------------------------------------------------------------- */
 
-/* Edits of the configuration are done from their form. */
+/* It can be planned without a form; edits of the configuration have one, and are planned from
+ * there.
+ */
 bool act_has_plan(const struct method_def *m);
 char *act_title(const char *param); /* owned */
 /* Text to the JSON a parameter takes. */
