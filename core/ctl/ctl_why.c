@@ -8,17 +8,19 @@
  *	held		a hold covers it
  *	credential	(of a credential:) it is revoked, disabled or expired
  *	route		a route keeps, rejects or discards it
- *	delivering	it is in a session this moment
+ *	rate		it is due, and a stream's rate is used up; of a credential, its
+ *			day's or its minute's
+ *	concurrency	it is due, and its stream, the next hop or the relay has all at
+ *			once that it may have
  *	warmup source	its pool has no address that may send now
- *	dns tls connect backoff	its next hop is in back-off, for that reason, and longer than its
+ *	dns tls connect backoff
+ *			its next hop is in back-off, for that reason, and longer than its
  *			own time lasts
- *	rate		it is due, and a stream's rate is used up; of a credential, its day's
- *	rate concurrency	its stream has a cap
- *	concurrency	it is due, and the next hop has all the connections that it may have
- *	waiting		it is due, and a connection will take it
  *	dns tls connect	its last attempt failed before a reply
  *	remote		the remote host said to come back
  *	retry		its time has not come, for no reason of the last attempt's
+ *	waiting		it is due, and a connection will take it
+ *	delivering	it is in a session this moment
  *
  * A message is what binds the first of its recipients in that order; a destination what binds most
  * of its recipients.

@@ -345,6 +345,7 @@ bool why_credential(const struct ctl_env *env, struct why *w, struct str name)
 	int64_t now_ms = loop_wall_ms(env->loop);
 	const char *status;
 	char left[FMT_SHORT_LEN];
+	unsigned limit;
 
 	if (x == NULL)
 		return false;
@@ -364,6 +365,15 @@ bool why_credential(const struct ctl_env *env, struct why *w, struct str name)
 			"the credential %s has sent the %u messages that it may send in a day; the "
 			"next day begins in %s",
 			x->name, x->per_day, span(w->until_ms - now_ms, left));
+		return true;
+	}
+	if (env->smtpin != NULL && smtpin_credential_full(env->smtpin, x, &limit)) {
+		w->binding = B_RATE;
+		w->current = w->limit = limit;
+		why_say(w,
+			"the credential %s has sent the %u messages that it may send in a minute; "
+			"they come back one by one",
+			x->name, limit);
 		return true;
 	}
 	w->rule[0] = '\0';

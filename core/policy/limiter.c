@@ -49,6 +49,16 @@ static struct slot *find(struct limiter *l, uint64_t key)
 	return oldest;
 }
 
+/* When the last of n more is back; the slot is the key's. */
+static int64_t after(struct limiter *l, char what, struct str key, unsigned n, unsigned per_minute,
+		     int64_t now_us, struct slot **ret)
+{
+	struct slot *s = find(l, str_hash(key) * 31 + (unsigned char)what);
+
+	*ret = s;
+	return (s->back_us > now_us ? s->back_us : now_us) + MINUTE_US / per_minute * n;
+}
+
 bool limiter_take(struct limiter *l, char what, struct str key, unsigned n, unsigned per_minute,
 		  int64_t now_ms)
 {
@@ -58,11 +68,19 @@ bool limiter_take(struct limiter *l, char what, struct str key, unsigned n, unsi
 
 	if (per_minute == 0)
 		return true;
-	s = find(l, str_hash(key) * 31 + (unsigned char)what);
-	back_us = s->back_us > now_us ? s->back_us : now_us;
-	back_us += MINUTE_US / per_minute * n;
+	back_us = after(l, what, key, n, per_minute, now_us, &s);
 	if (back_us > now_us + MINUTE_US)
 		return false;
 	s->back_us = back_us;
 	return true;
+}
+
+bool limiter_has(struct limiter *l, char what, struct str key, unsigned n, unsigned per_minute,
+		 int64_t now_ms)
+{
+	int64_t now_us = now_ms * 1000;
+	struct slot *s;
+
+	return per_minute == 0 ||
+	       after(l, what, key, n, per_minute, now_us, &s) <= now_us + MINUTE_US;
 }

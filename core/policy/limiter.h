@@ -24,5 +24,8 @@ void limiter_free(struct limiter **lp);
  * tells apart what is counted of the same key. */
 bool limiter_take(struct limiter *l, char what, struct str key, unsigned n, unsigned per_minute,
 		  int64_t now_ms);
+/* Whether they would be there; takes nothing. */
+bool limiter_has(struct limiter *l, char what, struct str key, unsigned n, unsigned per_minute,
+		 int64_t now_ms);
 
 #endif

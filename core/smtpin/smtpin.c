@@ -199,14 +199,25 @@ unsigned smtpin_rcpts_max(const struct smtpin *in, const struct smtpin_session *
 	return own != 0 && own < in->conf.rcpts_max ? own : in->conf.rcpts_max;
 }
 
+static unsigned messages_of(const struct smtpin *in, const struct cred *x)
+{
+	return x != NULL && x->per_minute != 0 ? x->per_minute : in->conf.credential_rate.messages;
+}
+
+bool smtpin_credential_full(const struct smtpin *in, const struct cred *x, unsigned *ret_limit)
+{
+	*ret_limit = messages_of(in, x);
+	return !limiter_has(in->limiter, 'm', str_of(x->name), 1, *ret_limit,
+			    loop_now_ms(in->loop));
+}
+
 bool smtpin_take(struct smtpin *in, char what, const struct smtpin_session *s)
 {
 	const struct smtpin_config *c = &in->conf;
 	const struct cred *x = cred_of(in, s);
 	int64_t now_ms = loop_now_ms(in->loop);
 	bool rcpt = what == 'r';
-	unsigned messages =
-		x != NULL && x->per_minute != 0 ? x->per_minute : c->credential_rate.messages;
+	unsigned messages = messages_of(in, x);
 
 	if (!limiter_take(in->limiter, what, client_key(&s->client), 1,
 			  rcpt ? c->client_rate.rcpts : c->client_rate.messages, now_ms))

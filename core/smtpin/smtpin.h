@@ -35,6 +35,7 @@
 #define SMTPIN_STRESS_MS 10000
 #define SMTPIN_CONNECTIONS_TOP 60000 /* what connections_max may be at most */
 
+struct cred;
 struct creds;
 struct guard;
 struct sasl_server;
@@ -213,6 +214,8 @@ void smtpin_drain(struct smtpin *s, int64_t grace_ms);
  * is gone. */
 unsigned smtpin_sessions_of(const struct smtpin *s, struct str credential, bool storing);
 unsigned smtpin_connections(const struct smtpin *s); /* open now */
+/* Whether it has sent the messages of a minute, and how many these are. */
+bool smtpin_credential_full(const struct smtpin *s, const struct cred *x, unsigned *ret_limit);
 const struct smtpin_stats *smtpin_stats(const struct smtpin *s);
 
 #endif

@@ -42,6 +42,15 @@ def why(relay, target, binding, *words):
         raise AssertionError(f"{target}: {binding} {words} expected: {relay.weir('why', target)}") from None
 
 
+def configured(directory, world, old, new):
+    """A relay with something else in its file."""
+    relay = harness.Relay(directory, world)
+    text = relay.config.read_text()
+    assert old in text
+    relay.config.write_text(text.replace(old, new))
+    return relay.start().allow()
+
+
 def hold(relay, target):
     relay.weir("hold", target, "--reason", "an incident", "--yes")
 
@@ -57,6 +66,51 @@ def test_held(relay, smart):
     assert got["rule"].startswith("h") and got["since_at"]
     why(relay, "domain:a.example", "held", "an incident")
     why(relay, "stream:default", "held", "an incident")
+
+
+def test_credential_that_expired(relay):
+    relay.weir("cred", "add", "shop", "--for", "1s")
+    got = why(relay, "credential:shop", "credential", "expired")
+    assert got["rule"] == "shop" and got["since_at"]
+
+
+def login(relay, name, secret):
+    s = relay.smtp()
+    s.login(name, secret)
+    return s
+
+
+def test_credential_s_limits(directory, world):
+    """Of a minute and of a day: which, current against limit; and one that is revoked is that in the first place."""
+    relay = configured(directory, world, 'auth    = "none"', 'auth = "optional"\n loopback-auth = "yes"')
+    for name, option, words in (("minute", "--per-minute", "in a minute"), ("day", "--per-day", "in a day")):
+        secret = relay.weir("cred", "add", name, option, "2")["secret"]
+        with login(relay, name, secret) as s:
+            for n in range(2):
+                s.sendmail("app@shop.example", [f"x{n}@fast.example"], harness.letter("app@shop.example", "x@fast.example"))
+        got = why(relay, f"credential:{name}", "rate", words)
+        assert (got["current"], got["limit"], got["rule"]) == (2, 2, name)
+        relay.weir("cred", "revoke", name, "--reason", "leaked")
+        why(relay, f"credential:{name}", "credential", "revoked")
+    assert relay.stop() == 0 and relay.bad_log_lines() == []
+
+
+def test_credential_revoked_and_its_mail_held(directory, world, receiver):
+    """An incident: what was sent with it is held, and that binds; when it is released the revocation does."""
+    relay = configured(directory, world, 'auth    = "none"', 'auth = "optional"\n loopback-auth = "yes"')
+    r = receiver({"RCPT": b"451 4.7.1 later\r\n"})
+    relay.weir("route", "add", "--to", r.at, "--match", "domain:a.example")
+    secret = relay.weir("cred", "add", "shop")["secret"]
+    with login(relay, "shop", secret) as s:
+        s.sendmail("app@shop.example", ["x@a.example"], harness.letter("app@shop.example", "x@a.example"))
+    message = relay.wait_state("x@a.example", "deferred")["id"]
+    why(relay, "credential:shop", "remote", "451 4.7.1 later")
+    relay.weir("cred", "incident", "shop", "--reason", "leaked", "--yes")
+    got = why(relay, "credential:shop", "held", "leaked")
+    why(relay, message, "held", "leaked")
+    relay.weir("release", "--hold", got["rule"], "--yes")
+    why(relay, "credential:shop", "credential", "revoked", "1 recipient is still queued")
+    assert relay.stop() == 0 and relay.bad_log_lines() == []
 
 
 @pytest.mark.parametrize("what,word", [("revoke", "revoked"), ("disable", "disabled")])
@@ -190,3 +244,167 @@ def test_provider_and_stream(relay, world):
     hold(relay, "to:x@gmail.com")
     hold(relay, "to:y@gmail.com")
     why(relay, "provider:google.com", "held")
+
+
+# --- pools ---
+
+def pooled(relay, *options, source="127.0.0.51"):
+    relay.weir("pool", "add", "bulk", "--source", source, *options)
+    relay.weir("stream", "set", "default", "--pool", "bulk", "--reason", "test")
+
+
+def test_warm_up(relay, smart):
+    """The pool has sent what its plan allows: of the message, the destination, its provider, its stream; and with a hold."""
+    smart("a.example")
+    pooled(relay, "--warmup", "1,5")
+    relay.send("x@a.example")
+    relay.wait_event("x@a.example", "delivered")
+    relay.send("y@a.example")
+    row = wait_until(lambda: relay.row("y@a.example"), 10, "the message")
+    for target in (row["id"], "domain:a.example", "stream:default"):
+        got = why(relay, target, "warmup", "bulk")
+        assert (got["current"], got["limit"], got["rule"]) == (1, 1, "bulk") and got["until_at"]
+    hold(relay, "domain:a.example")
+    why(relay, row["id"], "held", "an incident")
+    why(relay, "domain:a.example", "held", "an incident")
+
+
+def test_warm_up_and_its_own_time(relay, smart):
+    """The remote host said later, and then the pool has sent what it may: of the two the one that ends later."""
+    r = smart("a.example", {"RCPT TO:<x": b"451 4.7.1 later\r\n"})
+    relay.send("x@a.example")
+    message = relay.wait_state("x@a.example", "deferred")["id"]
+    why(relay, message, "remote", "451 4.7.1 later")
+    pooled(relay, "--warmup", "1,5")
+    why(relay, message, "remote", "451 4.7.1 later")  # the pool has room
+    relay.send("y@a.example")
+    relay.wait_event("y@a.example", "delivered")
+    why(relay, message, "warmup", "bulk")  # until tomorrow; its own time is minutes
+    relay.weir("retry", "domain:a.example", "--yes", "--reason", "now")
+    why(relay, message, "warmup", "bulk")
+    assert r.said().count(("host", "451 4.7.1 later")) == 1
+
+
+def test_warm_up_and_a_rate(relay, smart):
+    """The stream's rate lets one through in a while, the pool nobody until tomorrow."""
+    smart("a.example")
+    pooled(relay, "--warmup", "1,5")
+    relay.weir("stream", "set", "default", "--rate", "60", "--reason", "slowly")
+    for n in range(4):
+        relay.send(f"x{n}@a.example")
+    relay.wait_event("x0@a.example", "delivered")
+    why(relay, "domain:a.example", "warmup", "bulk")
+
+
+def test_no_source(relay, smart):
+    """No address of the pool is this machine's; and then a hold as well."""
+    relay.expected.append("smtpout.source")
+    smart("a.example")
+    pooled(relay, source="192.0.2.77")
+    relay.send("x@a.example")
+    row = wait_until(lambda: relay.row("x@a.example"), 10, "the message")
+    for target in (row["id"], "domain:a.example", "stream:default"):
+        assert why(relay, target, "source", "192.0.2.77")["rule"] == "bulk"
+    hold(relay, "stream:default")
+    why(relay, row["id"], "held")
+
+
+# --- connections ---
+
+def test_connections_of_a_next_hop(directory, world, receiver):
+    """It has all that it may have; and then a hold as well."""
+    relay = configured(directory, world, "delivery {", "delivery { connections-per-hop = 1\n messages-per-connection = 1\n")
+    r = receiver(pause=0.5)
+    relay.weir("route", "add", "--to", r.at, "--match", "domain:a.example")
+    for n in range(6):
+        relay.send(f"x{n}@a.example")
+    got = why(relay, "domain:a.example", "concurrency", "all of the 1 connections")
+    assert "recipients wait" in got["text"]
+    hold(relay, "domain:a.example")
+    why(relay, "domain:a.example", "held")
+    assert relay.stop() == 0
+
+
+def test_connections_of_the_relay(directory, world, receiver):
+    """All that it may have are open to another next hop, and busy."""
+    relay = configured(directory, world, "delivery {", "delivery { connections = 1\n")
+    slow, other = receiver(pause=1), receiver()
+    relay.weir("route", "add", "--to", slow.at, "--match", "domain:a.example")
+    relay.weir("route", "add", "--to", other.at, "--match", "domain:b.example")
+    for n in range(5):
+        relay.send(f"x{n}@a.example")
+    wait_until(lambda: relay.weir("status")["connections"]["out"] == 1, 10, "the connection")
+    relay.send("y@b.example")
+    why(relay, "domain:b.example", "concurrency", "as many connections open as it may")
+    assert relay.stop() == 0
+
+
+def test_in_delivery(relay, smart):
+    smart("a.example", pause=1)
+    relay.send("x@a.example")
+    row = wait_until(lambda: relay.row("x@a.example"), 10, "the message")
+    why(relay, row["id"], "delivering", "in delivery to")
+    why(relay, "domain:a.example", "delivering")
+
+
+def test_a_timer_after_nonsense(relay, smart):
+    """What the host said is no reply: it neither said to come back nor is it down."""
+    smart("a.example", {"MAIL": b"what do you want\r\n"})
+    relay.send("x@a.example")
+    relay.wait_state("x@a.example", "deferred")
+    got = why(relay, relay.row("x@a.example")["id"], "retry", "the last attempt failed", "Next attempt in")
+    assert got["until_at"]
+
+
+# --- two at once ---
+
+def test_of_two_recipients_what_binds_first(relay, smart):
+    """Of a message: in the order of ctl_why.c, whoever stands first in the envelope."""
+    smart("late.example", {"RCPT": b"451 4.7.1 later\r\n"})
+    smart("down.example", at=f"smarthost:127.0.0.1:{harness.free_port()}")
+    relay.send("x@late.example", "y@down.example")
+    message = relay.wait_state("x@late.example", "deferred")["id"]
+    relay.wait_state("y@down.example", "deferred")
+    got = why(relay, message, "connect")
+    assert got["text"].startswith("y@down.example: ")
+    hold(relay, "domain:late.example")
+    got = why(relay, message, "held")
+    assert got["text"].startswith("x@late.example: held by")
+
+
+def test_two_holds(relay, smart):
+    """A domain and all of its stream are held: the one that is named is there, and with it gone the other."""
+    smart("a.example", {"RCPT": b"451 later\r\n"})
+    relay.send("x@a.example")
+    relay.wait_state("x@a.example", "deferred")
+    message = relay.row("x@a.example")["id"]
+    relay.weir("hold", "domain:a.example", "--reason", "one", "--yes")
+    relay.weir("hold", "stream:default", "--reason", "two", "--yes")
+    first = why(relay, message, "held")
+    relay.weir("release", "--hold", first["rule"], "--yes")
+    second = why(relay, message, "held")
+    assert first["rule"] != second["rule"]
+    relay.weir("release", "--hold", second["rule"], "--yes")
+    why(relay, message, "remote", "451 later")
+
+
+def test_a_route_and_a_rate(relay, smart):
+    """What a route keeps is not waited for by a rate."""
+    relay.weir("route", "add", "--to", "hold", "--match", "domain:a.example", "--note", "not yet")
+    relay.weir("stream", "set", "default", "--rate", "1", "--reason", "slowly")
+    for n in range(3):
+        relay.send(f"x{n}@a.example")
+    wait_until(lambda: relay.row("x2@a.example"), what="the messages")
+    why(relay, "domain:a.example", "route", "not yet")
+    why(relay, relay.row("x2@a.example")["id"], "route", "not yet")
+
+
+def test_a_rate_and_a_remote_host(relay, smart):
+    """Deferred by the host: its rate is no matter until it is due again."""
+    smart("a.example", {"RCPT": b"451 4.7.1 later\r\n"})
+    relay.weir("stream", "set", "default", "--rate", "1", "--reason", "slowly")
+    relay.send("x@a.example")
+    relay.wait_state("x@a.example", "deferred")
+    why(relay, relay.row("x@a.example")["id"], "remote", "451 4.7.1 later")
+    relay.send("y@a.example")  # due, and the rate is used up
+    why(relay, relay.row("y@a.example")["id"], "rate", "at most 1 messages a minute")

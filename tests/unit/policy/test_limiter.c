@@ -18,6 +18,10 @@ static void a_minutes_worth_then_evenly(void **state)
 	for (int i = 0; i < 100; i++)
 		got += limiter_take(l, 'm', STR("a"), 1, 30, now);
 	assert_int_equal(got, 30);
+	/* asking takes nothing */
+	assert_false(limiter_has(l, 'm', STR("a"), 1, 30, now + 1999));
+	for (int i = 0; i < 3; i++)
+		assert_true(limiter_has(l, 'm', STR("a"), 1, 30, now + 2000));
 	/* two seconds bring one */
 	assert_false(limiter_take(l, 'm', STR("a"), 1, 30, now + 1999));
 	assert_true(limiter_take(l, 'm', STR("a"), 1, 30, now + 2000));
