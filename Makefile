@@ -145,13 +145,15 @@ docs-check: docs
 		[ -z "$$said" ] || { echo "$$said"; exit 1; }
 
 # Real programs on loopback against the demo world; each test has a directory and ports of its own.
+# They wait more than they work, so that two files of them run side by side.
 # Tests measure the relay's memory: what the address sanitizer keeps of freed memory is little.
 SYSTEM_TESTS   = tests/system
 SYSTEM_SECONDS = 900
 .PHONY: check-system
 check-system: all
 	@WEIR_BUILD=$(CURDIR)/$(BUILD) PYTHONDONTWRITEBYTECODE=1 ASAN_OPTIONS=quarantine_size_mb=4 \
-		timeout $(SYSTEM_SECONDS) /usr/bin/python3 -m pytest -q -p no:cacheprovider $(SYSTEM_TESTS)
+		timeout $(SYSTEM_SECONDS) /usr/bin/python3 -m pytest -q -p no:cacheprovider -n 2 --dist loadfile \
+		$(SYSTEM_TESTS)
 
 # Of these, those with other people's relays: Postfix, which it installs, Exim and OpenSMTPD, which tests/fetch-peers
 # puts under build/peers.
