@@ -49,7 +49,12 @@ static int sink_of(const struct conf_sink *c, char secret[static SINK_SECRET_MAX
 	}
 	if (rc < 0)
 		return err_prefix(err, "sink %s: secret-file", c->name);
-	return sink_check(ret, err);
+	rc = sink_check(ret, err);
+	if (rc >= 0 && c->authorities != NULL)
+		rc = tls_client_new(c->authorities, &ret->trust_take, err) < 0
+			     ? err_prefix(err, "sink %s: authorities", c->name)
+			     : 0;
+	return rc;
 }
 
 int sinks_test(const struct conf *conf, struct err *err)
@@ -58,8 +63,10 @@ int sinks_test(const struct conf *conf, struct err *err)
 	struct sink_config c;
 	int rc = 0;
 
-	for (size_t i = 0; rc >= 0 && i < conf->sinks_n; i++)
+	for (size_t i = 0; rc >= 0 && i < conf->sinks_n; i++) {
 		rc = sink_of(&conf->sinks[i], secret, &c, err);
+		tls_client_free(&c.trust_take);
+	}
 	explicit_bzero(secret, sizeof(secret));
 	return rc;
 }
@@ -114,6 +121,8 @@ void sinks_end(struct relayd *r)
 	sinks_free(&r->env.sinks);
 	if (r->metrics != NULL)
 		metrics_free(&r->metrics);
+	for (size_t i = 0; r->sinks != NULL && i < r->conf->sinks_n; i++)
+		tls_client_free(&r->sinks[i].trust_take);
 	free(r->sinks);
 	free(r->secrets);
 	r->sinks = NULL;

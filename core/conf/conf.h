@@ -53,6 +53,7 @@ struct conf_sink {
 	int64_t keep;
 	char *url;
 	char *secret_file;
+	char *authorities;
 	int64_t batch;
 	int64_t timeout_s;
 };

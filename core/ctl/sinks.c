@@ -297,8 +297,7 @@ static char *dup(const char *s)
 	return s != NULL ? xstrdup(s) : NULL;
 }
 
-static int sink_init(struct sinks *all, struct sink *s, const struct sink_config *c,
-		     struct err *err)
+static int sink_init(struct sinks *all, struct sink *s, struct sink_config *c, struct err *err)
 {
 	struct filter *filter = NULL;
 	int rc = sink_check(c, err);
@@ -317,14 +316,18 @@ static int sink_init(struct sinks *all, struct sink *s, const struct sink_config
 			    .url = s->url,
 			    .url_text = dup(c->url),
 			    .secret = dup(c->secret),
+			    .trust = c->trust_take,
 			    .batch = c->url != NULL ? c->batch : SINK_BATCH,
 			    .timeout_ms = c->timeout_ms,
 			    .body = BUF_INIT(SINK_BODY_MAX) };
+	c->trust_take = NULL;
+	if (s->trust != NULL)
+		s->own = https_new(all->env->loop, s->trust);
 	s->timer = loop_timer_new(all->env->loop, "sink", on_timer, s);
 	return rc;
 }
 
-int sinks_new(struct ctl_env *env, const struct tls_client *trust, const struct sink_config *cfg,
+int sinks_new(struct ctl_env *env, const struct tls_client *trust, struct sink_config *cfg,
 	      size_t n, struct sinks **ret, struct err *err)
 {
 	struct sinks *all = xcalloc(1, sizeof(*all));
@@ -357,6 +360,8 @@ void sinks_free(struct sinks **sp)
 		sink_file_leave(s);
 		sink_post_leave(s);
 		loop_timer_free(&s->timer);
+		https_free(&s->own);
+		tls_client_free(&s->trust);
 		free(s->name);
 		free(s->file);
 		free(s->url_text);

@@ -39,6 +39,8 @@ struct sink_config {
 	unsigned keep;
 	const char *url;
 	const char *secret; /* copied */
+	struct tls_client
+		*trust_take; /* whose certificates its host may have; NULL: those of all */
 	unsigned batch;
 	int64_t timeout_ms;
 };
@@ -55,8 +57,9 @@ const char *sink_state_name(enum sink_state s);
 int sink_check(const struct sink_config *c, struct err *err) MUST_CHECK;
 
 struct sinks;
-/* After the queue is open. `trust` is whose certificates https needs; borrowed. */
-int sinks_new(struct ctl_env *env, const struct tls_client *trust, const struct sink_config *cfg,
+/* After the queue is open. `trust` is whose certificates https needs; borrowed. Takes those of the
+ * configurations, which are NULL then. */
+int sinks_new(struct ctl_env *env, const struct tls_client *trust, struct sink_config *cfg,
 	      size_t n, struct sinks **ret, struct err *err) MUST_CHECK;
 void sinks_start(struct sinks *s);
 void sinks_free(struct sinks **sp);

@@ -41,6 +41,8 @@ struct sink {
 	struct sink_url url;
 	char *url_text;
 	char *secret;
+	struct tls_client *trust; /* NULL: that of all */
+	struct https *own;	  /* with it; NULL: the one of all */
 	unsigned batch;
 	int64_t timeout_ms;
 	/* where it is */

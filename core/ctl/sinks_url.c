@@ -71,6 +71,11 @@ static void sign(const struct sink *s, int64_t now_s, char ret[static 2 * DIGEST
 		(void)snprintf(ret + 2 * i, 3, "%02x", hmac[i]);
 }
 
+static struct https *way(const struct sink *s)
+{
+	return s->own != NULL ? s->own : s->all->https;
+}
+
 static void on_answer(void *arg, const struct https_answer *a)
 {
 	struct sink *s = OBJ(sink, SINK_MAGIC, arg);
@@ -110,7 +115,7 @@ static void send_batch(struct sink *s)
 	(void)snprintf(time, sizeof(time), "Weir-Timestamp: %" PRId64, now_s);
 	(void)snprintf(batch, sizeof(batch), "Weir-Batch: %" PRIu64, s->top);
 	(void)snprintf(signature, sizeof(signature), "Weir-Signature: sha256=%s", hex);
-	s->https = https_get(s->all->https, &r, on_answer, s);
+	s->https = https_get(way(s), &r, on_answer, s);
 }
 
 static void on_addresses(void *arg, const struct dns_answer *a);
@@ -158,6 +163,6 @@ void sink_post_leave(struct sink *s)
 	if (s->dns != 0)
 		dns_cancel(s->all->env->dns, s->dns);
 	if (s->https != 0)
-		https_cancel(s->all->https, s->https);
+		https_cancel(way(s), s->https);
 	s->dns = s->https = 0;
 }

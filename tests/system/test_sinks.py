@@ -6,6 +6,7 @@ import http.server
 import json
 import pathlib
 import re
+import ssl
 import threading
 import time
 import urllib.request
@@ -13,6 +14,7 @@ import urllib.request
 import pytest
 
 import harness
+import peer as peers
 from harness import wait_until
 from conftest import need_relay
 
@@ -38,7 +40,7 @@ def check_schema(events):
 class Receiver:
     """Takes posts as it is told: how to answer, how long to take; checks what it must not forgive."""
 
-    def __init__(self, port=0):
+    def __init__(self, port=0, certificate=None):
         self.status, self.delay = 200, 0
         self.posts = 0
         self.events = []   # of posts that were answered with 2xx
@@ -62,6 +64,11 @@ class Receiver:
                 pass
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self.server.daemon_threads = True
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*certificate)
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+            self.server.handle_error = lambda *args: None  # who refuses the certificate hangs up
         self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
@@ -200,6 +207,43 @@ def test_a_new_sink_begins_now_and_an_hour_is_nothing(relay_with, directory, rec
     assert min(seqs(receiver.events)) == 3 and "old@fast.example" not in {e["to"] for e in receiver.events}
 
 
+def test_https(relay_with, directory, world):
+    """By TLS to a receiver whose certificate is of the sink's own authority; by others nothing is sent, and the sink
+    says so; mail goes on."""
+    peers.make_authority(directory)
+    good = peers.make_certificate(directory, "good", "IP:127.0.0.1")
+    wrong = {"certificate": peers.make_certificate(directory, "self", "IP:127.0.0.1", signed=False),  # of nobody
+             "certificate subject name": peers.make_certificate(directory, "name", "DNS:other.example")}  # another's
+    port = harness.free_port()
+    relay = relay_with(hook(directory, port, f'authorities = "{directory}/ca.pem"\n timeout = 5s').replace("http:", "https:"))
+    sent = 0
+    for says, certificate in wrong.items():
+        bad = Receiver(port, certificate)
+        relay.send(f"x{sent}@fast.example")
+        relay.wait_event(f"x{sent}@fast.example", "delivered")
+        sent += 1
+        row = wait_until(lambda: sink(relay) if sink(relay)["state"] == "failing" and says in sink(relay)["error"].lower()
+                         else None, 20, says)
+        assert row["behind"] == 2 * sent and bad.posts == 0
+        bad.stop()
+    r = Receiver(port, good)
+    wait_until(lambda: caught_up(relay), 60)
+    assert len(r.events) == 2 * sent and r.wrong == []
+    check_schema(r.events)
+    r.stop()
+
+
+def test_https_by_the_authorities_of_all(relay_with, directory, world):
+    """Those of section tls, when the sink has none of its own; with those of the system it is refused."""
+    peers.make_authority(directory)
+    r = Receiver(certificate=peers.make_certificate(directory, "good", "IP:127.0.0.1"))
+    relay = relay_with(f'tls {{ authorities = "{directory}/ca.pem" }}\n'
+                       + hook(directory, r.port).replace("http:", "https:"))
+    relay.send("x@fast.example")
+    wait_until(lambda: len(r.events) == 2, 20)
+    r.stop()
+
+
 def test_only_what_matches(relay_with, directory, receiver, world):
     """What a filter leaves out is passed over, also by the cursor, over a restart."""
     relay = relay_with(hook(directory, receiver.port, 'filter = "state:failed,suppressed -domain:fast.example"'))
@@ -304,6 +348,7 @@ def test_metrics(relay_with, directory, world):
     ('sink a {\n url = "ftp://x.example/"\n secret-file = "SECRET"\n}', "http:// or https://"),
     ('sink a {\n url = "http://x.example:0/"\n secret-file = "SECRET"\n}', "port"),
     ('sink a {\n url = "http://x.example/"\n secret-file = "/nowhere"\n}', "/nowhere"),
+    ('sink a {\n url = "https://x.example/"\n secret-file = "SECRET"\n authorities = "/nowhere"\n}', "sink a: authorities"),
 ])
 def test_what_is_wrong_is_refused(relay_with, directory, section, says):
     import subprocess
