@@ -42,6 +42,7 @@ struct report_mail {
 	struct smtpin_token token;
 	bool reading;	/* by the worker */
 	bool signed_to; /* it came to an address that we signed: verp */
+	bool telling;	/* the sender hears of it: until it is recorded, too, nobody else tells */
 	struct verp verp;
 	char *content;
 	size_t size;
@@ -574,15 +575,24 @@ static bool was_delivered(struct report_mail *m, const struct queue_entry *e, bo
 	       (!queued && (e->outcome == OUTCOME_NONE || e->outcome == OUTCOME_DEFERRED));
 }
 
-static void put_off(struct report_mail *m)
+static void put_off(struct report_mail *m, const char *why)
 {
-	const struct smtp_answer later = { .code = 451,
-					   .enhanced = "4.3.0",
-					   .text = "The delivery that this reports on is not over "
-						   "yet, try again later" };
+	struct smtp_answer later = { .code = 451, .enhanced = "4.3.0" };
 
+	(void)snprintf(later.text, sizeof(later.text), "%s, try again later", why);
 	smtpin_accepted(m->relayd->env.smtpin, m->token, &later);
 	mail_free(m);
+}
+
+/* The same at the same time, over other connections: one of them tells the sender. */
+static bool is_being_told(const struct report_mail *m)
+{
+	const struct report_mail *other;
+
+	LIST_FOREACH (other, m->relayd->bounces.mails, link)
+		if (other->telling && other->verp.rid.v == m->verp.rid.v)
+			return true;
+	return false;
 }
 
 static void on_entry(void *arg, const struct queue_entry *rows, size_t n, const struct err *err)
@@ -597,7 +607,7 @@ static void on_entry(void *arg, const struct queue_entry *rows, size_t n, const 
 	}
 	delivered = n > 0 && was_delivered(m, &rows[0], &active);
 	if (active) {
-		put_off(m);
+		put_off(m, "The delivery that this reports on is not over yet");
 		return;
 	}
 	m->stream = n > 0 ? rows[0].stream : m->verp.stream;
@@ -613,6 +623,11 @@ static void on_entry(void *arg, const struct queue_entry *rows, size_t n, const 
 	describe(m);
 	tell = delivered && rows[0].from.n > 0 && c->bounces_notify_sender != 0 &&
 	       m->attempt.outcome == OUTCOME_BOUNCED;
+	if (tell && is_being_told(m)) {
+		put_off(m, "Another report of this failure is being read");
+		return;
+	}
+	m->telling = tell;
 	if (tell)
 		report_late(&m->relayd->env,
 			    &(struct queue_result){ .rid = m->verp.rid, .attempt = m->attempt },

@@ -181,6 +181,30 @@ def test_a_bounce_comes_back(relay, peer):
     assert len([m for m in peer.messages if sender_of(m) == ""]) == 1 and len(relay.weir("suppress", "list")) == 1
 
 
+def test_the_same_over_many_connections(relay, peer):
+    """The sender hears of it once; whoever comes at the same moment is told to come again."""
+    verp, = sent(relay, peer, "gone@fast.example")
+    relay.wait_event("gone@fast.example", "delivered")
+    content = dsn(verp, "gone@fast.example").replace("\n", "\r\n")
+    sessions = [relay.raw() for _ in range(12)]
+    for s in sessions:
+        s.reply()
+        for line in ("EHLO mx.remote.example", "MAIL FROM:<>", f"RCPT TO:<{verp}>"):
+            assert s.say(line)[0] == 250
+        assert s.say("DATA")[0] == 354
+    for s in sessions:
+        s.send(content + ".\r\n")
+    codes = {s.reply()[0] for s in sessions}
+    for s in sessions:
+        s.close()
+    assert 250 in codes and codes <= {250, 451}
+    deliver(relay, verp, dsn(verp, "gone@fast.example"))
+    relay.send("last@fast.example")  # behind the reports
+    relay.wait_event("last@fast.example", "delivered")
+    assert len([m for m in peer.messages if sender_of(m) == ""]) == 1
+    assert len(relay.events("gone@fast.example", "bounced")) == 1
+
+
 def test_strangers_may_report_and_nothing_else(relay_with, peer):
     relay = relay_with(allow=False)
     relay.allow()
