@@ -504,6 +504,9 @@ static int import_all(struct importing *im, const char *text, struct err *err)
 	};
 	int rc = config_file_read(str_of(text), &im->file, err);
 
+	/* two at a time, which add different objects, would both find theirs in force */
+	if (rc >= 0)
+		rc = op_lock(im->op, "all", "objects", err);
 	if (rc >= 0)
 		rc = check_limits(im, err);
 	if (rc >= 0 && import_contains(im, CONFIG_POOL)) {
