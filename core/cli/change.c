@@ -44,7 +44,8 @@ static int read_file(const struct param_def *p, const char *path, json_t **ret, 
 		(void)err_sys(err, errno, "%s", path);
 	if (own)
 		(void)close(fd);
-	*ret = got >= 0 && n < room ? json_stringn(bytes, n) : NULL;
+	*ret = got >= 0 && n < room && memchr(bytes, '\0', n) == NULL ? json_stringn(bytes, n)
+								      : NULL;
 	secret_wipe(bytes, room);
 	free(bytes);
 	if (got < 0)
