@@ -110,8 +110,13 @@ int import_streams(struct importing *im, struct err *err)
 		const struct mailstream *x = streams_at(im->env->streams, i);
 		if (!x->stored || import_has(im, CONFIG_STREAM, x->id))
 			continue;
-		if (!is_default(x->id))
+		if (!is_default(x->id)) {
 			warn_of_mail(im, x);
+			rc = stream_check_unused(im->env, x->id, !import_contains(im, CONFIG_ALLOW),
+						 !import_contains(im, CONFIG_CRED), err);
+			if (rc < 0)
+				return err_prefix(err, "the stream %s is not in this text", x->id);
+		}
 		rc = import_put(im, CONFIG_STREAM, x->id, streams_json(x), NULL, err);
 	}
 	return rc;

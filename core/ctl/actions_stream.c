@@ -251,6 +251,10 @@ static void stream_change(struct ctl_call *call, bool remove)
 	if (rc >= 0 && is_default(x))
 		rc = err_param(&err, ERR_STATE, "name",
 			       "the stream default stays, and stands behind all others");
+	if (rc >= 0 && remove) {
+		rc = stream_check_unused(ctl_env(call), x->id, true, true, &err);
+		(void)snprintf(err.param, sizeof(err.param), "name");
+	}
 	if (rc >= 0 && !remove)
 		rc = stream_find(call, "before", &before, &err);
 	if (rc >= 0 && before == x && !remove)

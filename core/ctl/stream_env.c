@@ -19,6 +19,23 @@ uint64_t stream_recipients(const struct ctl_env *env, const char *id)
 	return n;
 }
 
+int stream_check_unused(const struct ctl_env *env, const char *id, bool entries, bool creds,
+			struct err *err)
+{
+	for (size_t i = 0; entries && i < allow_n(env->allow); i++)
+		if (strcmp(allow_at(env->allow, i)->stream, id) == 0)
+			return err_set(err, ERR_STATE,
+				       "the network %s of the allowlist sends in the stream %s",
+				       allow_at(env->allow, i)->text, id);
+	for (size_t i = 0; creds && i < creds_n(env->creds); i++) {
+		const struct cred *x = creds_at(env->creds, i);
+		if (x->revoked_ms == 0 && x->n_streams > 0 && cred_in_streams(x, str_of(id)))
+			return err_set(err, ERR_STATE,
+				       "the credential %s may send in the stream %s", x->name, id);
+	}
+	return 0;
+}
+
 static struct sched_stream sched_of(const struct ctl_env *env, const struct mailstream *x)
 {
 	struct sched_stream v = { .stream = queue_name(env->queue, str_of(x->id)),

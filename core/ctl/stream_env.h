@@ -17,6 +17,9 @@
 
 /* Queued recipients of a stream, without the trash. */
 uint64_t stream_recipients(const struct ctl_env *env, const char *id);
+/* Before one goes: that what is looked at names it nowhere. ERR_STATE. */
+int stream_check_unused(const struct ctl_env *env, const char *id, bool entries, bool creds,
+			struct err *err) MUST_CHECK;
 /* The streams have changed. */
 void streams_in_force(struct ctl_env *env);
 

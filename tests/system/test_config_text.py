@@ -1,6 +1,8 @@
 """The configuration as text: the same on every relay, applied as one plan, one version and one undo."""
 
+import json
 import random
+import threading
 
 import pytest
 
@@ -153,9 +155,9 @@ def test_one_version_and_one_undo(bare_relay):
 def test_on_probation(bare_relay):
     furnish(bare_relay)
     text = export(bare_relay)
-    done = apply(bare_relay, HEAD.format("routes, streams"), "--probation", "1h")
+    done = apply(bare_relay, HEAD.format("routes, allowlist"), "--probation", "1h")
     assert done["probation"]["version"] == done["version"]
-    assert len(bare_relay.weir("route", "list")) == 1 and len(bare_relay.weir("stream", "list")) == 1
+    assert len(bare_relay.weir("route", "list")) == 1 and bare_relay.weir("allow", "list") == []
     bare_relay.weir("config", "rollback", "--yes", "--reason", "no")
     assert export(bare_relay) == text
 
@@ -276,3 +278,50 @@ def test_random_edits_come_through(bare_relay, other):
             apply(other, text)
             assert export(other) == text
             assert [s["id"] for s in other.weir("stream", "list")] == [s["id"] for s in bare_relay.weir("stream", "list")]
+
+
+def test_two_at_once(relay):
+    """What is in force is what one of the texts says, not both."""
+    texts = [HEAD.format("routes") + "".join(f'route {{\n match = "domain:{who}{i}.example"\n to = "discard"\n}}\n' for i in range(400))
+             for who in "ab"]
+    for k, text in enumerate(texts):
+        (relay.directory / f"config.{k}").write_text(text)
+    results = []
+
+    def go(k):
+        results.append(relay.run("config", "import", relay.directory / f"config.{k}", "--yes", "--reason", "r"))
+    for _ in range(4):
+        threads = [threading.Thread(target=go, args=(k,)) for k in range(2)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        assert len([r for r in relay.weir("route", "list") if r["to"] == "discard"]) == 400
+        apply(relay, HEAD.format("routes"))
+    codes = {json.loads(r.stderr)["error"]["code"] for r in results if r.returncode != 0}
+    assert codes <= {"conflict"} and len(results) == 8
+
+
+def test_streams_that_something_needs(relay):
+    """They do not go while an entry or a credential names them: an export would name what is not there."""
+    relay.weir("stream", "add", "tx")
+    relay.weir("allow", "add", "10.0.0.0/8", "--stream", "tx")
+    relay.weir("cred", "add", "crm", "--streams", "tx")
+    for word in ("network 10.0.0.0/8", "credential crm"):
+        with pytest.raises(WeirError) as e:
+            relay.weir("stream", "remove", "tx", "--reason", "r")
+        assert e.value.error["code"] == "state" and word in e.value.error["message"]
+        with pytest.raises(WeirError) as e:
+            apply(relay, HEAD.format("streams"))
+        assert e.value.error["code"] == "state" and word in e.value.error["message"]
+        relay.weir("allow", "remove", "10.0.0.0/8", "--reason", "r") if "network" in word else None
+    relay.weir("cred", "revoke", "crm", "--reason", "r")
+    apply(relay, HEAD.format("streams"))
+    assert [s["id"] for s in relay.weir("stream", "list")] == ["default"]
+
+
+def test_no_text(relay):
+    path = relay.directory / "config.text"
+    path.write_bytes(b"format = 1\0\n")
+    result = relay.run("config", "import", path, "--plan")
+    assert result.returncode == 2 and json.loads(result.stderr)["error"]["code"] == "invalid"
