@@ -2,7 +2,9 @@
 #include "mail/bounce.h"
 
 #include <gmime/gmime.h>
+#include <stdlib.h>
 
+#include "base/mem.h"
 #include "base/utf8.h"
 #include "mail/bounce_int.h"
 
@@ -251,6 +253,29 @@ static void judge_feedback(struct walk *w, struct bounce *b)
 		b->kind = BOUNCE_COMPLAINT;
 }
 
+/* Some tell only people what the host said: of a recipient without a reply the words are read. */
+static void complete(struct walk *w, struct bounce *b)
+{
+	struct bounce *words = NULL;
+
+	for (size_t i = 0; i < b->rcpts_n; i++) {
+		struct bounce_rcpt *r = &b->rcpts[i];
+		if (r->text[0] != '\0' || r->code != 0)
+			continue;
+		if (words == NULL) {
+			words = xcalloc(1, sizeof(*words));
+			(void)bounce_text(buf_str(&w->text), STR(""), true, words);
+		}
+		for (size_t k = 0; k < words->rcpts_n; k++) {
+			const struct bounce_rcpt *x = &words->rcpts[k];
+			if (strcasecmp(x->final, r->final) == 0 ||
+			    strcasecmp(x->final, r->original) == 0)
+				bounce_take(x, r);
+		}
+	}
+	free(words);
+}
+
 static void judge(struct walk *w, struct str block, bool null_sender, struct bounce *b)
 {
 	bool automatic = is_auto_reply(block, b->subject);
@@ -264,6 +289,7 @@ static void judge(struct walk *w, struct str block, bool null_sender, struct bou
 	if (w->status.n > 0)
 		bounce_status(buf_str(&w->status), b);
 	if (b->rcpts_n > 0) {
+		complete(w, b);
 		b->format = "rfc3464";
 		b->kind = BOUNCE_STATUS;
 	} else if (w->receipt) {

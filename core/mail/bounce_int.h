@@ -23,6 +23,9 @@ void bounce_add_sender(struct bounce *b, struct str address);
  * that is there already stays unless the reply has a more exact one. */
 void bounce_reply(struct str s, struct bounce_rcpt *r);
 
+/* What `from` knows of the reply; a status stays unless it is a general one. */
+void bounce_take(const struct bounce_rcpt *from, struct bounce_rcpt *to);
+
 void bounce_status(struct str fields, struct bounce *b);
 void bounce_feedback(struct str fields, struct bounce *b);
 void bounce_returned(struct str headers, struct bounce *b);

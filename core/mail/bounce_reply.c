@@ -177,6 +177,13 @@ static void drop_codes(char *text, int code, const char *enhanced)
 	*to = '\0';
 }
 
+void bounce_take(const struct bounce_rcpt *from, struct bounce_rcpt *to)
+{
+	to->code = from->code;
+	take_enhanced(str_of(from->enhanced), strlen(from->enhanced), to);
+	memcpy(to->text, from->text, sizeof(to->text));
+}
+
 void bounce_reply(struct str s, struct bounce_rcpt *r)
 {
 	size_t at = 0;
