@@ -219,6 +219,28 @@ static json_t *serve_suppress(const json_t *params)
 		"'bounces':0,'import':null}]");
 }
 
+static json_t *serve_bounces(const json_t *params)
+{
+	(void)params;
+	return no_more(
+		"[{'id':'12','at':'2026-11-24T04:30:00.000Z','last_at':'2026-11-24T04:40:00.000Z',"
+		"'count':3,'client':'192.0.2.9','from':'','to':'fbl@relay.example','subject':"
+		"'Complaint','why':'it names no envelope sender that this relay "
+		"signed','size':4711},"
+		"{'id':'11','at':'2026-11-24T03:30:00.000Z','last_at':'2026-11-24T03:30:00.000Z',"
+		"'count':1,'client':'192.0.2.7','from':'anna@fast.example','to':"
+		"'b-0n4xk2m8qf0015yd1-abcdefghabcdefgh@bounces.example','subject':null,'why':"
+		"'nothing in it says what it reports','size':800}]");
+}
+
+static json_t *serve_bounce(const json_t *params)
+{
+	(void)params;
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "id", "12", "why", "it names nobody",
+			 "from", "", "to", "fbl@relay.example", "client", "192.0.2.9", "text",
+			 "Subject: Complaint\r\n\r\nStop \x1b[31mit.\r\n");
+}
+
 static json_t *serve_streams(const json_t *params)
 {
 	(void)params;
@@ -303,6 +325,8 @@ static void fake_relay(void)
 	fake_rpc_answer_fn("allow.list", serve_allow);
 	fake_rpc_answer_fn("alert.list", serve_alerts);
 	fake_rpc_answer_fn("suppress.list", serve_suppress);
+	fake_rpc_answer_fn("bounces.list", serve_bounces);
+	fake_rpc_answer_fn("bounces.show", serve_bounce);
 	fake_rpc_answer_fn("stream.list", serve_streams);
 	fake_rpc_answer_fn("pool.list", serve_pools);
 	fake_rpc_answer(
@@ -476,6 +500,7 @@ static void test_screens(void **state)
 		key('H');
 		screen_golden(shell_grid(app.shell), i == 0 ? "view-plan-80" : "view-plan-200");
 		key(K_ESC);
+		look("bounces", "", "bounces");
 		look("streams", "", "streams");
 		key(K_TAB); /* the pools stand beside them */
 		screen_golden(shell_grid(app.shell), i == 0 ? "view-pools-80" : "view-pools-200");
@@ -504,6 +529,22 @@ static void test_hold_in_three_keys(void **state)
 			    "{\"plan\":\"p9\",\"reason\":\"rate limited\"}");
 	assert_int_equal(fake_rpc_calls("plan.drop"), 0);
 	assert_true(shows("803 recipients, 1 in delivery or gone"));
+}
+
+/* What came is shown without what it could do to a terminal, and forgotten by its number. */
+static void test_bounces(void **state)
+{
+	(void)state;
+	(void)shell_open(app.shell, "bounces", "");
+	frame();
+	key(K_ENTER);
+	frame();
+	assert_non_null(strstr(fake_rpc_params("bounces.show"), "\"id\":\"12\""));
+	assert_true(shows("it names nobody") && shows("Subject: Complaint") && shows("[31mit."));
+	key(K_ESC);
+	key('D');
+	frame();
+	assert_true(shows("12"));
 }
 
 /* Taken off with the stream that the entry is for; a message's recipient is put on it. */
@@ -1197,6 +1238,7 @@ int main(void)
 		cmocka_unit_test(test_overview_in_a_small_window),
 		cmocka_unit_test_setup_teardown(test_hold_in_three_keys, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_suppress, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_bounces, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_audit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_access, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_emptied_settings, setup, teardown),

@@ -30,7 +30,7 @@ static const struct {
 	{ "queue", RELAY_QUEUE },	{ "holds", RELAY_HOLDS },     { "routes", RELAY_ROUTES },
 	{ "allow", RELAY_ALLOW },	{ "creds", RELAY_CREDS },     { "actions", RELAY_ACTIONS },
 	{ "keys", RELAY_KEYS },		{ "streams", RELAY_STREAMS }, { "pools", RELAY_POOLS },
-	{ "suppress", RELAY_SUPPRESS },
+	{ "suppress", RELAY_SUPPRESS }, { "bounces", RELAY_BOUNCES },
 };
 
 static void tell(struct relay *r, unsigned moved)

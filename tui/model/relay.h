@@ -25,7 +25,8 @@ enum relay_moved {
 	RELAY_SUPPRESS = 1u << 8,
 	RELAY_STREAMS = 1u << 9,
 	RELAY_POOLS = 1u << 10,
-	RELAY_ALL = (1u << 11) - 1,
+	RELAY_BOUNCES = 1u << 11,
+	RELAY_ALL = (1u << 12) - 1,
 };
 
 struct relay;

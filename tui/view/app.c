@@ -12,7 +12,7 @@ void app_register(struct shell *s)
 		&view_overview, &view_queues,  &view_messages, &view_causes,   &view_holds,
 		&view_events,	&view_journal, &view_allow,    &view_access,   &view_routes,
 		&view_streams,	&view_pools,   &view_keys,     &view_audit,    &view_suppress,
-		&view_message,	&view_trace,   &view_alerts,   &view_versions,
+		&view_message,	&view_trace,   &view_alerts,   &view_versions, &view_bounces,
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
@@ -33,6 +33,7 @@ const char *app_view_of(enum method_id m)
 		{ M_STREAM_LIST, "streams" },	{ M_POOL_LIST, "pools" },
 		{ M_EVENT_LIST, "events" },	{ M_CAUSE_LIST, "causes" },
 		{ M_ALERT_LIST, "alerts" },	{ M_CONFIG_HISTORY, "versions" },
+		{ M_BOUNCES_LIST, "bounces" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(views); i++) {

@@ -28,7 +28,7 @@ struct app {
 extern const struct view_def view_overview, view_queues, view_messages, view_message, view_causes,
 	view_holds, view_events, view_journal, view_allow, view_routes, view_keys, view_audit,
 	view_suppress, view_access, view_streams, view_pools, view_trace, view_alerts,
-	view_versions;
+	view_versions, view_bounces;
 
 /* The screen for a reading command; NULL when it has none. */
 const char *app_view_of(enum method_id m);
