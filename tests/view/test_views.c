@@ -786,6 +786,8 @@ static void test_alerts(void **state)
 	assert_string_equal(fake_rpc_params("why.get"), "{\"target\":\"domain:gmail.example\"}");
 	key(K_ESC);
 	key('j');
+	key('H');
+	assert_true(shows("it is about no destination"));
 	key(K_ENTER); /* a sink has no screen: all that is known of it */
 	frame();
 	assert_true(shows("they are kept for it"));

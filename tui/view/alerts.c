@@ -44,13 +44,13 @@ static void alerts_enter(struct listing *l, const json_t *row)
 static void alerts_foot(const struct listing *l, const json_t *row, struct buf *out)
 {
 	(void)l;
-	(void)buf_printf(out, "%s. At hand: %s", js(row, "text"), js(row, "command"));
+	(void)buf_printf(out, "%s: %s", js(row, "command"), js(row, "text"));
 }
 
 static const struct cell_measure measures[] = {
-	{ "severity", 4, 0, 0 },   { "kind", 15, 0, 0 },   { "recipients", 7, 0, 2 },
-	{ "since_at", 12, 18, 1 }, { "text", 24, 200, 0 }, { "command", 26, 40, 3 },
-	{ .name = NULL },
+	{ "severity", 4, 0, 0 }, { "kind", 15, 0, 0 },	   { "recipients", 7, 0, 2 },
+	{ "target", 12, 24, 4 }, { "class", 12, 0, 5 },	   { "since_at", 12, 18, 1 },
+	{ "text", 24, 200, 0 },	 { "command", 26, 40, 3 }, { .name = NULL },
 };
 
 static const struct listing_def def = {
@@ -77,8 +77,20 @@ static int alerts_open(struct view *v, const char *arg, struct err *err)
 }
 
 static const enum action_id actions[] = {
-	A_WHY, A_TAIL, A_DESCRIBE, A_WIDE, A_COPY, A_SAVE, A_REFRESH, A_NONE,
+	A_HOLD, A_RETRY,    A_WHY,  A_TAIL,    A_RELATED, A_WIDE,
+	A_COPY, A_DESCRIBE, A_SAVE, A_REFRESH, A_NONE,
 };
+
+static const char *alerts_refuse(struct view *v, enum action_id a)
+{
+	const struct alerts *s = view_state(v);
+	const json_t *row = listing_row(&s->list);
+	bool of_mail = a == A_HOLD || a == A_RETRY || a == A_WHY || a == A_RELATED;
+
+	return of_mail && row != NULL && strcmp(js(row, "kind"), "destination") != 0
+		       ? "it is about no destination"
+		       : NULL;
+}
 
 const struct view_def view_alerts = {
 	.name = "alerts",
@@ -91,5 +103,6 @@ const struct view_def view_alerts = {
 	.actions = actions,
 	.open = alerts_open,
 	.action = listing_on_action,
+	.refuse = alerts_refuse,
 	LISTING_VIEW,
 };
