@@ -137,6 +137,9 @@ docs: $(DOC_PAGES)
 build/doc/weir-relayd%: doc/weir-relayd%.in doc/fill links
 	@mkdir -p $(@D)
 	@doc/fill build/weir-relayd $< >$@
+build/doc/weir-config%: doc/weir-config%.in doc/fill links
+	@mkdir -p $(@D)
+	@doc/fill build/weir-relayd $< >$@
 build/doc/%: doc/%.in doc/fill links
 	@mkdir -p $(@D)
 	@doc/fill build/weir $< >$@

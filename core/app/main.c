@@ -8,6 +8,7 @@
 #include "app/relayd.h"
 #include "base/buf.h"
 #include "base/log.h"
+#include "ctl/config_file.h"
 #include "loop/loop.h"
 
 #define CONFIG_PATH "/etc/weir/relayd.conf"
@@ -34,6 +35,7 @@ static const char usage[] =
 	"  -s, --syslog               log to syslog instead of standard error\n"
 	"  -v, --verbose              log what developers want to see as well\n"
 	"      --dump-tables=options  the configuration's keys, for the manual\n"
+	"      --dump-tables=text     the same of what weir config import reads\n"
 	"  -h, --help                 this text\n"
 	"  -V, --version              the version\n";
 
@@ -57,6 +59,13 @@ static bool fill_manual(const struct conf *c, struct buf *out)
 {
 	(void)c;
 	return conf_print_manual(out);
+}
+
+static bool fill_text_manual(const struct conf *c, struct buf *out)
+{
+	(void)c;
+	config_file_manual(out);
+	return !out->full;
 }
 
 static int wrong_usage(const char *what)
@@ -88,6 +97,8 @@ static int read_args(int argc, char **argv, struct args *a)
 			a->verbose = true;
 			break;
 		case 'D':
+			if (strcmp(optarg, "text") == 0)
+				return print_text(fill_text_manual, NULL);
 			if (strcmp(optarg, "options") != 0)
 				return wrong_usage(optarg);
 			return print_text(fill_manual, NULL);

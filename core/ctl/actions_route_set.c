@@ -11,6 +11,8 @@ static int put_match(const struct ctl_call *call, json_t *o, struct err *err)
 {
 	AUTO_BUF text = BUF_INIT(FILTER_TEXT_MAX + 1);
 
+	if (ctl_str(call, "match") != NULL && str_trim(str_of(ctl_str(call, "match"))).n == 0)
+		(void)json_object_set_new(o, "match", json_string("")); /* all mail */
 	if (ctl_filter(call) == NULL)
 		return 0;
 	if (route_check_match(ctl_filter(call), err) < 0)

@@ -115,8 +115,7 @@ static size_t locked_out(const struct ctl_env *env, const struct ipnet *net, int
 	return n;
 }
 
-/* With the first entry of this mode, all others may not authenticate any more. */
-static void warn_of_lockout(struct op *op, const struct ipnet *net, int64_t now)
+void allow_warn_lockout(struct op *op, const struct ipnet *net, int64_t now)
 {
 	const struct ctl_env *env = op->env;
 	const struct cred *x = NULL;
@@ -195,7 +194,7 @@ static void add_entry(struct op *op, const struct ipnet *net, const char *text)
 	allow_warn(op, &e, op->at_ms);
 	warn_of_narrower(op, net);
 	if (e.mode == ALLOW_AUTHENTICATE)
-		warn_of_lockout(op, net, op->at_ms);
+		allow_warn_lockout(op, net, op->at_ms);
 	op_object(op, "allow", text, object_current(op->env, "allow", text), allow_json(&e));
 }
 
@@ -223,8 +222,8 @@ void ctl_allow_add(struct ctl_call *call)
 	rule_store(op);
 }
 
-static int refuse_unknown(const struct ctl_env *env, const struct ipnet *net, const char *text,
-			  struct err *err)
+int allow_refuse_unknown(const struct ctl_env *env, const struct ipnet *net, const char *text,
+			 struct err *err)
 {
 	for (size_t i = 0; i < allow_n(env->allow); i++) {
 		const struct allow_entry *e = allow_at(env->allow, i);
@@ -250,7 +249,7 @@ void ctl_allow_remove(struct ctl_call *call)
 	ipnet_text(&net, text);
 	op = rule_op(call, text);
 	if (allow_find(env->allow, str_of(text)) == NULL) {
-		(void)refuse_unknown(env, &net, text, &err);
+		(void)allow_refuse_unknown(env, &net, text, &err);
 		op_fail(op, &err);
 		return;
 	}

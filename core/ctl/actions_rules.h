@@ -30,6 +30,11 @@ int route_check_pool(const struct ctl_call *call, const char *to, struct err *er
 void route_password(const struct ctl_call *call, struct secret *ret);
 /* What may not have been meant with a new entry of the allowlist. (actions_rules.c) */
 void allow_warn(struct op *op, const struct allow_entry *e, int64_t now_ms);
+/* With the first entry that lets a network authenticate, all others may not any more. */
+void allow_warn_lockout(struct op *op, const struct ipnet *net, int64_t now_ms);
+/* The network is no entry: with what it is a part of. Returns -ERR_UNKNOWN. */
+int allow_refuse_unknown(const struct ctl_env *env, const struct ipnet *net, const char *text,
+			 struct err *err);
 /* A new credential without a secret; owned. (actions_cred_import.c) */
 json_t *cred_empty(const struct op *op, const char *name, int64_t now_ms);
 

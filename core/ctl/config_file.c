@@ -37,69 +37,91 @@ struct member {
 	const char *name;
 	enum member_type type;
 	int64_t otherwise; /* of one that is not said */
+	const char *help;
 };
 
 static const struct member pool_members[] = {
-	{ "", "id", MEMBER_TITLE, 0 },
-	{ "source", "sources", MEMBER_TEXTS, 0 },
-	{ "warmup", "warmup", MEMBER_TEXT, 0 },
-	{ "warmup-from", "warmup_from_ms", MEMBER_DAY, 0 },
-	{ "overflow", "overflow", MEMBER_TEXT, 0 },
-	{ "note", "note", MEMBER_TEXT, 0 },
+	{ "", "id", MEMBER_TITLE, 0, "" },
+	{ "source", "sources", MEMBER_TEXTS, 0,
+	  "an address of the relay's machine, with a name for EHLO and a weight where wanted: "
+	  "192.0.2.1=mta1.example.net*2" },
+	{ "warmup", "warmup", MEMBER_TEXT, 0,
+	  "messages of each address a day while it is new: 50,100,200 or 50..10000*1.5" },
+	{ "warmup-from", "warmup_from_ms", MEMBER_DAY, 0,
+	  "first day of that plan; the day of the import unless said" },
+	{ "overflow", "overflow", MEMBER_TEXT, 0, "the pool for what is over the plan" },
+	{ "note", "note", MEMBER_TEXT, 0, "for people" },
 	{ .key = NULL },
 };
 static const struct member stream_members[] = {
-	{ "", "id", MEMBER_TITLE, 0 },
-	{ "match", "match", MEMBER_TEXT, 0 },
-	{ "header", "headers", MEMBER_TEXTS, 0 },
-	{ "require", "require", MEMBER_TEXTS, 0 },
-	{ "priority", "priority", MEMBER_NUMBER, 5 },
-	{ "retry", "retry", MEMBER_TEXT, 0 },
-	{ "lifetime", "lifetime_s", MEMBER_AGE, 0 },
-	{ "delay-warning", "delay_s", MEMBER_AGE, -1 },
-	{ "rate", "rate", MEMBER_NUMBER, 0 },
-	{ "concurrency", "concurrency", MEMBER_NUMBER, 0 },
-	{ "tls", "tls", MEMBER_TEXT, 0 },
-	{ "pool", "pool", MEMBER_TEXT, 0 },
-	{ "dkim", "dkim", MEMBER_TEXT, 0 },
-	{ "note", "note", MEMBER_TEXT, 0 },
+	{ "", "id", MEMBER_TITLE, 0, "" },
+	{ "match", "match", MEMBER_TEXT, 0, "which mail, a filter; all unless said" },
+	{ "header", "headers", MEMBER_TEXTS, 0,
+	  "only mail with one of these header fields: List-Unsubscribe, or X-Stream: news*" },
+	{ "require", "require", MEMBER_TEXTS, 0,
+	  "its mail is refused without this header field; one-click is what RFC 8058 wants" },
+	{ "priority", "priority", MEMBER_NUMBER, 5, "1 to 9" },
+	{ "retry", "retry", MEMBER_TEXT, 0, "waits between attempts" },
+	{ "lifetime", "lifetime_s", MEMBER_AGE, 0,
+	  "then its mail is returned; as relayd.conf says unless said" },
+	{ "delay-warning", "delay_s", MEMBER_AGE, -1,
+	  "the sender is told of mail that is tried for longer; 0s: never; as relayd.conf says "
+	  "unless said" },
+	{ "rate", "rate", MEMBER_NUMBER, 0, "messages a minute to one destination; 0: any" },
+	{ "concurrency", "concurrency", MEMBER_NUMBER, 0,
+	  "messages at once to one destination; 0: any" },
+	{ "tls", "tls", MEMBER_TEXT, 0, "what connections must be, as for weir stream add" },
+	{ "pool", "pool", MEMBER_TEXT, 0, "the pool that its mail leaves from" },
+	{ "dkim", "dkim", MEMBER_TEXT, 0, "the domain whose keys sign as well" },
+	{ "suppressed", "suppressed", MEMBER_TEXT, 0,
+	  "what becomes of suppressed recipients, as for weir stream add" },
+	{ "note", "note", MEMBER_TEXT, 0, "for people" },
 	{ .key = NULL },
 };
 static const struct member route_members[] = {
-	{ "match", "match", MEMBER_TEXT, 0 },
-	{ "to", "to", MEMBER_TEXT, 0 },
-	{ "tls", "tls", MEMBER_TEXT, 0 },
-	{ "user", "user", MEMBER_TEXT, 0 },
-	{ "pool", "pool", MEMBER_TEXT, 0 },
-	{ "note", "note", MEMBER_TEXT, 0 },
+	{ "match", "match", MEMBER_TEXT, 0, "which mail, a filter; all unless said" },
+	{ "to", "to", MEMBER_TEXT, 0,
+	  "where it goes: mx, smarthost:HOST:PORT, hold, reject or discard" },
+	{ "tls", "tls", MEMBER_TEXT, 0, "what connections must be, as for weir route add" },
+	{ "user", "user", MEMBER_TEXT, 0,
+	  "the name to log in with at a smarthost; its password is a secret" },
+	{ "pool", "pool", MEMBER_TEXT, 0,
+	  "the pool that its mail leaves from, whatever the stream says" },
+	{ "note", "note", MEMBER_TEXT, 0, "for people" },
 	{ .key = NULL },
 };
 static const struct member allow_members[] = {
-	{ "", "network", MEMBER_TITLE, 0 },
-	{ "mode", "mode", MEMBER_TEXT, 0 },
-	{ "everything", "everything", MEMBER_YES, 0 },
-	{ "stream", "stream", MEMBER_TEXT, 0 },
-	{ "expires", "expires_ms", MEMBER_TIME, 0 },
-	{ "note", "note", MEMBER_TEXT, 0 },
+	{ "", "network", MEMBER_TITLE, 0, "" },
+	{ "mode", "mode", MEMBER_TEXT, 0, "relay or authenticate; relay unless said" },
+	{ "everything", "everything", MEMBER_YES, 0,
+	  "everybody is really meant: of 0.0.0.0/0 or ::/0 that may relay" },
+	{ "stream", "stream", MEMBER_TEXT, 0, "where its mail without authentication belongs" },
+	{ "expires", "expires_ms", MEMBER_TIME, 0,
+	  "it ends by itself then; what is past that is left out" },
+	{ "note", "note", MEMBER_TEXT, 0, "for people" },
 	{ .key = NULL },
 };
 static const struct member cred_members[] = {
-	{ "", "name", MEMBER_TITLE, 0 },
-	{ "sender", "senders", MEMBER_TEXTS, 0 },
-	{ "network", "networks", MEMBER_TEXTS, 0 },
-	{ "stream", "streams", MEMBER_TEXTS, 0 },
-	{ "per-minute", "per_minute", MEMBER_NUMBER, 0 },
-	{ "per-day", "per_day", MEMBER_NUMBER, 0 },
-	{ "recipients", "recipients_max", MEMBER_NUMBER, 0 },
-	{ "expires", "expires_ms", MEMBER_TIME, 0 },
-	{ "disabled", "disabled", MEMBER_YES, 0 },
-	{ "note", "note", MEMBER_TEXT, 0 },
+	{ "", "name", MEMBER_TITLE, 0, "" },
+	{ "sender", "senders", MEMBER_TEXTS, 0,
+	  "only for this: shop.example, *.shop.example, app@shop.example or <>" },
+	{ "network", "networks", MEMBER_TEXTS, 0, "only from this network" },
+	{ "stream", "streams", MEMBER_TEXTS, 0, "only mail of this stream" },
+	{ "per-minute", "per_minute", MEMBER_NUMBER, 0,
+	  "messages a minute; 0: the limit of all credentials" },
+	{ "per-day", "per_day", MEMBER_NUMBER, 0, "messages a day; 0: no limit" },
+	{ "recipients", "recipients_max", MEMBER_NUMBER, 0,
+	  "recipients of a message; 0: no limit of its own" },
+	{ "expires", "expires_ms", MEMBER_TIME, 0, "it ends by itself then" },
+	{ "disabled", "disabled", MEMBER_YES, 0, "nobody may use it until it is enabled" },
+	{ "note", "note", MEMBER_TEXT, 0, "for people" },
 	{ .key = NULL },
 };
 static const struct member key_members[] = {
-	{ "", "id", MEMBER_TITLE, 0 },
-	{ "state", "state", MEMBER_TEXT, 0 },
-	{ "public", "public", MEMBER_TEXT, 0 },
+	{ "", "id", MEMBER_TITLE, 0, "" },
+	{ "state", "state", MEMBER_TEXT, 0, "waiting, active or retired" },
+	{ "public", "public", MEMBER_TEXT, 0,
+	  "what it publishes in DNS; its private part is a secret" },
 	{ .key = NULL },
 };
 
@@ -128,6 +150,14 @@ const char *config_kind_object(enum config_kind k)
 {
 	ASSERT(k < CONFIG_KIND__COUNT);
 	return kinds[k].object;
+}
+
+bool config_file_has(enum config_kind kind, const char *member)
+{
+	for (const struct member *m = kinds[kind].members; m->key != NULL; m++)
+		if (strcmp(m->name, member) == 0)
+			return true;
+	return false;
 }
 
 /* --- words ------------------------------------------------------------------------------------ */
@@ -542,4 +572,44 @@ void config_file_put(struct buf *out, enum config_kind kind, const json_t *objec
 		if (m->type != MEMBER_TITLE)
 			put_member(out, m, json_object_get(object, m->name));
 	(void)buf_puts(out, "}\n");
+}
+
+/* --- the manual ------------------------------------------------------------------------------- */
+
+static void put_roff(struct buf *out, const char *text)
+{
+	for (; *text != '\0'; text++)
+		(void)buf_printf(out, *text == '-' || *text == '\\' ? "\\%c" : "%c", *text);
+}
+
+static const char *type_name(enum member_type type)
+{
+	static const char *const names[] = {
+		[MEMBER_TEXT] = "text",	    [MEMBER_TEXTS] = "texts, a line each",
+		[MEMBER_NUMBER] = "number", [MEMBER_AGE] = "age",
+		[MEMBER_TIME] = "time",	    [MEMBER_DAY] = "time",
+		[MEMBER_YES] = "yes or no", [MEMBER_TITLE] = "",
+	};
+	ASSERT(type < ARRAY_LEN(names));
+	return names[type];
+}
+
+void config_file_manual(struct buf *out)
+{
+	for (int k = 0; k < CONFIG_KIND__COUNT; k++) {
+		(void)buf_printf(out, ".SS %s\n", kinds[k].word);
+		(void)buf_printf(out, "In contains: %s. ", kinds[k].name);
+		if (kinds[k].title != NULL)
+			(void)buf_printf(out, "Behind it stands %s, in quotes.", kinds[k].title);
+		(void)buf_putc(out, '\n');
+		for (const struct member *m = kinds[k].members; m->key != NULL; m++) {
+			if (m->type == MEMBER_TITLE)
+				continue;
+			(void)buf_puts(out, ".TP\n.B ");
+			put_roff(out, m->key);
+			(void)buf_printf(out, "\n(%s) ", type_name(m->type));
+			put_roff(out, m->help);
+			(void)buf_puts(out, ".\n");
+		}
+	}
 }

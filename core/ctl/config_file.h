@@ -42,6 +42,8 @@ enum config_kind {
 #define CONFIG_ALL ((1u << CONFIG_KIND__COUNT) - 1)
 const char *config_kind_name(enum config_kind k);   /* "pools", as `contains` has it */
 const char *config_kind_object(enum config_kind k); /* "pool", the kind of the store */
+/* Whether the text has this member of its objects. */
+bool config_file_has(enum config_kind kind, const char *member);
 /* A set of kinds from their names, with commas; ERR_INVALID says which there are. */
 int config_kinds_read(struct str text, unsigned *ret_kinds, struct err *err) MUST_CHECK;
 
@@ -66,5 +68,8 @@ int config_file_at(const struct config_item *item, struct err *err);
 void config_file_put_head(struct buf *out, unsigned kinds);
 /* A stored object, or one that was read. */
 void config_file_put(struct buf *out, enum config_kind kind, const json_t *object);
+
+/* Kinds and members, for the manual. */
+void config_file_manual(struct buf *out);
 
 #endif

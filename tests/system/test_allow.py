@@ -107,3 +107,32 @@ def test_streams_of_networks_and_credentials(door):
     with pytest.raises(WeirError) as e:
         relay.weir("cred", "set", "shop", "--streams", "nosuch")
     assert e.value.error["param"] == "streams"
+
+
+def test_an_entry_is_changed(bare_relay):
+    relay = bare_relay
+    relay.weir("allow", "add", "10.0.0.0/8", "--note", "office", "--for", "1h")
+    relay.weir("stream", "add", "tx")
+
+    def entry():
+        e, = relay.weir("allow", "list")
+        return e["mode"], e.get("stream"), e["note"], e["expires_at"]
+    ends = entry()[3]
+    done = relay.weir("allow", "set", "10.0.0.0/8", "--stream", "tx", "--note", "the office")
+    assert entry() == ("relay", "tx", "the office", ends)
+    relay.weir("undo", done["action"])
+    assert entry() == ("relay", None, "office", ends)
+    assert relay.weir("allow", "set", "10.0.0.0/8", "--for", "0", "--plan")["changes"][0]["op"] == "~"
+    relay.weir("allow", "set", "10.0.0.0/8", "--for", "0", "--note", "")
+    assert entry()[2:] == (None, None)
+    warned = relay.weir("allow", "set", "10.0.0.0/8", "--mode", "authenticate")
+    assert any("only clients in networks of this list" in w for w in warned["warnings"])
+    for args, words in ((["10.0.0.0/16"], "it is a part of 10.0.0.0/8"), (["10.0.0.0/8", "--stream", "tx"], "a stream is for"),
+                        (["10.0.0.0/8", "--mode", "relay", "--stream", "none"], "there is no stream none")):
+        with pytest.raises(WeirError) as e:
+            relay.weir("allow", "set", *args)
+        assert words in e.value.error["message"]
+    relay.weir("allow", "add", "0.0.0.0/0", "--mode", "authenticate")
+    with pytest.raises(WeirError) as e:
+        relay.weir("allow", "set", "0.0.0.0/0", "--mode", "relay")
+    assert "everybody in the Internet" in e.value.error["message"]

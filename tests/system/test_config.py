@@ -216,3 +216,36 @@ def test_a_password_goes_with_its_route(directory, world):
     assert relay.stop() == 0
     assert b"Gruenkohl" not in everywhere()
     assert relay.bad_log_lines() == []
+
+
+def test_a_route_is_changed_where_it_stands(bare_relay, directory):
+    relay = bare_relay
+    (directory / "pw").write_text("Gruenkohl\n")
+    pw = ["--password-file", str(directory / "pw")]
+    relay.weir("pool", "add", "p", "--source", "127.0.0.9")
+    for domain in ("a.example", "b.example", "c.example"):
+        relay.weir("route", "add", "--to", "smarthost:127.0.0.1:2526", "--user", "u", *pw, "--match", f"domain:{domain}")
+    ids = [r["id"] for r in relay.weir("route", "list")[:3]]
+
+    def change(*args):
+        return relay.weir("route", "set", ids[1], *args, "--reason", "r")
+
+    def route():
+        assert [r["id"] for r in relay.weir("route", "list")[:3]] == ids
+        return relay.weir("route", "list")[1]
+    before = route()
+    done = change("--match", "domain:d.example", "--pool", "p", "--note", "other", "--tls", "opportunistic")
+    assert (route()["match"], route()["pool"], route()["note"], route()["user"]) == ("domain:d.example", "p", "other", "u")
+    relay.weir("undo", done["action"])
+    assert route() == before
+    for args, param in ((["--user", "v"], "password"), (["--to", "smarthost:127.0.0.2:25"], "password"), (["--to", "mx"], "user"),
+                        (["--pool", "none"], "pool"), (["--match", "age>2h"], "match"), (["--to", "smarthost:"], "to")):
+        with pytest.raises(WeirError) as e:
+            change(*args)
+        assert e.value.error["param"] == param, args
+    change("--user", "v", *pw)
+    assert route()["user"] == "v"
+    change("--to", "mx", "--user", "", "--match", "")
+    assert route()["to"] == "mx" and not route()["match"] and not route()["user"]
+    with pytest.raises(WeirError):
+        relay.weir("route", "set", "default", "--to", "hold", "--reason", "r")

@@ -25,6 +25,8 @@ void acts_free(struct acts **ap);
 void act_plan(struct acts *a, enum method_id method, json_t *params);
 /* Asks for the method's parameters; `given` (taken, may be NULL) are filled in already. */
 void act_form(struct acts *a, enum method_id method, json_t *given);
+/* What a form of this method begins with: what the row has of its parameters; owned. */
+json_t *act_settings(enum method_id method, const json_t *row);
 /* Does it without a plan; takes params. */
 void act_call(struct acts *a, enum method_id method, json_t *params);
 /* Takes an action back, after asking. */

@@ -275,6 +275,19 @@ static void on_form_left(void *arg)
 		act_free(&a);
 }
 
+json_t *act_settings(enum method_id method, const json_t *row)
+{
+	const struct method_def *m = &method_defs[method];
+	json_t *params = json_object();
+
+	for (size_t i = 0; i < PROTO_PARAMS_MAX && m->params[i].name != NULL; i++) {
+		json_t *v = json_object_get(row, m->params[i].name);
+		if (v != NULL && !json_is_null(v) && m->params[i].type != T_FILE)
+			(void)json_object_set(params, m->params[i].name, v);
+	}
+	return params;
+}
+
 void act_form(struct acts *acts, enum method_id method, json_t *given)
 {
 	struct act *a = act_new(acts, method, given);

@@ -72,6 +72,8 @@ static void allow_action(struct view *v, enum action_id id)
 
 	if (id == A_ADD)
 		act_form(listing_app(&a->list)->acts, M_ALLOW_ADD, NULL);
+	else if (id == A_EDIT && row != NULL)
+		act_form(listing_app(&a->list)->acts, M_ALLOW_SET, act_settings(M_ALLOW_SET, row));
 	else if (id == A_DELETE && row != NULL)
 		act_form(listing_app(&a->list)->acts, M_ALLOW_REMOVE,
 			 json_pack("{s:s}", "network", js(row, "network")));
@@ -82,13 +84,14 @@ static void allow_action(struct view *v, enum action_id id)
 /* Adding and removing is for admins, unlike the same keys elsewhere. */
 static const char *allow_refuse(struct view *v, enum action_id id)
 {
-	if ((id == A_ADD || id == A_DELETE) && shell_status(view_shell(v))->perm < ACTION_ADMIN)
+	if ((id == A_ADD || id == A_EDIT || id == A_DELETE) &&
+	    shell_status(view_shell(v))->perm < ACTION_ADMIN)
 		return "needs the role admin";
 	return NULL;
 }
 
 static const enum action_id actions[] = {
-	A_ADD, A_DELETE, A_DESCRIBE, A_WIDE, A_COPY, A_SAVE, A_REFRESH, A_NONE,
+	A_ADD, A_EDIT, A_DELETE, A_DESCRIBE, A_WIDE, A_COPY, A_SAVE, A_REFRESH, A_NONE,
 };
 
 const struct view_def view_allow = {

@@ -49,6 +49,8 @@ static void routes_action(struct view *v, enum action_id a)
 	if (a == A_ADD)
 		act_form(acts, M_ROUTE_ADD,
 			 row != NULL ? json_pack("{s:s}", "before", js(row, "id")) : NULL);
+	else if (a == A_EDIT && row != NULL)
+		act_form(acts, M_ROUTE_SET, act_settings(M_ROUTE_SET, row));
 	else if (a == A_DELETE && row != NULL)
 		act_form(acts, M_ROUTE_REMOVE, json_pack("{s:s}", "id", js(row, "id")));
 	else if (a == A_MOVE && row != NULL)
@@ -59,14 +61,14 @@ static void routes_action(struct view *v, enum action_id a)
 
 static const char *routes_refuse(struct view *v, enum action_id a)
 {
-	if ((a == A_ADD || a == A_DELETE || a == A_MOVE) &&
+	if ((a == A_ADD || a == A_EDIT || a == A_DELETE || a == A_MOVE) &&
 	    shell_status(view_shell(v))->perm < ACTION_ADMIN)
 		return "needs the role admin";
 	return NULL;
 }
 
 static const enum action_id actions[] = {
-	A_ADD, A_MOVE, A_DELETE, A_DESCRIBE, A_WIDE, A_COPY, A_SAVE, A_REFRESH, A_NONE,
+	A_ADD, A_EDIT, A_MOVE, A_DELETE, A_DESCRIBE, A_WIDE, A_COPY, A_SAVE, A_REFRESH, A_NONE,
 };
 
 const struct view_def view_routes = {

@@ -9,17 +9,11 @@ struct streams_view {
 	struct listing list;
 };
 
-/* What a form begins with: the settings that the row has. */
 static json_t *settings_of(const json_t *row)
 {
-	json_t *params = json_pack("{s:s}", "name", js(row, "id"));
-	const struct method_def *m = &method_defs[M_STREAM_SET];
+	json_t *params = act_settings(M_STREAM_SET, row);
 
-	for (size_t i = 0; i < PROTO_PARAMS_MAX && m->params[i].name != NULL; i++) {
-		json_t *v = json_object_get(row, m->params[i].name);
-		if (v != NULL && !json_is_null(v))
-			(void)json_object_set(params, m->params[i].name, v);
-	}
+	(void)json_object_set_new(params, "name", json_string(js(row, "id")));
 	return params;
 }
 

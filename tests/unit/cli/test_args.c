@@ -170,7 +170,7 @@ static void test_bad(void **state)
 		{ "statsu", ERR_METHOD, "", 0, "did you mean status?" },
 		{ "flsh all", ERR_METHOD, "", 0, "did you mean flush?" },
 		{ "alow list", ERR_METHOD, "", 0, "did you mean allow list?" },
-		{ "allow", ERR_METHOD, "", 0, "add, remove, test" },
+		{ "allow", ERR_METHOD, "", 0, "add, set, remove, test" },
 		{ "allow lst", ERR_METHOD, "", 0, "did you mean allow list?" },
 		{ "allow frobnicate", ERR_METHOD, "", 0, "wants one of" },
 		{ "status --frobnicate", ERR_INVALID, "frobnicate", 0, "weir help status" },

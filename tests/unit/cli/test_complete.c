@@ -52,7 +52,7 @@ static void test_words(void **state)
 		{ "weir ", "|status|queue", "|complete", "" },
 		{ "weir st", "|status|stream|stdio", "|queue", "" },
 		{ "weir al", "|allow", "|allow list", "" },
-		{ "weir allow ", "|list|add|remove|test", "|status", "" },
+		{ "weir allow ", "|list|add|set|remove|test", "|status", "" },
 		{ "weir allow r", "|remove", "|add", "" },
 		{ "weir fl", "|flush", "|retry", "" },
 		{ "weir --j", "|--json", "|--reason", "" },
