@@ -279,6 +279,21 @@ static void put_pools(struct making *m)
 	}
 }
 
+/* Since the oldest of them came. */
+static void put_unread(struct making *m)
+{
+	struct alert x = OF_RELAY(A_UNREAD);
+	size_t n = m->env->unread != NULL ? unread_n(m->env->unread) : 0;
+
+	if (n == 0)
+		return;
+	for (const struct unread_mail *u = unread_first(m->env->unread); u != NULL;
+	     u = unread_next(u))
+		x.since_ms = u->at_ms;
+	put(m, &x, "%zu mail%s came to the bounce or feedback address and told nothing", n,
+	    n == 1 ? "" : "s");
+}
+
 /* --- credentials ------------------------------------------------------------------------------ */
 
 static bool ends_soon(const struct making *m, int64_t ends_ms)
@@ -374,6 +389,7 @@ json_t *alerts_json(struct ctl_env *env, const struct view_attention *a)
 	put_certificate(&m);
 	put_pools(&m);
 	put_creds(&m);
+	put_unread(&m);
 	put_ageing(&m, a);
 	drop_unseen(m.seen);
 	return sorted(m.rows);

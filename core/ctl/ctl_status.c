@@ -332,9 +332,14 @@ json_t *view_status(struct ctl_env *env)
 	return o;
 }
 
+json_t *view_alert_rows(struct ctl_env *env)
+{
+	return alerts_json(env, attention(env));
+}
+
 static json_t *alert_page(struct ctl_env *env)
 {
-	json_t *rows = alerts_json(env, attention(env));
+	json_t *rows = view_alert_rows(env);
 	size_t n = json_array_size(rows);
 
 	return view_page(rows, NULL, NULL, n, true);

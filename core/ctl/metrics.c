@@ -2,10 +2,13 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/obj.h"
 #include "ctl/sinks.h"
+#include "ctl/views.h"
 #include "loop/loop.h"
 
 #define CLASSES 64
@@ -206,6 +209,23 @@ static void put_queue(struct ctl_env *env, struct buf *out)
 	    suppress_n(env->suppress));
 }
 
+static void put_alerts(struct ctl_env *env, struct buf *out)
+{
+	static const char *const severities[] = { "bad", "warn" };
+	json_t *rows = view_alert_rows(env);
+
+	head(out, "weir_alerts", "gauge", "What is the matter now; weir alerts lists it.");
+	for (size_t k = 0; k < ARRAY_LEN(severities); k++) {
+		uint64_t n = 0;
+		const json_t *row;
+		size_t i;
+		json_array_foreach(rows, i, row) n +=
+			strcmp(json_get_str(row, "severity"), severities[k]) == 0;
+		labelled(out, "weir_alerts", "severity", str_of(severities[k]), n);
+	}
+	json_decref(rows);
+}
+
 static void put_smtp(const struct ctl_env *env, struct buf *out)
 {
 	const struct smtpin_stats *in;
@@ -268,6 +288,7 @@ void metrics_text(const struct metrics *m, struct ctl_env *env, struct buf *out)
 	put_reports(env, out);
 	put_latency(m, out);
 	put_queue(env, out);
+	put_alerts(env, out);
 	put_smtp(env, out);
 	one(out, "weir_disk_free_bytes", "gauge", "Room for the state directory.", f.free_bytes);
 	one(out, "weir_disk_used_bytes", "gauge", "Of the state directory.", f.used_bytes);

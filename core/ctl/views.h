@@ -72,6 +72,7 @@ json_t *view_page(json_t *rows_take, char *next_take, char *prev_take, uint64_t 
 /* --- parts of several answers ----------------------------------------------------------------- */
 
 json_t *view_status(struct ctl_env *env);
+json_t *view_alert_rows(struct ctl_env *env); /* rows; owned */
 /* Rows for a subscription, answered with ctl_rows(). */
 void view_queue_rows(struct ctl_env *env, uint64_t ticket, const char *by, const char *const *keys,
 		     size_t keys_n);

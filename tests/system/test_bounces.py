@@ -303,6 +303,8 @@ def test_what_is_kept(relay, peer):
     deliver(relay, verp, odd, "someone@remote.example")
     deliver(relay, verp, odd, "someone@remote.example")
     row, = relay.weir("bounces", "list")
+    alert, = [a for a in relay.weir("alerts") if a["kind"] == "unread-bounces"]
+    assert alert["command"] == "weir bounces list" and alert["since_at"] and "1 mail came" in alert["text"]
     assert row["count"] == 2 and row["from"] == "someone@remote.example" and row["to"] == verp
     assert "What is this?" in relay.weir("bounces", "show", row["id"])["text"]
     relay.restart()

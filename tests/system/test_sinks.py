@@ -315,6 +315,7 @@ def test_metrics(relay_with, directory, world):
             return r.read().decode()
     text = wait_until(lambda: 'weir_recipients_failed_total{stream="default"} 1' in scrape() and scrape())
     assert 'weir_messages_accepted_total{stream="default"} ' in text
+    assert 'weir_alerts{severity="bad"} 0\n' in text and 'weir_alerts{severity="warn"} 0\n' in text
     assert 'weir_recipients_delivered_total{stream="default"} ' in text and 'weir_failures_total{class="bad-mailbox"} 1' in text
     assert re.search(r'weir_delivery_latency_seconds_bucket{le="\+Inf"} [23]\n', text)
     seen, typed, helped = set(), {}, set()
