@@ -177,6 +177,26 @@ static void drop_codes(char *text, int code, const char *enhanced)
 	*to = '\0';
 }
 
+/* What the program that quotes the reply says behind it is no part of it. */
+static void cut_quoted(char *text)
+{
+	static const char *const ends[] = { " (in reply to ", " ----- ", "' ##", " ##" };
+	int open = 0;
+
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+		char *at = strstr(text, ends[i]);
+		if (at != NULL)
+			*at = '\0';
+	}
+	for (char *at = text; *at != '\0'; at++) {
+		open += *at == '(' ? 1 : *at == ')' ? -1 : 0;
+		if (open < 0) { /* it stood in parentheses */
+			*at = '\0';
+			return;
+		}
+	}
+}
+
 void bounce_take(const struct bounce_rcpt *from, struct bounce_rcpt *to)
 {
 	to->code = from->code;
@@ -199,6 +219,7 @@ void bounce_reply(struct str s, struct bounce_rcpt *r)
 		take_enhanced(rest, n, r);
 		rest = from(rest, n);
 		bounce_copy(from(rest, blanks(rest)), r->text, sizeof(r->text));
+		cut_quoted(r->text);
 		drop_codes(r->text, r->code, r->enhanced);
 		if (n == 0) {
 			n = find_enhanced(str_of(r->text), &at);

@@ -26,6 +26,7 @@ static const struct opening {
 	{ "*This message was created automatically by mail delivery software*", "exim", true },
 	{ "*This is the MAILER-DAEMON, please DO NOT REPLY*", "opensmtpd", true },
 	{ "*Delivery to the following recipient* failed permanently*", "gmail", true },
+	{ "*There was an error delivering your mail to *", "dma", true },
 	{ "*Delivery to the following recipient* has been delayed*", "gmail", true },
 	{ "*Your message wasn't delivered to *", "gmail", true },
 	{ "*Diagnostic information for administrators:*", "exchange", true },

@@ -36,6 +36,9 @@ CASES = {
 class EndTalk(Talk):
     """The last host: refuses as the local part of the recipient says."""
 
+    def line(self):
+        return re.sub(r"^(mail from|rcpt to):", lambda m: m.group(0).upper(), super().line(), flags=re.I)
+
     def hello(self):
         for offer in self.peer.extensions:
             self.say(f"250-{offer}")
