@@ -4,6 +4,8 @@
 #ifndef APP_RELAYD_INT_H
 #define APP_RELAYD_INT_H
 
+#include <sys/queue.h>
+
 #include "app/relayd.h"
 #include "ctl/actions.h"
 #include "ctl/env.h"
@@ -17,6 +19,8 @@
 #define RELAYD_OWN_MAX 256 /* addresses of ours that an MX may not have */
 
 struct loop_signal;
+struct report_mail;
+LIST_HEAD(report_mails, report_mail);
 
 struct relayd {
 	uint32_t magic;
@@ -42,9 +46,9 @@ struct relayd {
 		char domain[ADDRESS_DOMAIN_MAX + 1]; /* "": there is no bounce address */
 		struct address feedback;	     /* n 0: none */
 		uint8_t key[VERP_KEY_LEN];
-		bool ready;		    /* the key is on disk */
-		struct report_mails *mails; /* that are being read */
-		struct loop_timer *tend;    /* drops what was kept long enough */
+		bool ready;		   /* the key is on disk */
+		struct report_mails mails; /* that are being read */
+		struct loop_timer *tend;   /* drops what was kept long enough */
 	} bounces;
 	struct loop_timer *pool_counts;
 	struct loop_timer *pool_turn;
@@ -104,7 +108,7 @@ void wire_bounced(struct relayd *r, const struct queue_event *e);
 
 void wire_complained(struct relayd *r, const struct queue_event *e);
 
-/* Bounces and complaints that come by mail (wire_bounce.c). */
+/* Envelope senders of our own (wire_verp.c). */
 int bounces_test(const struct conf *conf, struct err *err) MUST_CHECK;
 int bounces_prepare(struct relayd *r, struct err *err) MUST_CHECK;
 int bounces_open(struct relayd *r, struct err *err) MUST_CHECK; /* when the queue is there */
@@ -113,6 +117,12 @@ bool wire_is_ours(void *arg, const struct address *rcpt);
 /* False refuses the recipient: of ours, or beside one of ours. */
 bool wire_report_rcpt(struct relayd *r, const struct smtpin_envelope *e, const struct address *rcpt,
 		      struct smtp_answer *ret_refusal);
+enum verp_verdict wire_report_address(const struct relayd *r, struct str local, struct verp *ret);
+/* Drops what is past its time or too many; `added` is stored with it, or NULL. */
+void wire_store_unread(struct relayd *r, const struct unread_mail *added, queue_done_fn *done,
+		       void *arg);
+/* What comes to them (wire_bounce.c). */
+void wire_reports_end(struct relayd *r);
 void wire_report(struct relayd *r, struct smtpin_message *take, struct smtpin_token token);
 bool wire_alone(void *arg, const struct message *m, const struct message_rcpt *rcpt);
 bool wire_sender(void *arg, const struct message *m, const struct message_rcpt *rcpt,

@@ -57,7 +57,11 @@ int run_records(struct cli *c, const struct args *a, struct err *err)
 
 int run_kept(struct cli *c, const struct args *a, struct err *err)
 {
-	static const char *const fields[] = { "why", "from", "to", "client", "at", "last_at" };
+	static const struct {
+		const char *title;
+		const char *name;
+	} fields[] = { { "why", "why" },       { "from", "from" }, { "to", "to" },
+		       { "client", "client" }, { "at", "at" },	   { "last", "last_at" } };
 	AUTO_BUF b = BUF_INIT(OUT_MAX);
 	json_t *row = NULL;
 	int rc = talk_call(c, a->m->name, json_copy(a->params), &row, err);
@@ -68,7 +72,7 @@ int run_kept(struct cli *c, const struct args *a, struct err *err)
 		cli_print_json(c, row);
 	} else {
 		for (size_t i = 0; i < ARRAY_LEN(fields); i++)
-			put_line(&c->out, &b, fields[i], json_get_str(row, fields[i]));
+			put_line(&c->out, &b, fields[i].title, json_get_str(row, fields[i].name));
 		(void)buf_putc(&b, '\n');
 		out_clean_lines(&c->out, &b, str_of(json_get_str(row, "text")));
 		cli_print(c, &b);
