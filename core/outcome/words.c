@@ -4,9 +4,12 @@
  */
 #include "outcome/words.h"
 
+#include "base/mem.h"
 #include "base/utf8.h"
 
 #define LATIN_RUN_MAX 2 /* bytes above 127 side by side that are still taken for ISO 8859-1 */
+#define HOST_DOTS_MIN 2 /* in a name that is surely a host's, and no sentence without a space */
+#define HOST_TOP_MAX 10 /* bytes of its last label */
 
 /* U+00C0 to U+00FF and U+0100 to U+017F without their accents; '.' is a separator. */
 static const char *const latin1[64] = {
@@ -18,6 +21,15 @@ static const char *const latin1[64] = {
 static const char latin_a[] = "aaaaaaccccccccddddeeeeeeeeeegggggggghhhhiiiiiiiiiiiijjkkklllllllll"
 			      "lnnnnnnnnnoooooooorrrrrrssssssssttttttuuuuuuuuuuuuwwyyyzzzzzzs";
 _Static_assert(sizeof(latin_a) == 0x80 + 1, "one letter for each of U+0100 to U+017F");
+
+/* What hosts are called for what they do. As labels of a host name these say nothing. */
+static const char *const host_labels[] = {
+	"account", "accounts", "antispam", "antivirus", "auth",	  "bounce",   "bounces",
+	"client",  "content",  "dns",	   "domain",	"filter", "gateway",  "host",
+	"hosting", "ip",       "list",	   "lists",	"mta",	  "mx",	      "nospam",
+	"policy",  "quota",    "relay",	   "relays",	"secure", "security", "sender",
+	"server",  "spam",     "ssl",	   "tls",	"user",	  "users",    "virus",
+};
 
 static bool is_alnum(char c)
 {
@@ -33,15 +45,27 @@ static bool is_high(char c)
 
 struct reader {
 	struct words *out;
-	size_t from; /* of the word that is being read */
+	size_t from;  /* of the word that is being read */
+	bool in_host; /* and whether that is a host name's label */
 };
+
+static bool is_host_label(struct str word)
+{
+	for (size_t i = 0; i < ARRAY_LEN(host_labels); i++)
+		if (str_eq(word, str_of(host_labels[i])))
+			return true;
+	return false;
+}
 
 static void end_word(struct reader *r)
 {
 	struct words *w = r->out;
+	struct str word = str_from(w->bytes + r->from, w->bytes_n - r->from);
 
-	if (w->bytes_n > r->from && w->n < WORDS_MAX)
-		w->w[w->n++] = str_from(w->bytes + r->from, w->bytes_n - r->from);
+	if (r->in_host && word.n > 0 && is_host_label(word))
+		w->bytes_n = r->from;
+	else if (word.n > 0 && w->n < WORDS_MAX)
+		w->w[w->n++] = word;
 	r->from = w->bytes_n;
 }
 
@@ -192,6 +216,29 @@ static size_t ip_length(struct str s)
 	return n > 0 ? n : ipv6_length(s);
 }
 
+/* The length of a host name at the beginning of s: labels and dots, at the end letters. */
+static size_t host_length(struct str s)
+{
+	size_t n = 0;
+	size_t dots = 0;
+	size_t top = 0; /* where the last label begins */
+
+	while (n < s.n && (is_alnum(s.p[n]) || s.p[n] == '-' ||
+			   (s.p[n] == '.' && n + 1 < s.n && is_alnum(s.p[n + 1])))) {
+		if (s.p[n] == '.') {
+			dots++;
+			top = n + 1;
+		}
+		n++;
+	}
+	if (dots < HOST_DOTS_MIN || n - top < 2 || n - top > HOST_TOP_MAX)
+		return 0;
+	for (size_t i = top; i < n; i++)
+		if (!is_alnum(s.p[i]) || (s.p[i] >= '0' && s.p[i] <= '9'))
+			return 0;
+	return n;
+}
+
 static size_t read_ascii(struct reader *r, struct str s)
 {
 	size_t n = 0;
@@ -213,7 +260,8 @@ void words_of(struct str text, struct words *ret)
 {
 	struct reader r = { .out = ret };
 	bool edge = true;  /* where an address could begin */
-	bool fresh = true; /* where an IP address could */
+	bool fresh = true; /* where an IP address could, or a host name */
+	const char *host_end = text.p;
 
 	ret->n = 0;
 	ret->bytes_n = 0;
@@ -222,6 +270,8 @@ void words_of(struct str text, struct words *ret)
 	while (text.n > 0 && ret->n < WORDS_MAX) {
 		size_t n = edge ? address_length(text) : 0;
 		size_t ip = fresh && n == 0 ? ip_length(text) : 0;
+		if (fresh && n == 0 && ip == 0)
+			host_end = text.p + host_length(text);
 		edge = fresh = false;
 		if (n > 0) {
 			add_single(&r, "@", 1);
@@ -233,6 +283,7 @@ void words_of(struct str text, struct words *ret)
 		} else if (is_alnum(text.p[0]) || text.p[0] == '\'') {
 			n = read_ascii(&r, text);
 		} else {
+			r.in_host = text.p < host_end;
 			end_word(&r);
 			edge = (unsigned char)text.p[0] <= ' ' ||
 			       strchr("<>()[]\",;|", text.p[0]) != NULL;

@@ -3,7 +3,8 @@
  *
  * Model:   words_of() reads a text as words: ASCII lower case, accents off (ü is ue), apostrophes
  *          off, everything else between them gone; whatever has an '@' in it is the one word "@",
- *          an IP address is "#".
+ *          an IP address is "#". Of a host name, labels such as relay or spam are left out: what a
+ *          host is called says nothing about the mail.
  *          A Chinese, Japanese or Korean character is a word of its own, and so is each byte of a
  *          run that is not UTF-8 (GBK as it comes). A phrase is read the same way, so how either
  *          is punctuated, spelled or encoded does not matter. In a phrase, a word ending in '*'

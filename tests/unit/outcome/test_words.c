@@ -32,6 +32,10 @@ static const struct {
 	{ "v1.2.3.4 1.2.3.4.5 1.2.3.4a 1.2.3 1000.1.1.1 1.2.3.4.zen.example",
 	  "v1/2/3/4/1/2/3/4/5/1/2/3/4a/1/2/3/1000/1/1/1/1/2/3/4/zen/example" },
 	{ "12:30:05:11 a:b", "#/a/b" },
+	{ "mx-relay.spam.x.example denied", "x/example/denied" },
+	{ "http://relay.x.example:25/spam", "http/x/example/25/spam" },
+	{ "No relay.Go away relay.x", "no/relay/go/away/relay/x" },
+	{ "RESOLVER.RST.RelayDenied.User1", "resolver/rst/relaydenied/user1" },
 	{ "http://x.example/?p=NoSuchUser", "http/x/example/p/nosuchuser" },
 	{ "Boîte pleine, Postämter Über groß", "boite/pleine/postaemter/ueber/gross" },
 	{ "Bo\xee"
