@@ -119,11 +119,44 @@ static int add_atom(struct phrasebook *b, struct str word, bool prefix, uint16_t
 	return 0;
 }
 
-/* The words of one piece of a phrase between spaces; `star`: its last word is a beginning. */
+static bool is_star(struct str piece)
+{
+	return piece.n > 1 && piece.p[piece.n - 1] == '*';
+}
+
+/* Words, and not "..", '@', '#' or marks that make no word. */
+static bool is_plain(struct str piece)
+{
+	unsigned char c = piece.n > 0 ? (unsigned char)piece.p[0] : 'x'; /* of two spaces */
+	bool letter = (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
+
+	return !is_star(piece) && (c >= 0x80 || letter || (c >= '0' && c <= '9'));
+}
+
+/*
+ * The next piece of a phrase: plain words up to one that is not, which is a piece by itself. Words
+ * are read together because two may be the same as one.
+ */
+static struct str next_piece(struct str *rest)
+{
+	struct str piece = str_cut(rest, ' ');
+
+	while (is_plain(piece) && rest->n > 0) {
+		struct str more = *rest;
+		struct str word = str_cut(&more, ' ');
+		if (!is_plain(word))
+			break;
+		piece.n = (size_t)(word.p + word.n - piece.p);
+		*rest = more;
+	}
+	return str_trim(piece);
+}
+
+/* The words of one piece of a phrase. */
 static int add_piece(struct phrasebook *b, struct str piece, bool gap, struct phrase *p,
 		     struct err *err)
 {
-	bool star = piece.n > 1 && piece.p[piece.n - 1] == '*';
+	bool star = is_star(piece);
 	struct words w;
 
 	if (str_eq(piece, STR("@")))
@@ -167,7 +200,7 @@ int phrasebook_add(struct phrasebook *b, struct str phrase, unsigned *ret_phrase
 	uint16_t *first;
 
 	while (rest.n > 0) {
-		struct str piece = str_cut(&rest, ' ');
+		struct str piece = next_piece(&rest);
 		if (piece.n == 0)
 			continue;
 		if (str_eq(piece, STR(".."))) {

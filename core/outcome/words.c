@@ -31,6 +31,20 @@ static const char *const host_labels[] = {
 	"server",  "spam",     "ssl",	   "tls",	"user",	  "users",    "virus",
 };
 
+struct same {
+	const char *first;
+	const char *second; /* NULL: the first stands by itself */
+	const char *as;
+};
+static const struct same same_words[] = {
+#define SAME(word, as) { word, NULL, as },
+#include "outcome/same_words.def"
+};
+static const struct same same_pairs[] = {
+#define SAME_PAIR(first, second, as) { first, second, as },
+#include "outcome/same_words.def"
+};
+
 static bool is_alnum(char c)
 {
 	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
@@ -57,15 +71,80 @@ static bool is_host_label(struct str word)
 	return false;
 }
 
+/* Below, at or above 0, as the word is before, at or behind the other in the order of bytes. */
+static int compare(struct str word, const char *with)
+{
+	struct str other = str_of(with);
+	int c = memcmp(word.p, other.p, word.n < other.n ? word.n : other.n);
+
+	return c != 0 ? c : (word.n > other.n) - (word.n < other.n);
+}
+
+static const struct same *find_same(const struct same *table, size_t n, struct str first,
+				    struct str second)
+{
+	size_t low = 0;
+
+	while (low < n) {
+		size_t mid = low + (n - low) / 2;
+		int c = compare(first, table[mid].first);
+		if (c == 0 && table[mid].second != NULL)
+			c = compare(second, table[mid].second);
+		if (c == 0)
+			return &table[mid];
+		if (c > 0)
+			low = mid + 1;
+		else
+			n = mid;
+	}
+	return NULL;
+}
+
+static void put_plain(struct words *w, struct str word)
+{
+	if (word.n > 0 && w->n < WORDS_MAX)
+		w->w[w->n++] = word;
+}
+
+static void put_all(struct words *w, const char *as)
+{
+	struct str rest = str_of(as);
+
+	while (rest.n > 0)
+		put_plain(w, str_cut(&rest, ' '));
+}
+
+/* A word that is read; with the one before it, it may be another. */
+static void put_word(struct words *w, struct str word)
+{
+	const struct same *found = find_same(same_words, ARRAY_LEN(same_words), word, STR(""));
+	struct str rest = found != NULL ? str_of(found->as) : word;
+
+	while (rest.n > 0) {
+		struct str one = found != NULL ? str_cut(&rest, ' ') : rest;
+		const struct same *pair =
+			w->n > 0 ? find_same(same_pairs, ARRAY_LEN(same_pairs), w->w[w->n - 1], one)
+				 : NULL;
+		if (pair != NULL) {
+			w->n--;
+			put_all(w, pair->as);
+		} else {
+			put_plain(w, one);
+		}
+		if (found == NULL)
+			break;
+	}
+}
+
 static void end_word(struct reader *r)
 {
 	struct words *w = r->out;
 	struct str word = str_from(w->bytes + r->from, w->bytes_n - r->from);
 
-	if (r->in_host && word.n > 0 && is_host_label(word))
+	if (r->in_host && is_host_label(word))
 		w->bytes_n = r->from;
-	else if (word.n > 0 && w->n < WORDS_MAX)
-		w->w[w->n++] = word;
+	else if (word.n > 0)
+		put_word(w, word);
 	r->from = w->bytes_n;
 }
 

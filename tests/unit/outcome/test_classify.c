@@ -237,7 +237,7 @@ static const struct {
 	{ "builtin\n", NULL },
 	{ "rule a\nphase rcpt\nclass policy\nkind soft\naction retry\nmeaning M.\nadvice A.\n",
 	  NULL },
-	{ "rule a\ntext x\n | y | z\nwith a\n| b\nclass policy\n", NULL },
+	{ "rule a\ntext x\n | y | z\nwith k\n| b\nclass policy\n", NULL },
 	{ "rule a\ntext x\nclass policy\n| y\n", "f:4: a rule has no '|'" },
 	{ "rule a\n| y\n", "f:2: a rule has no '|'" },
 	{ "", "f: no rule in it; `builtin` takes ours" },
