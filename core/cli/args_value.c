@@ -86,16 +86,31 @@ static json_t *int_value(const char *text)
 	return json_integer(minus ? -(json_int_t)n : (json_int_t)n);
 }
 
+/* Up to the next comma that means one: "\\," is a comma and "\\\\" a backslash. */
+static json_t *next_string(struct str *rest)
+{
+	AUTO_BUF one = BUF_INIT(rest->n);
+	size_t i = 0;
+
+	for (; i < rest->n && rest->p[i] != ','; i++) {
+		if (rest->p[i] == '\\' && i + 1 < rest->n &&
+		    (rest->p[i + 1] == ',' || rest->p[i + 1] == '\\'))
+			i++;
+		(void)buf_putc(&one, rest->p[i]);
+	}
+	i += i < rest->n;
+	rest->p += i;
+	rest->n -= i;
+	return json_stringn(buf_cstr(&one), one.n);
+}
+
 static json_t *strings_value(const char *text)
 {
 	json_t *all = json_array();
 	struct str rest = str_of(text);
 
-	while (rest.n > 0) {
-		struct str one = str_cut(&rest, ',');
-
-		(void)json_array_append_new(all, json_stringn(one.p, one.n));
-	}
+	while (rest.n > 0)
+		(void)json_array_append_new(all, next_string(&rest));
 	return all;
 }
 

@@ -276,6 +276,15 @@ static void drop_plan(struct cli *c, const json_t *plan)
 	json_decref(result);
 }
 
+/* The relay knows neither the reason nor the names of files. */
+static void set_command(const struct args *a, json_t *plan)
+{
+	AUTO_BUF line = BUF_INIT(OUT_MAX);
+
+	proto_put_command(&line, a->m, a->params);
+	(void)json_object_set_new(plan, "command", json_text(buf_str(&line)));
+}
+
 static int make_plan(struct cli *c, const struct args *a, json_t **ret_plan, struct err *err)
 {
 	json_t *params = NULL;
@@ -283,7 +292,10 @@ static int make_plan(struct cli *c, const struct args *a, json_t **ret_plan, str
 
 	if (rc < 0)
 		return rc;
-	return talk_call(c, method_defs[M_PLAN_MAKE].name, params, ret_plan, err);
+	rc = talk_call(c, method_defs[M_PLAN_MAKE].name, params, ret_plan, err);
+	if (rc >= 0)
+		set_command(a, *ret_plan);
+	return rc;
 }
 
 static int show_plan(struct cli *c, const struct args *a, struct err *err)

@@ -160,6 +160,9 @@ static int run(struct cli *c, struct args *a, int argc, char **argv, struct err 
 		cli_print(c, &b);
 		return 0;
 	}
+	if (c->o->readonly && (a->m->flags & MF_MUTATES) != 0 && a->own[OWN_PLAN] == NULL)
+		return err_set(err, ERR_DENIED, "%s changes the relay, and --readonly was given",
+			       a->m->cli);
 	if (a->own[OWN_RELAY] != NULL)
 		c->relay = a->own[OWN_RELAY];
 	return function_of(a)(c, a, err);

@@ -30,6 +30,7 @@ struct cli_app {
 struct cli_options {
 	const char *relay; /* NULL: the default */
 	bool json;
+	bool readonly;		   /* refuses everything that changes the relay */
 	const struct cli_app *app; /* may be NULL: without a console */
 };
 

@@ -136,6 +136,13 @@ int method_check(const struct method_def *m, const json_t *params, struct err *e
 /* T_AGE in either of its forms; false when it is neither. */
 bool proto_age(const json_t *value, int64_t *ret_s);
 
+/*
+ * Appends the command line of a call, to be pasted into a shell: the command line reads it back as
+ * exactly these parameters. A file's parameter has its path; a demanded reason that is not there
+ * is TEXT, as help has it.
+ */
+void proto_put_command(struct buf *b, const struct method_def *m, const json_t *params);
+
 enum field_kind {
 	FK_TEXT,
 	FK_INT,

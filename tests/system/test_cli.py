@@ -190,13 +190,13 @@ def test_plans(backlog, verb):
 
 def test_the_command_of_a_plan_does_it(backlog):
     """The equivalent line, given to a shell."""
-    plan = backlog.weir("delete", "--where", "to:anna@* domain:fast.example", "--plan")
-    line = plan["command"] + " --yes --reason 'as planned'" if "--yes" not in plan["command"] else \
-        plan["command"] + " --reason 'as planned'"
+    plan = backlog.weir("delete", "--where", "to:anna@* domain:fast.example", "--plan", "--reason", "it's planned")
+    line = plan["command"] + " --yes"
     result = subprocess.run(["sh", "-c", line.replace("weir", str(WEIR), 1) + f" --json -r unix:{backlog.socket}"],
                             capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=15)
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["recipients"] == 1
+    assert backlog.weir("actions")[0]["reason"] == "it's planned"
 
 
 @pytest.mark.parametrize("verb", ["retry", "flush", "bounce", "delete"])

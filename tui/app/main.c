@@ -102,6 +102,7 @@ static int take_option(int c, struct console_options *o, struct cli_options *cli
 		return -1;
 	case OPT_READONLY:
 		o->readonly = true;
+		cli->readonly = true;
 		return -1;
 	case OPT_ASCII:
 		o->ascii = true;

@@ -473,7 +473,8 @@ static void test_plan_describes(void **state)
 	assert_int_equal(json_array_size(json_object_get(p, "sample")), 3);
 	assert_true(get(p, "oldest_age_s") >= 5 && get(p, "newest_age_s") >= 5);
 	assert_int_equal(get(p, "undo_window_s"), 600);
-	assert_string_equal(json_get_str(p, "command"), "weir delete domain:fast.example");
+	assert_string_equal(json_get_str(p, "command"),
+			    "weir delete domain:fast.example --reason TEXT");
 	assert_string_equal(json_get_str(p, "target"), "domain:fast.example");
 	AUTO_FREE char *id = plan_id(p);
 	AUTO_FREE char *first = xasprintf("{\"plan\":\"%s\",\"limit\":2}", id);
@@ -502,13 +503,13 @@ static void test_plan_command_is_quoted(void **state)
 	} cases[] = {
 		{ "{\"method\":\"queue.hold\",\"params\":{\"target\":\"from:*@x.org size<1M\","
 		  "\"for_s\":\"2h\",\"keep_expiry\":true}}",
-		  "weir hold 'from:*@x.org size<1M' --for 2h --keep-expiry" },
+		  "weir hold 'from:*@x.org size<1M' --for 2h --keep-expiry --reason TEXT" },
 		{ "{\"method\":\"queue.bounce\",\"params\":{\"target\":\"subject:\\\"it's\\\"\"}}",
-		  "weir bounce 'subject:it'\\''s'" },
+		  "weir bounce 'subject:it'\\''s' --reason TEXT" },
 		{ "{\"method\":\"queue.retry\",\"params\":{\"target\":\"-domain:x.org\"}}",
-		  "weir retry where:-domain:x.org" },
+		  "weir retry -- -domain:x.org" },
 		{ "{\"method\":\"queue.hold\",\"params\":{\"target\":\"all\",\"for_s\":90}}",
-		  "weir hold all --for 90s" },
+		  "weir hold all --for 1m30s --reason TEXT" },
 	};
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

@@ -1,0 +1,174 @@
+/*
+ * A method's call as a command line. Options stand first and then, where one of them needs it, "--"
+ * and the positional words; a value that begins with '-' is joined to its option. tests/unit/cli
+ * reads every line that is made here back with what reads command lines.
+ */
+#include <string.h>
+
+#include "base/mem.h"
+#include "proto/proto.h"
+
+#define LIST_MAX ((size_t)PROTO_REQUEST_MAX)
+
+/* One word for a POSIX shell. */
+static void put_word(struct buf *out, struct str word)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				    "0123456789._@/+=:,%-";
+	bool quote = word.n == 0;
+
+	for (size_t i = 0; i < word.n; i++)
+		quote = quote || word.p[i] == '\0' || strchr(plain, word.p[i]) == NULL;
+	if (!quote) {
+		(void)buf_put_str(out, word);
+		return;
+	}
+	(void)buf_putc(out, '\'');
+	for (size_t i = 0; i < word.n; i++) {
+		if (word.p[i] == '\'')
+			(void)buf_puts(out, "'\\''");
+		else
+			(void)buf_putc(out, word.p[i]);
+	}
+	(void)buf_putc(out, '\'');
+}
+
+/* "1d2h", the exact time. */
+static void put_age(int64_t s, struct buf *out)
+{
+	static const struct {
+		int64_t s;
+		char letter;
+	} units[] = { { 86400, 'd' }, { 3600, 'h' }, { 60, 'm' }, { 1, 's' } };
+	size_t before = out->n;
+
+	for (size_t i = 0; i < ARRAY_LEN(units); i++) {
+		if (s >= units[i].s)
+			(void)buf_printf(out, "%lld%c", (long long)(s / units[i].s),
+					 units[i].letter);
+		s %= units[i].s;
+	}
+	if (out->n == before)
+		(void)buf_puts(out, "0s");
+}
+
+/* With commas; '\' takes their meaning from commas and from itself. An empty text at the end is
+ * told from none by a comma behind it. */
+static void put_list(const json_t *list, struct buf *out)
+{
+	size_t n = json_array_size(list);
+
+	for (size_t i = 0; i < n; i++) {
+		const char *one = json_string_value(json_array_get(list, i));
+
+		if (i > 0)
+			(void)buf_putc(out, ',');
+		for (const char *p = one != NULL ? one : ""; *p != '\0'; p++) {
+			if (*p == ',' || *p == '\\')
+				(void)buf_putc(out, '\\');
+			(void)buf_putc(out, *p);
+		}
+		if (i + 1 == n && (one == NULL || *one == '\0'))
+			(void)buf_putc(out, ',');
+	}
+}
+
+static void put_value(const struct param_def *p, const json_t *v, struct buf *out)
+{
+	if (json_is_integer(v) && p->type == T_AGE)
+		put_age(json_integer_value(v), out);
+	else if (json_is_integer(v))
+		(void)buf_printf(out, "%lld", (long long)json_integer_value(v));
+	else if (json_is_array(v))
+		put_list(v, out);
+	else
+		(void)buf_put_str(out, str_from(json_string_value(v), json_string_length(v)));
+}
+
+/* --for of for_s. */
+static void put_option(const struct param_def *p, struct buf *out)
+{
+	size_t n = strlen(p->name);
+
+	if (p->option != NULL) {
+		(void)buf_printf(out, " --%s", p->option);
+		return;
+	}
+	if (n > 2 && strcmp(p->name + n - 2, "_s") == 0)
+		n -= 2;
+	(void)buf_puts(out, " --");
+	for (size_t i = 0; i < n; i++)
+		(void)buf_putc(out, p->name[i] == '_' ? '-' : p->name[i]);
+}
+
+/* A demanded reason is called as help calls it, when none is said yet. */
+static void put_reason(const struct method_def *m, struct buf *out)
+{
+	const struct param_def *p = method_param(m, "reason");
+
+	put_option(p, out);
+	(void)buf_printf(out, " %s", p->metavar);
+}
+
+static const json_t *given(const struct param_def *p, const json_t *params)
+{
+	const json_t *v = p != NULL ? json_object_get(params, p->name) : NULL;
+
+	return v == NULL || json_is_null(v) || json_is_false(v) ? NULL : v;
+}
+
+static void put_named(const struct param_def *p, const json_t *params, struct buf *out)
+{
+	AUTO_BUF value = BUF_INIT(LIST_MAX);
+	const json_t *v = given(p, params);
+
+	if (v == NULL)
+		return;
+	put_option(p, out);
+	if (json_is_true(v))
+		return;
+	put_value(p, v, &value);
+	(void)buf_putc(out, value.n > 0 && value.p[0] == '-' ? '=' : ' ');
+	put_word(out, buf_str(&value));
+}
+
+/* Whether the word would be taken for an option. */
+static bool put_positional(const struct param_def *p, const json_t *params, struct buf *out)
+{
+	AUTO_BUF value = BUF_INIT(LIST_MAX);
+	const json_t *v = given(p, params);
+
+	if (v == NULL)
+		return false;
+	put_value(p, v, &value);
+	(void)buf_putc(out, ' ');
+	put_word(out, buf_str(&value));
+	return value.n > 1 && value.p[0] == '-';
+}
+
+void proto_put_command(struct buf *b, const struct method_def *m, const json_t *params)
+{
+	static const char *const implied[] = { "reason", "probation_s", "base" };
+	AUTO_BUF words = BUF_INIT(LIST_MAX);
+	AUTO_BUF named = BUF_INIT(LIST_MAX);
+	bool dashes = false;
+
+	for (size_t i = 0; i < PROTO_PARAMS_MAX && m->params[i].name != NULL; i++) {
+		if (!m->params[i].positional)
+			put_named(&m->params[i], params, &named);
+		else if (put_positional(&m->params[i], params, &words))
+			dashes = true;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(implied); i++)
+		put_named(method_param(m, implied[i]), params, &named);
+	if ((m->flags & MF_REASON) != 0 && given(method_param(m, "reason"), params) == NULL)
+		put_reason(m, &named);
+	(void)buf_printf(b, "weir %s", m->cli != NULL ? m->cli : m->name);
+	if (!dashes)
+		(void)buf_put_str(b, buf_str(&words));
+	(void)buf_put_str(b, buf_str(&named));
+	if (dashes) {
+		(void)buf_puts(b, " --");
+		(void)buf_put_str(b, buf_str(&words));
+	}
+}
