@@ -457,6 +457,8 @@ static void add_one(struct sched *s, const struct queue_row *row)
 	r->late = row->attempts > 0 && delay > 0 && received + delay <= loop_wall_ms(s->loop);
 	if (g->oldest_ms == 0 || received < g->oldest_ms)
 		g->oldest_ms = received;
+	if (row->attempts > 0)
+		sched_recall_note(s, g, row);
 	sched_settle(s, i);
 }
 

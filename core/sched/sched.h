@@ -232,7 +232,8 @@ struct sched_group_view {
 	uint8_t last_class;	/* of the last attempt that was no success; 0 with last_reply "" */
 	const char *last_reply; /* borrowed until the loop turns */
 	int64_t last_ms;
-	int64_t trouble_since_ms; /* first failure since a calm minute ended with a success; 0 */
+	int64_t trouble_since_ms; /* first failure since a calm minute ended with a success; 0. Of
+				     what was queued at the start: since the first came in. */
 };
 uint32_t sched_groups(const struct sched *s);
 bool sched_group(const struct sched *s, uint32_t i, struct sched_group_view *ret);

@@ -75,6 +75,9 @@ struct group {
 	char *last_reply;
 	int64_t last_ms;
 	int64_t trouble_since_ms;
+	/* of what the process before this one met (sched_recall.c) */
+	uint32_t votes;
+	uint64_t told; /* a recipient that was told it; 0: none */
 };
 RB_HEAD(group_tree, group);
 TAILQ_HEAD(group_ring, group);
@@ -206,6 +209,7 @@ struct sched {
 	struct rid *expire;
 	unsigned expire_n;
 
+	uint32_t recall_at; /* the group that is recalled next */
 	struct loop_timer *tick;
 	struct loop_timer *kick;
 	struct loop_timer *sweep;
@@ -238,6 +242,11 @@ struct dest *sched_dest_next(struct sched *s, struct dest *d);
 void sched_arm(struct sched *s); /* the tick for what is due next */
 void sched_run_init(struct sched *s);
 void sched_run_done(struct sched *s);
+
+/* sched_recall.c: a loaded recipient of g that was tried before; and what they were told, once all
+ * are loaded. */
+void sched_recall_note(struct sched *s, struct group *g, const struct queue_row *row);
+void sched_recall_start(struct sched *s);
 
 /* sched_lane.c */
 struct lane *sched_lane_get(struct sched *s, struct dest *d, uint32_t stream);

@@ -139,7 +139,8 @@ static int64_t end_of_life(struct sched *s, uint32_t i)
 	return v.expires_ms + s->ops->extra_life(s->arg, &v);
 }
 
-static void deferred(struct sched *s, uint32_t i, struct attempt *a, struct queue_result *ret)
+static void deferred(struct sched *s, uint32_t i, struct attempt *a, bool own,
+		     struct queue_result *ret)
 {
 	struct rec *r = sched_rec(s, i);
 	struct group *g = s->groups[r->group];
@@ -147,7 +148,8 @@ static void deferred(struct sched *s, uint32_t i, struct attempt *a, struct queu
 		r->attempts++;
 	r->code = (uint16_t)a->code;
 	r->reply_class = a->reply_class;
-	note_trouble(g, a);
+	if (!own)
+		note_trouble(g, a);
 	*ret = (struct queue_result){ .rid = { r->rid }, .attempts = r->attempts };
 	int64_t now = loop_wall_ms(s->loop);
 	int64_t longest = longest_retry_ms(s, g->lane->conf);
@@ -167,7 +169,8 @@ static void deferred(struct sched *s, uint32_t i, struct attempt *a, struct queu
 }
 
 /* Recipients that ended without success: the report is stored first, then the end. */
-static void fail(struct sched *s, const struct message *m, const struct queue_result *v, unsigned n)
+static void fail(struct sched *s, const struct message *m, const struct queue_result *v, unsigned n,
+		 bool own)
 {
 	struct ticket *t = xcalloc(1, sizeof(*t));
 	t->id = ++s->ticket_last;
@@ -179,7 +182,8 @@ static void fail(struct sched *s, const struct message *m, const struct queue_re
 		uint32_t i = sched_lookup(s, v[k].rid);
 		ASSERT(i != SCHED_NONE);
 		struct group *g = s->groups[sched_rec(s, i)->group];
-		note_trouble(g, &v[k].attempt);
+		if (!own)
+			note_trouble(g, &v[k].attempt);
 		if (g->dest->active > 0)
 			g->dest->active--;
 		sched_detach(s, i);
@@ -209,16 +213,18 @@ void sched_failed_recorded(struct sched *s, uint64_t id)
 	free(t);
 }
 
-static void delivered(struct sched *s, uint32_t i, const struct attempt *a)
+static void delivered(struct sched *s, uint32_t i, const struct attempt *a, bool own)
 {
 	struct rec *r = sched_rec(s, i);
 	struct group *g = s->groups[r->group];
 	struct dest *d = g->dest;
 	/* A success now and then between failures is no end of the trouble. */
-	if (a->at_ms - g->last_ms >= SCHED_CALM_MS)
+	if (!own && a->at_ms - g->last_ms >= SCHED_CALM_MS)
 		g->trouble_since_ms = 0;
-	d->fails = 0;
-	d->since_ms = 0;
+	if (!own) {
+		d->fails = 0;
+		d->since_ms = 0;
+	}
 	if (d->active > 0)
 		d->active--;
 	struct queue_result qr = { .rid = { r->rid },
@@ -241,7 +247,9 @@ static bool is_late(struct sched *s, uint32_t i)
 	return true;
 }
 
-void sched_done(struct sched *s, const struct message *m, const struct sched_result *v, unsigned n)
+/* own: this relay's decision, which says nothing about the next hop. */
+static void done(struct sched *s, const struct message *m, const struct sched_result *v, unsigned n,
+		 bool own)
 {
 	AUTO_FREE struct queue_result *ended = xcalloc(n + 1, sizeof(*ended));
 	AUTO_FREE struct queue_result *late = NULL;
@@ -254,12 +262,12 @@ void sched_done(struct sched *s, const struct message *m, const struct sched_res
 		struct attempt a = v[k].attempt;
 		s->ops->classify(s->arg, &a);
 		if (a.outcome == OUTCOME_DELIVERED || a.outcome == OUTCOME_DELETED) {
-			delivered(s, i, &a);
+			delivered(s, i, &a, own);
 			continue;
 		}
 		struct queue_result *qr = &ended[ended_n];
 		if (a.outcome == OUTCOME_DEFERRED) {
-			deferred(s, i, &a, qr);
+			deferred(s, i, &a, own, qr);
 			if (a.outcome == OUTCOME_DEFERRED) {
 				queue_record(s->queue, qr);
 				if (s->ops->delayed != NULL && is_late(s, i)) {
@@ -280,9 +288,14 @@ void sched_done(struct sched *s, const struct message *m, const struct sched_res
 		ended_n++;
 	}
 	if (ended_n > 0)
-		fail(s, m, ended, ended_n);
+		fail(s, m, ended, ended_n, own);
 	if (late_n > 0)
 		s->ops->delayed(s->arg, m, late, late_n);
+}
+
+void sched_done(struct sched *s, const struct message *m, const struct sched_result *v, unsigned n)
+{
+	done(s, m, v, n, false);
 }
 
 void sched_give_back(struct sched *s, const struct rid *rids, unsigned n)
@@ -318,17 +331,18 @@ static void unreadable(struct sched *s, uint32_t i, const struct err *err)
 	(void)snprintf(v.attempt.reply, sizeof(v.attempt.reply),
 		       "this relay could not read the message: %.400s", err->msg);
 	struct rid rid = v.rid;
-	sched_done(s, NULL, &v, 1);
+	done(s, NULL, &v, 1, true);
 	(void)sched_set_next(s, rid,
 			     loop_wall_ms(s->loop) +
 				     (err->code == ERR_CORRUPT ? DAMAGED_MS : REREAD_MS));
 }
 
-static void end_as(struct sched *s, uint32_t i, const struct message *m, const struct attempt *how)
+static void end_as(struct sched *s, uint32_t i, const struct message *m, const struct attempt *how,
+		   bool own)
 {
 	struct sched_result v = { .rid = { sched_rec(s, i)->rid }, .attempt = *how };
 	v.attempt.at_ms = loop_wall_ms(s->loop);
-	sched_done(s, m, &v, 1);
+	done(s, m, &v, 1, own);
 }
 
 /* Whether the recipient is not to be tried any more; then it has ended. */
@@ -337,7 +351,7 @@ static bool ends(struct sched *s, uint32_t i, const struct message *m, const str
 	struct attempt how = { .code = 0 };
 	if (s->ops->ends == NULL || !s->ops->ends(s->arg, m, r, &how))
 		return false;
-	end_as(s, i, m, &how);
+	end_as(s, i, m, &how, true);
 	return true;
 }
 
@@ -459,7 +473,7 @@ static void end_one(struct sched *s, uint32_t i, const struct message *m, enum o
 	struct attempt how = { .outcome = o, .code = code };
 	(void)snprintf(how.enhanced, sizeof(how.enhanced), "%s", enhanced);
 	(void)snprintf(how.reply, sizeof(how.reply), "%s", text);
-	end_as(s, i, m, &how);
+	end_as(s, i, m, &how, true);
 }
 
 static void work_one(struct sched *s, const struct fetch *f, uint32_t i, const struct message *m)
@@ -493,7 +507,7 @@ static void work_one(struct sched *s, const struct fetch *f, uint32_t i, const s
 		sched_regroup(s, i, to);
 		sched_settle(s, i);
 	} else if (d->why != NULL) {
-		end_as(s, i, m, d->why);
+		end_as(s, i, m, d->why, false);
 	} else {
 		put_back(s, i);
 	}
@@ -779,6 +793,7 @@ void sched_start(struct sched *s)
 	loop_timer_set(s->kick, 0);
 	loop_timer_set(s->sweep, 0);
 	sched_arm(s);
+	sched_recall_start(s);
 }
 
 void sched_stop(struct sched *s)

@@ -74,6 +74,16 @@ void queue_message_read(struct queue *q, struct msgid id, bool content, queue_me
 	fn(arg, &letter_of(id)->m, NULL);
 }
 
+void queue_entries(struct queue *q, const struct rid *rids, size_t n, queue_entries_fn *fn,
+		   void *arg)
+{
+	(void)q;
+	(void)rids;
+	(void)n;
+	(void)fn;
+	(void)arg;
+}
+
 void queue_record(struct queue *q, const struct queue_result *r)
 {
 	(void)q;

@@ -59,6 +59,11 @@ static struct {
 	uint64_t tickets[512];
 	unsigned tickets_n;
 	bool keep_tickets;
+	bool ends;
+	struct rid asked[8]; /* queue_entries() */
+	size_t asked_n;
+	queue_entries_fn *told;
+	void *told_arg;
 } t;
 
 /* --- the fake store --------------------------------------------------------------------------- */
@@ -105,6 +110,17 @@ void queue_record(struct queue *q, const struct queue_result *r)
 	(void)q;
 	assert_true(t.recorded_n < ARRAY_LEN(t.recorded));
 	t.recorded[t.recorded_n++] = *r;
+}
+
+void queue_entries(struct queue *q, const struct rid *rids, size_t n, queue_entries_fn *fn,
+		   void *arg)
+{
+	(void)q;
+	assert_true(n <= ARRAY_LEN(t.asked));
+	memcpy(t.asked, rids, n * sizeof(*rids));
+	t.asked_n = n;
+	t.told = fn;
+	t.told_arg = arg;
 }
 
 /* --- the wiring ------------------------------------------------------------------------------- */
@@ -189,9 +205,23 @@ static void delayed(void *arg, const struct message *m, const struct queue_resul
 	t.delayed += n;
 }
 
+static bool end_all(void *arg, const struct message *m, const struct message_rcpt *r,
+		    struct attempt *ret)
+{
+	(void)arg;
+	(void)m;
+	(void)r;
+	if (!t.ends)
+		return false;
+	*ret = (struct attempt){ .outcome = OUTCOME_FAILED, .code = 550, .enhanced = "5.7.1" };
+	(void)snprintf(ret->reply, sizeof(ret->reply), "the address is suppressed");
+	return true;
+}
+
 static const struct sched_ops ops = {
 	.judge_group = judge_group,
 	.judge_rcpt = judge_rcpt,
+	.ends = end_all,
 	.extra_life = extra_life,
 	.kick = kick,
 	.give = give,
@@ -381,6 +411,83 @@ static void test_trouble_lasts(void **state)
 	want("mx:d2");
 	answer(OUTCOME_DELIVERED);
 	assert_int_equal(trouble_of(2), 0);
+}
+
+static struct sched_group_view group_of_domain(uint32_t domain)
+{
+	struct sched_group_view v = { .domain = 0 };
+
+	for (uint32_t i = 0; i < sched_groups(t.s); i++)
+		if (sched_group(t.s, i, &v) && v.domain == domain)
+			return v;
+	fail_msg("no group of d%u", domain);
+	return v;
+}
+
+static struct rid load(uint32_t domain, unsigned n, uint8_t class)
+{
+	int64_t now = loop_wall_ms(t.loop);
+	struct queue_row row = { .rid = rid_of(
+					 msgid_next((struct msgid){ 0 }, now - 60000 * (int64_t)n),
+					 1),
+				 .domain = domain,
+				 .stream = 1,
+				 .next_ms = now + 3600000,
+				 .attempts = class != 0,
+				 .code = class != 0 ? 451 : 0,
+				 .reply_class = class };
+
+	sched_load(t.s, &row);
+	return row.rid;
+}
+
+/* After a restart a destination has the class that most of its recipients have, trouble since the
+ * first of them came in, and one's reply; what is met in the meantime counts more. */
+static void test_trouble_is_recalled(void **state)
+{
+	(void)state;
+	(void)load(2, 9, 5);
+	for (unsigned k = 1; k < 4; k++)
+		(void)load(2, k, 7);
+	(void)load(3, 20, 0);
+	(void)load(4, 21, 5);
+	assert_int_equal(group_of_domain(2).last_class, 7);
+	assert_int_equal(
+		group_of_domain(2).trouble_since_ms,
+		msgid_time_ms(msgid_next((struct msgid){ 0 }, loop_wall_ms(t.loop) - 9 * 60000)));
+	assert_int_equal(group_of_domain(3).last_class, 0);
+	assert_int_equal(group_of_domain(3).trouble_since_ms, 0);
+	sched_stop(t.s);
+	sched_start(t.s);
+	assert_int_equal(t.asked_n, 2);
+	struct queue_entry rows[2] = {
+		{ .rid = t.asked[0], .reply_class = 7, .reply = STR("450 four"), .code = 450 },
+		{ .rid = t.asked[1], .reply_class = 5, .reply = STR("451 one"), .code = 451 },
+	};
+	t.asked_n = 0;
+	t.told(t.told_arg, rows, 2, NULL);
+	assert_string_equal(group_of_domain(2).last_reply, "450 four");
+	assert_string_equal(group_of_domain(4).last_reply, "451 one");
+	assert_int_equal(t.asked_n, 0);
+	(void)submit_to(2);
+	want("mx:d2");
+	answer(OUTCOME_DEFERRED);
+	assert_int_equal(group_of_domain(2).last_class, 3);
+}
+
+/* What this relay decides is nothing that the destination said. */
+static void test_own_ends_are_no_trouble(void **state)
+{
+	(void)state;
+	(void)submit_to(2);
+	t.ends = true;
+	want("mx:d2");
+	assert_int_equal(t.given_n, 0);
+	t.ends = false;
+	(void)submit_to(2);
+	assert_int_equal(group_of_domain(2).trouble_since_ms, 0);
+	assert_string_equal(group_of_domain(2).last_reply, "");
+	assert_int_equal(t.recorded_n, 1);
 }
 
 static void test_expires(void **state)
@@ -832,6 +939,8 @@ int main(void)
 		T(test_delivery),
 		T(test_retry_grows),
 		T(test_trouble_lasts),
+		T(test_trouble_is_recalled),
+		T(test_own_ends_are_no_trouble),
 		T(test_expires),
 		T(test_hold_is_a_rule),
 		T(test_hold_that_asks),
