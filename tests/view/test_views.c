@@ -374,7 +374,12 @@ static void fake_relay(void)
 		"an unusual rate'}]}]}");
 	fake_rpc_answer(
 		"event.list",
-		"{'rows':[{'seq':41,'at':'2026-11-24T04:31:58.120Z','event':'delivered','id':"
+		"{'rows':[{'seq':39,'at':'2026-11-24T04:31:50.000Z','event':'received','id':"
+		"'0N4XK2M8QA','from':'a@shop.example','to':null,'code':0,'reply':null},{'seq':40,"
+		"'at':'2026-11-24T04:31:51.000Z','event':'suppressed','id':null,'from':'','to':"
+		"'d@fast.example','code':0,'reply':null,'source':'hand','reason':'asked us "
+		"to','by':"
+		"'eva'},{'seq':41,'at':'2026-11-24T04:31:58.120Z','event':'delivered','id':"
 		"'0N4XK2M8QA','from':'a@shop.example','to':'c@fast.example','code':250,'reply':"
 		"'250 2.0.0 queued'},{'seq':42,'at':'2026-11-24T04:32:01.000Z','event':"
 		"'deferred','id':'0N4XK2M8QF','from':'news@shop.example','to':"

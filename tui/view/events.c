@@ -4,6 +4,7 @@
  * While the cursor is on the last row the list follows; moving up stops it, G follows again.
  */
 #include <bsd/string.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -70,13 +71,32 @@ static void source_want(void *src, int64_t first, int n)
 		feed_older(OBJ(events, EVENTS_MAGIC, src)->feed);
 }
 
+/* What says more than a dash where there is nothing: whose message came in, and why an address is
+ * suppressed. */
+static bool fill_instead(const json_t *row, const char *name, struct table_cell *out)
+{
+	if (js_has(row, name))
+		return false;
+	if (strcmp(name, "to") == 0 && strcmp(js(row, "event"), "received") == 0)
+		(void)snprintf(out->scratch, sizeof(out->scratch), "from %s",
+			       *js(row, "from") != '\0' ? js(row, "from") : "<>");
+	else if (strcmp(name, "reply") == 0 && js_has(row, "source"))
+		(void)snprintf(out->scratch, sizeof(out->scratch), "%s: %s", js(row, "source"),
+			       js(row, "reason"));
+	else
+		return false;
+	out->text = str_of(out->scratch);
+	out->role = ROLE_DIM;
+	return true;
+}
+
 static void source_cell(void *src, int64_t index, int column, struct table_cell *out)
 {
 	const struct events *e = OBJ(events, EVENTS_MAGIC, src);
 	const json_t *row = feed_get(e->feed, index);
 	struct shell *s = view_shell(e->view);
 
-	if (row != NULL)
+	if (row != NULL && !fill_instead(row, e->columns[column].name, out))
 		cell_fill(e->fields[column], e->columns[column].name, row, shell_wall_ms(s),
 			  shell_ascii(s), out);
 }
@@ -193,7 +213,7 @@ static void after_move(struct events *e, unsigned result)
 	if ((result & (WIDGET_USED | WIDGET_MOVED)) != 0)
 		e->follow = table_cursor(&e->table, &(struct row_id){ 0 }) ==
 			    source_count(e, &exact) - 1;
-	if ((result & WIDGET_ACTIVATED) != 0 && row != NULL)
+	if ((result & WIDGET_ACTIVATED) != 0 && row != NULL && js_has(row, "id"))
 		(void)shell_open(view_shell(e->view), "message", js(row, "id"));
 }
 
