@@ -166,6 +166,23 @@ def test_over_kill(directory, world, undo_window):
     assert relay.stop() == 0 and relay.bad_log_lines() == []
 
 
+@pytest.mark.parametrize("ahead", ["+2h", "+5h", "+9d"])
+def test_long_after(directory, world, ahead):
+    """However late the relay comes back: what was not confirmed is taken back, and what runs can be ended by hand."""
+    relay = Relay(directory, world)
+    relay.start()
+    relay.weir("allow", "add", "10.0.0.0/8", "--probation", "3h")
+    assert relay.stop() == 0
+    relay.start(ahead)
+    if ahead == "+2h":
+        assert relay.weir("status")["probation"]["left_s"] < 3700 and len(relay.weir("allow", "list")) == 1
+        relay.weir("config", "rollback", "--yes", "--reason", "no good")
+    wait_until(lambda: relay.weir("status")["probation"] is None, 5)
+    assert relay.weir("allow", "list") == []
+    assert history(relay)[0]["method"] == "config.rollback"
+    assert relay.stop() == 0 and relay.bad_log_lines() == []
+
+
 def test_configured(directory, world):
     relay = Relay(directory, world)
     relay.config.write_text(relay.config.read_text().replace("control {", 'control {\n\tprobation = "1h"'))
