@@ -77,6 +77,7 @@ struct ctl {
 	LIST_HEAD(, ctl_call) calls;
 	struct loop_timer *tick; /* of subscriptions */
 	unsigned ticks;
+	bool tick_rest; /* of this tick, some subscribers have nothing yet */
 	unsigned subs_n;
 	unsigned event_subs_n;
 	unsigned trace_subs_n;

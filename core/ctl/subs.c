@@ -15,8 +15,10 @@
 #include "ctl/ctl_int.h"
 
 #define TICK_MS 200
-#define STATUS_TICKS 5 /* once a second */
-#define ROWS_TICKS 3   /* less than twice a second */
+#define STATUS_TICKS 5	/* once a second */
+#define ROWS_TICKS 3	/* less than twice a second */
+#define PUSHED_MAX 2000 /* events and lines at a time, some milliseconds */
+#define REST_MS 1
 
 struct key {
 	char *name;
@@ -39,6 +41,7 @@ struct ctl_sub {
 	json_t *events;	 /* or lines */
 	char *hop;	 /* of a trace: only those that fit; NULL: all */
 	uint64_t left;	 /* lines that were left out */
+	unsigned served; /* the tick in which it had its events or lines */
 	LIST_ENTRY(ctl_sub) link;
 };
 
@@ -383,27 +386,54 @@ static void tick_shared(struct ctl *c, enum topic topic)
 	json_decref(now);
 }
 
-static void on_tick(void *arg)
+static void tick_all(struct ctl *c)
 {
-	struct ctl *c = OBJ(ctl, CTL_MAGIC, arg);
 	struct ctl_conn *conn;
 	struct ctl_sub *s;
 
 	c->ticks++;
-	loop_timer_set(c->tick, TICK_MS);
 	tick_shared(c, TOPIC_CHANGES);
 	if (c->ticks % STATUS_TICKS == 0)
 		tick_shared(c, TOPIC_STATUS);
 	LIST_FOREACH (conn, &c->conns, link)
+		LIST_FOREACH (s, &conn->subs, link)
+			if ((s->topic == TOPIC_QUEUE || s->topic == TOPIC_MESSAGES) &&
+			    (s->fresh || c->ticks % ROWS_TICKS == 0))
+				ask_rows(c, s);
+}
+
+/* Events and lines of those that had none in this tick; false: some are left. */
+static bool flush_all(struct ctl *c)
+{
+	struct ctl_conn *conn;
+	struct ctl_sub *s;
+	size_t n = 0;
+
+	LIST_FOREACH (conn, &c->conns, link)
 		LIST_FOREACH (s, &conn->subs, link) {
+			if (s->served == c->ticks ||
+			    (s->topic != TOPIC_EVENTS && s->topic != TOPIC_TRACE))
+				continue;
+			if (n >= PUSHED_MAX)
+				return false;
+			s->served = c->ticks;
+			n += json_array_size(s->events);
 			if (s->topic == TOPIC_EVENTS)
 				flush_events(s);
-			else if (s->topic == TOPIC_TRACE)
+			else
 				flush_lines(s);
-			else if ((s->topic == TOPIC_QUEUE || s->topic == TOPIC_MESSAGES) &&
-				 (s->fresh || c->ticks % ROWS_TICKS == 0))
-				ask_rows(c, s);
 		}
+	return true;
+}
+
+static void on_tick(void *arg)
+{
+	struct ctl *c = OBJ(ctl, CTL_MAGIC, arg);
+
+	if (!c->tick_rest)
+		tick_all(c);
+	c->tick_rest = !flush_all(c);
+	loop_timer_set(c->tick, c->tick_rest ? REST_MS : TICK_MS);
 }
 
 /* ---- methods ---- */

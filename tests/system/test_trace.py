@@ -129,6 +129,36 @@ def test_who_does_not_read_is_told_what_was_left_out(relay, receiver):
     s.close()
 
 
+def test_many_listeners(relay, receiver):
+    """Hundreds that hear all of it, and do not read, keep the loop from nothing: a slow callback fails the test."""
+    r = receiver()
+    relay.weir("route", "add", "--to", r.at, "--match", "domain:one.example")
+    request = b'{"jsonrpc":"2.0","id":1,"method":"sub.open","params":{"topic":"trace"}}\n'
+    listeners = []
+    for _ in range(28):
+        s = socket.socket(socket.AF_UNIX)
+        s.connect(str(relay.socket))
+        s.settimeout(10)
+        s.sendall(request * 32)
+        file = s.makefile("rb")
+        for _ in range(32):
+            while b'"sub"' not in file.readline():
+                pass
+        listeners.append((s, file))
+    for n in range(150):
+        relay.send(f"x{n}@one.example", body="x\r\n")
+    relay.wait_event("x149@one.example", "delivered")
+    s, file = listeners[0]
+    heard = set()
+    while len(heard) < 32:  # all of a connection have their turn
+        push = json.loads(file.readline())
+        if push.get("method") == "push":
+            heard.add(push["params"]["sub"])
+    for s, file in listeners:
+        file.close()
+        s.close()
+
+
 @pytest.mark.parametrize("params,param", [('{"topic":"trace","keys":["x"]}', "keys"), ('{"topic":"events","hop":"x"}', "hop"),
                                           ('{"topic":"status","where":"domain:x"}', "where")])
 def test_what_a_topic_does_not_take(relay, params, param):
