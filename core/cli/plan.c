@@ -196,7 +196,8 @@ static void put_edit(const struct out *o, struct buf *b, const json_t *plan)
 				 TITLE_COLS, "probation", window);
 	}
 	fmt_age(json_get_int(plan, "undo_window_s"), window);
-	(void)buf_printf(b, "%-*sfor %s, with weir undo\n", TITLE_COLS, "undo", window);
+	if (json_get_int(plan, "undo_window_s") > 0)
+		(void)buf_printf(b, "%-*sfor %s, with weir undo\n", TITLE_COLS, "undo", window);
 	(void)buf_printf(b, "%-*s", TITLE_COLS, "command");
 	out_clean(o, b, str_of(json_get_str(plan, "command")));
 	(void)buf_putc(b, '\n');

@@ -247,6 +247,9 @@ static json_t *describe(const struct op *op)
 	const struct plan *p = op->plan;
 	const json_t *warnings = json_object_get(op->result, "warnings");
 	int64_t probation = probation_wanted_ms(op);
+	int64_t undo = op->undo_until_ms == 0		     ? 0
+		       : probation > op->env->undo_window_ms ? probation
+							     : op->env->undo_window_ms;
 	AUTO_BUF command = BUF_INIT(4 * FILTER_TEXT_MAX + 1000);
 	json_t *o;
 	command_line(p->method, p->params, &command);
@@ -255,9 +258,8 @@ static json_t *describe(const struct op *op)
 		      "plan", p->id, "method", p->method->name, "target",
 		      json_text(str_of(p->text)), "messages", 0, "recipients", 0, "in_delivery", 0,
 		      "by_state", "by_domain", "by_stream", "oldest_age_s", "newest_age_s",
-		      "sample", "undo_window_s", (json_int_t)(op->env->undo_window_ms / 1000),
-		      "expires_at", json_time(p->expires_ms), "command",
-		      json_text(buf_str(&command)));
+		      "sample", "undo_window_s", (json_int_t)(undo / 1000), "expires_at",
+		      json_time(p->expires_ms), "command", json_text(buf_str(&command)));
 	(void)json_object_set_new(o, "changes", rows_of(op));
 	(void)json_object_set_new(o, "base", json_integer((json_int_t)p->base));
 	(void)json_object_set_new(o, "others", others(op));

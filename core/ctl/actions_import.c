@@ -17,6 +17,7 @@
 #include "ctl/stream_env.h"
 
 #define LACKS_SHOWN 20
+#define WARNED_ENTRIES 100 /* new ones are looked at more closely */
 #define REVOKED_SHOWN 300
 
 bool import_contains(const struct importing *im, enum config_kind k)
@@ -317,7 +318,7 @@ static int import_entry(struct importing *im, const struct config_item *item, st
 	(void)json_object_set_new(o, "mode", json_string(allow_mode_name(mode)));
 	before = object_current(im->env, "allow", text);
 	import_own(im, o, before);
-	if (before == NULL)
+	if (before == NULL && im->added < WARNED_ENTRIES)
 		warn_of_entry(im, o, &net);
 	return import_put(im, CONFIG_ALLOW, text, before, json_incref(o), err);
 }
@@ -452,7 +453,7 @@ static int import_key(struct importing *im, const struct config_item *item, stru
 	}
 	if (!keys_has_secret(im->env->keys, json_get_str(after, "secret")))
 		import_lacks(im, xasprintf("needs a secret: key %s (weir dkim add %s --selector %s "
-					   "with its private part)",
+					   "--key-file FILE)",
 					   id, json_get_str(after, "domain"),
 					   json_get_str(after, "selector")));
 	return import_put(im, CONFIG_KEY, id, before, after, err);

@@ -2,6 +2,7 @@
 
 import json
 import random
+import subprocess
 import threading
 
 import pytest
@@ -128,6 +129,29 @@ def test_from_one_relay_to_another(bare_relay, other):
     assert len(set(ids)) == len(ids) == 6
 
 
+def test_a_key_gets_its_private_part(bare_relay, other):
+    """It signs nothing without, and takes only the one that belongs to what is published."""
+    keys = []
+    for name in ("right", "wrong"):
+        keys.append(bare_relay.directory / f"{name}.pem")
+        subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", str(keys[-1])], check=True)
+    bare_relay.weir("dkim", "add", "shop.example", "--selector", "s1", "--key-file", str(keys[0]))
+    apply(other, export(bare_relay))
+    assert other.weir("dkim", "list")[0]["state"] == "empty"
+    other.restart()
+    assert other.weir("dkim", "list")[0]["state"] == "empty"
+    with pytest.raises(WeirError) as e:
+        other.weir("dkim", "add", "shop.example", "--selector", "s1", "--key-file", str(keys[1]))
+    assert "lacks its private part, and this is that of another one" in e.value.error["message"]
+    other.weir("dkim", "add", "shop.example", "--selector", "s1", "--key-file", str(keys[0]))
+    assert other.weir("dkim", "list")[0]["state"] == "active"
+    other.restart()
+    assert other.weir("dkim", "list")[0]["state"] == "active" and export(other) == export(bare_relay)
+    text = export(bare_relay).replace("s1", "s2").replace("k=ed25519; p=", "k=ed25519; p=A")
+    apply(other, text)  # another one: the old one goes
+    assert [(k["id"], k["state"]) for k in other.weir("dkim", "list")] == [("shop.example/s2", "empty")]
+
+
 def test_one_version_and_one_undo(bare_relay):
     relay = bare_relay
     furnish(relay)
@@ -194,7 +218,7 @@ def test_the_order_is_the_files(bare_relay):
     assert [s["id"] for s in relay.weir("stream", "list")] == names + ["default"]
 
 
-@pytest.mark.parametrize("body, words", [
+WRONG = [
     ("", "line 2: a configuration begins with format"),
     ('route {\n\tto = "mx"\n', "line 5: the route of line 4 is not closed"),
     ('rute {\n}\n', 'line 4: there is no kind "rute"; did you mean route?'),
@@ -227,11 +251,15 @@ def test_the_order_is_the_files(bare_relay):
     ('key "shop.example/s" {\n\tstate = "active"\n\tpublic = "p=x"\n}\n', "line 6: what a key publishes"),
     ('pool "p" {\n}\n', "line 4: pool.add needs sources"),
     ('pool "p" {\n\tsource = "x"\n}\n', 'line 5: "x" is no source'),
-])
-def test_errors_by_line(bare_relay, body, words):
-    head = HEAD.format("pools, streams, routes, allowlist, credentials, keys") + "\n" if body else "format = 1\n\n"
-    text = refused(bare_relay, head + body)
-    assert words in text, text
+]
+
+
+def test_errors_by_line(bare_relay):
+    for body, words in WRONG:
+        head = HEAD.format("pools, streams, routes, allowlist, credentials, keys") + "\n" if body else "format = 1\n\n"
+        text = refused(bare_relay, head + body)
+        assert words in text, (body, text)
+    assert bare_relay.weir("config", "history") == []
 
 
 def test_words_before_the_objects(bare_relay):
