@@ -198,19 +198,37 @@ static void put_probation(const struct out *o, struct buf *b, const json_t *p)
 			 (long long)json_get_int(p, "version"));
 }
 
+/* What the words of the command line named. */
+static void put_named(const struct out *o, struct buf *b, const struct args *a)
+{
+	const struct param_def *p;
+
+	for (size_t i = 0; (p = args_param(a->m, i)) != NULL; i++) {
+		const json_t *v = json_object_get(a->params, p->name);
+
+		if (!p->positional || v == NULL)
+			continue;
+		(void)buf_putc(b, ' ');
+		if (json_is_integer(v))
+			(void)buf_printf(b, "%lld", (long long)json_integer_value(v));
+		else
+			out_clean(o, b, str_of(json_get_str(a->params, p->name)));
+	}
+}
+
 /* "hold domain:gmail.com: done, 3 recipients of 2 messages" */
 static void put_done(const struct out *o, struct buf *b, const struct args *a, const json_t *done)
 {
 	const json_t *hold = json_object_get(done, "hold");
-	const struct param_def *p;
 	char until[COLUMNS_SCRATCH];
 
 	(void)buf_puts(b, a->m->cli);
-	for (size_t i = 0; (p = args_param(a->m, i)) != NULL; i++)
-		if (p->positional && cli_has(a->params, p->name)) {
-			(void)buf_putc(b, ' ');
-			out_clean(o, b, str_of(json_get_str(a->params, p->name)));
-		}
+	if (cli_has(done, "id")) {
+		(void)buf_putc(b, ' ');
+		out_clean(o, b, str_of(json_get_str(done, "id")));
+	} else {
+		put_named(o, b, a);
+	}
 	(void)buf_puts(b, ": done");
 	if (cli_has(done, "added"))
 		(void)buf_printf(b, ", %lld added, %lld changed, %lld removed",

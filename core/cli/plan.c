@@ -225,6 +225,7 @@ void plan_put(const struct out *o, struct buf *b, const json_t *plan)
 		(void)buf_puts(b, " more that are in delivery this moment\n");
 	}
 	put_effects(o, b, json_object_get(plan, "effects"));
+	put_texts(o, b, "careful", json_object_get(plan, "warnings"));
 	put_shares(o, b, "states", json_object_get(plan, "by_state"));
 	put_shares(o, b, "domains", json_object_get(plan, "by_domain"));
 	put_shares(o, b, "streams", json_object_get(plan, "by_stream"));

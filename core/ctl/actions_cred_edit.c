@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fmt.h"
 #include "base/mem.h"
 #include "base/obj.h"
 #include "ctl/actions_rules.h"
@@ -79,7 +80,11 @@ static void set_time(struct ctl_call *call, const char *field, bool on)
 	struct op *op = edit_op(call, &x, &rc, &err);
 
 	if (rc >= 0 && x->revoked_ms != 0)
-		rc = err_param(&err, ERR_STATE, "name", "%s is revoked already", x->name);
+		rc = err_param(&err, ERR_STATE, "name",
+			       on ? "%s is revoked already"
+				  : "%s was revoked, which stays; only weir undo takes that back, "
+				    "within its time (weir actions). weir cred add makes another",
+			       x->name);
 	else if (rc >= 0 && on && x->disabled_ms != 0 && op->method == &method_defs[M_CRED_DISABLE])
 		rc = err_param(&err, ERR_STATE, "name", "%s is disabled already", x->name);
 	else if (rc >= 0 && !on && x->disabled_ms == 0)
@@ -132,6 +137,29 @@ static int check_retire(const struct cred *x, const char *id, int64_t now_ms, st
 	return 0;
 }
 
+/* What is left ends by itself: then nobody can log in. */
+static void warn_of_end(struct op *op, const struct cred *x, const char *id)
+{
+	const struct cred_secret *last = NULL;
+	char left[FMT_SHORT_LEN];
+
+	for (size_t i = 0; i < x->n_secrets; i++) {
+		const struct cred_secret *s = &x->secrets[i];
+		if (strcmp(s->id, id) == 0 || !cred_secret_usable(x, s, op->at_ms))
+			continue;
+		if (s->expires_ms == 0)
+			return;
+		if (last == NULL || s->expires_ms > last->expires_ms)
+			last = s;
+	}
+	if (last == NULL)
+		return;
+	fmt_age((last->expires_ms - op->at_ms) / 1000, left);
+	rule_warn(op, xasprintf("%s is then its last secret, and ends in %s: after that nobody can "
+				"log in as %s; weir cred rotate %s puts another beside it",
+				last->id, left, x->name, x->name));
+}
+
 json_t *cred_retired(const struct cred *x, const char *id, int64_t now_ms)
 {
 	json_t *after = creds_json(x);
@@ -161,6 +189,7 @@ void ctl_cred_retire(struct ctl_call *call)
 		return;
 	}
 	op_begin(op, true);
+	warn_of_end(op, x, id);
 	edit_store(op, x, cred_retired(x, id, op->at_ms));
 }
 

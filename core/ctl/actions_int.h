@@ -101,6 +101,7 @@ struct op {
 	int64_t at_ms;
 	int64_t undo_until_ms;
 	size_t skipped;
+	size_t held; /* that a retry passed over */
 	json_t *result;
 	json_t *objects;
 	json_t *undo_objects; /* that the journal keeps; with secrets in them: wipe */
@@ -164,6 +165,8 @@ json_t *cred_retired(const struct cred *x, const char *id, int64_t now_ms);
 
 /* Commits op->plan; see the table in actions_plan.c. */
 op_fn set_delete, set_bounce, set_retry; /* actions_set.c */
+/* What a retry does not do, as a list of one text; owned. */
+json_t *retry_warnings(size_t held);
 op_touch_fn touch_untrash;
 op_touch_fn touch_restore;	   /* the next time before a retry */
 op_fn hold_commit, release_commit; /* actions_hold.c */

@@ -203,6 +203,7 @@ struct description {
 	struct counts domains; /* by the number of the name */
 	struct counts streams;
 	size_t kept;
+	size_t held; /* that a retry passes over */
 	uint64_t messages;
 	struct msgid last;
 };
@@ -295,6 +296,8 @@ static json_t *describe(const struct op *op, json_t *sample_take)
 	(void)json_object_set_new(o, "undo_window_s", json_integer(window / 1000));
 	(void)json_object_set_new(o, "expires_at", json_time(p->expires_ms));
 	(void)json_object_set_new(o, "command", json_text(buf_str(&command)));
+	if (d->held > 0)
+		(void)json_object_set_new(o, "warnings", retry_warnings(d->held));
 	if (c != NULL && c->effects != NULL)
 		(void)json_object_set_new(o, "effects", c->effects(op));
 	return o;
@@ -364,8 +367,10 @@ static void describe_one(struct op *op, struct rid rid)
 		op->plan->in_delivery++;
 		return;
 	}
-	if (op->method == &method_defs[M_QUEUE_RETRY] && v.state != SCHED_DEFERRED)
+	if (op->method == &method_defs[M_QUEUE_RETRY] && v.state != SCHED_DEFERRED) {
+		d->held += v.state == SCHED_HELD;
 		return;
+	}
 	d->states[v.state]++;
 	count(&d->domains, v.domain);
 	count(&d->streams, v.stream);

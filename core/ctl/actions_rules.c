@@ -413,6 +413,40 @@ static json_t *new_route(const struct op *op, const char *to, enum route_tls tls
 	return json;
 }
 
+/* A route without a condition decides for all mail that comes to it. */
+static void warn_of_catch_all(struct op *op, const char *to, const struct route *before,
+			      const struct route *self)
+{
+	const struct routes *r = op->env->routes;
+	const struct route *first = NULL;
+	bool behind = false;
+	size_t n = 0;
+	for (size_t i = 0; before != NULL && i < routes_n(r); i++) {
+		const struct route *x = routes_at(r, i);
+		behind = behind || x == before;
+		if (!behind || x == self)
+			continue;
+		first = first != NULL ? first : x;
+		n++;
+	}
+	if (first != NULL)
+		rule_warn(op, xasprintf("it matches all mail: %s%s behind it %s used for nothing "
+					"any more",
+					first->id, n > 1 ? " and the other routes" : ", the route",
+					n > 1 ? "are" : "is"));
+	else if (strcmp(to, "mx") != 0)
+		rule_warn(op, xstrdup("it matches all mail that no route in front of it matches, "
+				      "instead of the default route to the MX"));
+}
+
+/* The id that it is called by from now on is answered. */
+void rule_answer_id(struct op *op, const char *id)
+{
+	if (op->result == NULL)
+		op->result = json_object();
+	(void)json_object_set_new(op->result, "id", json_string(id));
+}
+
 void ctl_route_add(struct ctl_call *call)
 {
 	struct ctl_env *env = ctl_env(call);
@@ -446,6 +480,9 @@ void ctl_route_add(struct ctl_call *call)
 		before = routes_at(env->routes, 0);
 	(void)snprintf(id, sizeof(id), "r%" PRIu32, (uint32_t)op->id);
 	route = new_route(op, to, tls, place_for(op, before, NULL));
+	if (ctl_filter(call) == NULL)
+		warn_of_catch_all(op, to, before, NULL);
+	rule_answer_id(op, id);
 	op_object(op, "route", id, NULL, route);
 	rule_store(op);
 }
@@ -473,6 +510,8 @@ static void route_change(struct ctl_call *call, bool remove)
 	}
 	op_begin(op, true);
 	now = routes_json(x);
+	if (!remove && x->match_text[0] == '\0')
+		warn_of_catch_all(op, x->to, before, x);
 	if (remove)
 		op_object(op, "route", x->id, now, NULL);
 	else

@@ -19,6 +19,8 @@ op_fn rule_in_force, rule_refused;
  * "publish" is answered too. */
 void rule_store(struct op *op);
 void rule_warn(struct op *op, char *text_take);
+/* What it is called from now on, for the answer. */
+void rule_answer_id(struct op *op, const char *id);
 
 /* What a route can ask for. ERR_INVALID names `match`. (actions_rules.c) */
 int route_check_match(const struct filter *match, struct err *err) MUST_CHECK;

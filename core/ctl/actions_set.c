@@ -61,6 +61,8 @@ static void set_store(struct op *op, op_fn *failed)
 	if (op->touched == 0)
 		op->undo_until_ms = 0;
 	op_result(op, op->touched, op->messages);
+	if (op->held > 0)
+		(void)json_object_set_new(op->result, "warnings", retry_warnings(op->held));
 	op_commit(op, op_answer, failed);
 }
 
@@ -104,7 +106,10 @@ static void note_group(struct op *op, uint32_t group)
 static bool touch_retry(struct op *op, struct rid rid)
 {
 	struct sched_view v;
-	if (!sched_find(op->env->sched, rid, &v) || v.state != SCHED_DEFERRED)
+	if (!sched_find(op->env->sched, rid, &v))
+		return false;
+	op->held += v.state == SCHED_HELD;
+	if (v.state != SCHED_DEFERRED)
 		return false;
 	if (!sched_retry(op->env->sched, rid, &op->was_one))
 		op->was_one = 0; /* only its next hop waits */
@@ -124,6 +129,20 @@ bool touch_restore(struct op *op, struct rid rid)
 	if (x != NULL && op->at < x->stored)
 		queue_record_next(op->env->queue, rid, was, 0);
 	return true;
+}
+
+json_t *retry_warnings(size_t held)
+{
+	json_t *list = json_array();
+	if (held == 1)
+		(void)json_array_append_new(
+			list,
+			json_string("1 recipient is held and stays so; weir holds says by what"));
+	else if (held > 1)
+		(void)json_array_append_new(list, json_sprintf("%zu recipients are held and stay "
+							       "so; weir holds says by what",
+							       held));
+	return list;
 }
 
 static void retry_rollback(struct op *op)

@@ -154,6 +154,23 @@ static int check_new(const struct ctl_call *call, char name[static STREAM_NAME_M
 	return rc;
 }
 
+/* A stream without a condition takes all mail that comes to it. */
+static void warn_of_catch_all(struct op *op, const json_t *o, const struct mailstream *before)
+{
+	bool last = before == NULL || is_default(before);
+
+	if (json_get_str(o, "match")[0] != '\0' ||
+	    json_array_size(json_object_get(o, "headers")) > 0)
+		return;
+	if (last)
+		rule_warn(op, xstrdup("it has no condition: all mail that no other stream takes "
+				      "is its from now on, instead of the stream default's"));
+	else
+		rule_warn(op, xasprintf("it has no condition and takes all mail that comes to it: "
+					"%s and all streams behind it get none any more",
+					before->id));
+}
+
 void ctl_stream_add(struct ctl_call *call)
 {
 	const struct ctl_env *env = ctl_env(call);
@@ -186,6 +203,8 @@ void ctl_stream_add(struct ctl_call *call)
 	(void)json_object_set_new(o, "by", json_text(str_of(op->who->user)));
 	(void)json_object_set_new(o, "created_ms", json_integer(op->at_ms));
 	(void)json_object_set_new(o, "place", json_real(place_for(op, before, NULL)));
+	warn_of_catch_all(op, o, before);
+	rule_answer_id(op, name);
 	op_object(op, STREAMS_KIND, name, NULL, o);
 	rule_store(op);
 }

@@ -55,3 +55,82 @@ def test_a_planned_edit_pasted_does_the_same(relay, directory):
     assert relay.weir("actions")[0]["reason"] == "leaked, maybe"
     hold = relay.weir("hold", "domain:fast.example", "--for", "2h", "--plan")
     assert hold["command"] == "weir hold domain:fast.example --for 2h --reason TEXT"
+
+
+def the_queue(relay, domain):
+    return next((r for r in relay.weir("queue") if r["domain"] == domain), None)
+
+
+def test_after_a_restart_it_is_known_why(relay, world):
+    world.do('set fast.example reply at=mail text="451 4.3.2 Later"')
+    for n in range(3):
+        relay.send(f"u{n}@fast.example")
+        relay.wait_state(f"u{n}@fast.example", "deferred")
+    before = the_queue(relay, "fast.example")
+    assert before["class"] and "4.3.2 Later" in before["last_reply"]
+    alerts = [a["id"] for a in relay.weir("alerts")]
+    relay.restart()
+    wait_until(lambda: the_queue(relay, "fast.example")["last_reply"], 5, "the last reply")
+    after = the_queue(relay, "fast.example")
+    assert (after["class"], after["last_reply"]) == (before["class"], before["last_reply"])
+    assert "4.3.2 Later" in relay.weir("why", "domain:fast.example")["text"]
+    assert [a["id"] for a in relay.weir("alerts")] == alerts
+
+
+def test_a_suppressed_recipient_is_no_reply_of_its_destination(relay):
+    for who in ("full.a", "full.b"):
+        relay.send(f"{who}@isp.example")
+        relay.wait_state(f"{who}@isp.example", "deferred")
+    said = the_queue(relay, "isp.example")["last_reply"]
+    assert said.startswith("452")
+    relay.weir("suppress", "add", "full.b@isp.example", "--reason", "x")
+    relay.weir("retry", "domain:isp.example")
+    relay.wait_event("full.b@isp.example", "failed")
+    row = the_queue(relay, "isp.example")
+    assert row["total"] == 1 and row["last_reply"].startswith("452") and row["class"] == "mailbox-full"
+    assert "suppression" not in relay.weir("why", "domain:isp.example")["text"]
+    assert all("suppression" not in a["text"] for a in relay.weir("alerts"))
+
+
+def test_retry_says_what_is_held(relay, world):
+    world.do('set fast.example reply at=mail text="451 4.3.2 Later"')
+    relay.send("a@fast.example")
+    relay.wait_state("a@fast.example", "deferred")
+    relay.weir("hold", "domain:fast.example", "--reason", "r")
+    plan = relay.weir("retry", "domain:fast.example", "--plan")
+    done = relay.weir("retry", "domain:fast.example")
+    assert done["recipients"] == 0
+    assert plan["warnings"] == done["warnings"] == ["1 recipient is held and stays so; weir holds says by what"]
+    assert "Careful: 1 recipient is held" in text(relay, "retry", "domain:fast.example")
+
+
+def test_a_rotation_is_not_ended_by_its_new_secret(relay):
+    relay.weir("cred", "add", "shop")
+    relay.weir("cred", "rotate", "shop")
+    plan = relay.weir("cred", "retire", "shop", "s2", "--plan")
+    assert "s1 is then its last secret, and ends in" in plan["warnings"][0]
+    assert relay.weir("cred", "retire", "shop", "s1").get("warnings") is None
+
+
+def test_a_revoked_credential_says_how_it_comes_back(relay):
+    relay.weir("cred", "add", "shop")
+    done = relay.weir("cred", "revoke", "shop", "--reason", "r")
+    e = refused(relay, "cred", "enable", "shop")
+    assert "weir undo" in e.stderr and "weir cred add" in e.stderr
+    relay.weir("undo", done["action"])
+    assert relay.weir("cred", "show", "shop")["status"] == "active"
+
+
+def test_catch_alls_are_warned_of(relay):
+    first = relay.weir("route", "add", "--to", "smarthost:127.0.0.1:2526", "--match", "domain:a.example")
+    assert first.get("warnings") is None
+    assert first["id"] == relay.weir("route", "list")[0]["id"]
+    plan = relay.weir("route", "add", "--to", "mx", "--plan")
+    assert first["id"] in plan["warnings"][0] and "used for nothing" in plan["warnings"][0]
+    last = relay.weir("route", "add", "--to", "reject", "--before", "default", "--plan")
+    assert "default route" in last["warnings"][0]
+    assert text(relay, "route", "add", "--to", "hold", "--match", "domain:b.example").startswith("route add r")
+    assert text(relay, "stream", "add", "News", "--match", "from:news@*").startswith("stream add news: done")
+    assert "instead of the stream default's" in relay.weir("stream", "add", "all", "--plan")["warnings"][0]
+    front = relay.weir("stream", "add", "all", "--before", "news", "--plan")
+    assert "news and all streams behind it" in front["warnings"][0]
