@@ -155,21 +155,36 @@ static void close_block(struct bounce *b, struct buf *said)
 	buf_reset(said);
 }
 
+/* Blanks before it. */
+static size_t indent_of(struct str line)
+{
+	size_t n = 0;
+
+	while (n < line.n && (line.p[n] == ' ' || line.p[n] == '\t'))
+		n++;
+	return n;
+}
+
+/* Those begin a block that stand as far from the margin as the first: others are in what is said.
+ */
 static void read_blocks(struct str words, enum dsn_action action, struct bounce *b)
 {
 	AUTO_BUF said = BUF_INIT(LOOK_MAX);
 	char address[ADDRESS_MAX + 1];
 	struct str rest = words, more;
+	size_t indent = 0;
 
 	for (int i = 0; rest.n > 0 && i < LINES_MAX; i++) {
 		struct str line = str_cut(&rest, '\n');
-		if (leads(line, address, &more) && !is_known(b, address)) {
+		if ((b->rcpts_n == 0 || indent_of(line) == indent) && leads(line, address, &more) &&
+		    !is_known(b, address)) {
 			struct bounce_rcpt *r;
 			close_block(b, &said);
 			r = bounce_add(b, action);
 			if (r == NULL)
 				break;
 			memcpy(r->final, address, sizeof(address));
+			indent = indent_of(line);
 			line = more;
 		}
 		if (b->rcpts_n > 0) {
