@@ -165,10 +165,11 @@ void wire_refuse(struct coming *c, const struct smtp_answer *a); /* answers so, 
 bool wire_sign(struct relayd *r, const struct queue_new *n, size_t longest,
 	       const struct mailstream *stream, struct coming *c);
 
-/* The stream of a message that is coming in, as far as the envelope and one more recipient decide
- * it; NULL: they do not. Borrows, as do the others. (wire_stream.c) */
-const struct mailstream *wire_stream_early(const struct relayd *r, const struct smtpin_envelope *e,
-					   const struct address *rcpt);
+/* A route refuses one more recipient; *ret_stream: whose the message is, as far as the envelope and
+ * that recipient decide it, or NULL. Borrows, as do the others. (wire_stream.c) */
+bool wire_rejects(const struct relayd *r, const struct smtpin_envelope *e,
+		  const struct address *rcpt, const struct mailstream **ret_stream);
+/* The stream of a message that came in. */
 const struct mailstream *wire_stream(const struct relayd *r, const struct smtpin_message *m);
 /* It lacks what its stream demands, or its credential is bound to other streams. */
 bool wire_stream_refuses(const struct relayd *r, const struct mailstream *x,

@@ -11,9 +11,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/obj.h"
+#include "ctl/decide.h"
 #include "ctl/verdict.h"
 #include "loop/loop.h"
-#include "route/hop.h"
 
 /* --- mail in ---------------------------------------------------------------------------------- */
 
@@ -49,34 +49,17 @@ static bool on_mail(void *arg, const struct smtpin_envelope *e, struct smtp_answ
 static bool on_rcpt(void *arg, const struct smtpin_envelope *e, const struct address *rcpt,
 		    struct smtp_answer *ret_refusal)
 {
-	const struct relayd *r = OBJ(relayd, RELAYD_MAGIC, arg);
-	struct filter_row row = FILTER_ROW_INIT(loop_wall_ms(r->env.loop));
-	struct str domain = address_domain(rcpt);
-	const char *provider = resolver_provider(r->env.resolver, domain);
-	const struct route *route = NULL;
+	struct relayd *r = OBJ(relayd, RELAYD_MAGIC, arg);
 	const struct mailstream *stream;
-	char hop[ROUTE_HOP_MAX], client[IPADDR_TEXT_LEN];
 
 	if (wire_is_ours(arg, rcpt) || (e->n_rcpts > 0 && wire_is_ours(arg, &e->rcpts[0].address)))
 		return wire_report_rcpt(OBJ(relayd, RELAYD_MAGIC, arg), e, rcpt, ret_refusal);
-	if (domain.n == 0)
+	if (address_domain(rcpt).n == 0)
 		return refuse(ret_refusal, 550, "5.1.3",
 			      "This relay has no mailboxes: give the whole address");
-	ipaddr_text(&e->client, client);
-	filter_row_text(&row, FILTER_DOMAIN, domain);
-	stream = wire_stream_early(r, e, rcpt);
-	if (stream != NULL)
-		filter_row_text(&row, FILTER_STREAM, str_of(stream->id));
-	filter_row_text(&row, FILTER_FROM, address_str(e->from));
-	filter_row_text(&row, FILTER_SENDER_DOMAIN, address_domain(e->from));
-	filter_row_text(&row, FILTER_TO, address_str(rcpt));
-	filter_row_text(&row, FILTER_CLIENT, str_of(client));
-	filter_row_text(&row, FILTER_CREDENTIAL, e->credential);
-	if (provider != NULL)
-		filter_row_text(&row, FILTER_PROVIDER, str_of(provider));
-	if (routes_judge(r->env.routes, &row, domain, &route, hop) && strcmp(hop, "reject") == 0)
+	if (wire_rejects(r, e, rcpt, &stream))
 		return refuse(ret_refusal, 550, "5.7.1", "A route of this relay refuses this mail");
-	return wire_suppressed(OBJ(relayd, RELAYD_MAGIC, arg), address_str(rcpt), stream,
+	return wire_suppressed(r, address_str(rcpt), stream,
 			       ret_refusal);
 }
 
@@ -239,29 +222,16 @@ static void on_nothing(void *arg, const struct resolve_answer *answer)
 	(void)answer;
 }
 
-/* The route's pool or the stream's; or the one behind it, when it has no room. One that is gone
- * stays: mail does not leave from anywhere else. */
-static const char *pool_of(const struct relayd *r, const struct mailstream *stream,
-			   const struct route *route)
-{
-	const char *name = route != NULL && *route->pool != '\0' ? route->pool : stream->pool;
-	const char *open;
-
-	if (*name == '\0')
-		return name;
-	open = pools_effective(r->env.pools, name, loop_wall_ms(r->env.loop));
-	return *open != '\0' ? open : name;
-}
-
 static void judge(const struct relayd *r, const struct filter_row *row, struct str domain,
 		  struct sched_verdict *ret)
 {
-	const struct mailstream *stream = streams_of(r->env.streams, row->text[FILTER_STREAM]);
-	const struct route *route = NULL;
+	const struct decide_rules rules = decide_rules_of(&r->env);
+	struct decide_way way;
 
+	_Static_assert(sizeof(way.next_hop) <= sizeof(ret->next_hop), "it fits");
 	ret->hold = holds_judge(r->env.holds, row, &ret->hold_asks);
-	(void)routes_judge(r->env.routes, row, domain, &route, ret->next_hop);
-	hop_add(ret->next_hop, sizeof(ret->next_hop), stream->tls, pool_of(r, stream, route));
+	decide_way(&rules, row, domain, &way);
+	memcpy(ret->next_hop, way.next_hop, sizeof(way.next_hop));
 }
 
 static void judge_group(void *arg, uint32_t domain, uint32_t stream, struct sched_verdict *ret)

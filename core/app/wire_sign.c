@@ -14,10 +14,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/obj.h"
+#include "ctl/decide.h"
 #include "loop/loop.h"
 #include "mail/mime7.h"
-#include "route/site.h"
-#include "sign/author.h"
 
 struct signing {
 	struct relayd *relayd;
@@ -45,23 +44,11 @@ static void add_signer(struct signing *s, const struct key_entry *e)
 	struct signer *x = &s->signers[s->n];
 	size_t domain_n = strlen(e->domain);
 
-	if (e->state != KEY_ACTIVE || e->key == NULL || s->n == KEYS_DOMAIN_MAX)
-		return;
 	x->key = sign_key_ref(e->key);
 	memcpy(x->id, e->id, sizeof(x->id));
 	s->who[s->n++] = (struct dkim_identity){ .domain = str_from(x->id, domain_n),
 						 .selector = str_of(x->id + domain_n + 1),
 						 .key = sign_key_dkim(e->key) };
-}
-
-/* The active keys of a domain; false without any. */
-static bool find_signers(const struct keys *k, const char *domain, struct signing *s)
-{
-	size_t first, n = keys_of(k, str_of(domain), &first);
-
-	for (size_t i = 0; i < n; i++)
-		add_signer(s, keys_at(k, first + i));
-	return s->n > 0;
 }
 
 static bool has_eight_bit(const char *p, size_t n)
@@ -183,18 +170,6 @@ static void on_signed(void *arg)
 	signing_free(s);
 }
 
-/* Those of the author's domain, and of the stream's when that is another one. */
-static void choose_signers(const struct keys *k, const struct queue_new *n,
-			   const struct mailstream *stream, struct signing *s)
-{
-	char domain[AUTHOR_DOMAIN_MAX + 1] = "";
-
-	if (author_domain(n->m.content, domain) && !find_signers(k, domain, s))
-		(void)find_signers(k, site_of(domain), s);
-	if (*stream->dkim != '\0' && (s->n == 0 || !str_eq(s->who[0].domain, str_of(stream->dkim))))
-		(void)find_signers(k, stream->dkim, s);
-}
-
 /* What is to be done with the lines of a message; false: nothing. */
 static bool wants_encoding(const struct conf *c, const struct message *m, size_t longest,
 			   struct mime7_want *ret)
@@ -211,16 +186,15 @@ bool wire_sign(struct relayd *r, const struct queue_new *n, size_t longest,
 {
 	struct mime7_want want;
 	bool encodes = wants_encoding(r->conf, &n->m, longest, &want);
+	const struct key_entry *signers[KEYS_DOMAIN_MAX];
+	size_t signers_n = decide_signers(&r->env, n->m.content, stream, signers);
 	struct signing *s;
 
-	if (!encodes && keys_n(r->env.keys) == 0)
+	if (!encodes && signers_n == 0)
 		return false;
 	s = xcalloc(1, sizeof(*s));
-	choose_signers(r->env.keys, n, stream, s);
-	if (!encodes && s->n == 0) {
-		free(s);
-		return false;
-	}
+	for (size_t i = 0; i < signers_n; i++)
+		add_signer(s, signers[i]);
 	s->relayd = r;
 	s->coming = c;
 	s->encode = encodes;

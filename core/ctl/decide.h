@@ -1,0 +1,68 @@
+/*
+ * decide - what becomes of mail by the relay's rules.
+ *
+ * Model:   the same functions are asked when mail comes in and when it is tried (core/app), when
+ *          somebody tests a rule (ctl/trial.h), and when an edit is replayed (ctl/replay.h): so the
+ *          answers of these are what happens.
+ * Owner:   what is returned borrows from the rules, until their next change.
+ * Context: loop thread; pure.
+ */
+#ifndef CTL_DECIDE_H
+#define CTL_DECIDE_H
+
+#include "ctl/env.h"
+
+/* A message on its way in, as far as it is known. */
+struct decide_mail {
+	const struct ipaddr *client; /* NULL: not known */
+	const struct address *from;  /* NULL: not known */
+	struct str credential;	     /* empty: none; p NULL: not known */
+	size_t rcpts_n;
+	const struct address *(*rcpt)(void *arg, size_t i);
+	void *arg;
+	bool all_rcpts;	 /* there will be no others */
+	bool has_header; /* and these, where they are known: p NULL, they are not */
+	struct str header;
+	struct str subject;
+	struct str msgid;
+	int64_t size; /* < 0: not known */
+};
+/* What filters see of it, without its recipients. The row borrows `client`. */
+void decide_row(const struct ctl_env *env, const struct decide_mail *m,
+		char client[static IPADDR_TEXT_LEN], struct filter_row *ret);
+/* The entry of the allowlist whose stream it gets, because it came without a credential; NULL: the
+ * rules say. */
+const struct allow_entry *decide_network(const struct ctl_env *env, const struct decide_mail *m);
+/* Its stream. NULL: it depends on what is not known; *ret_open is the stream that asks for it. */
+const struct mailstream *decide_stream(const struct ctl_env *env, const struct decide_mail *m,
+				       const struct mailstream **ret_open);
+/* A recipient at RCPT. *ret_stream: as far as the envelope decides it, or NULL. The route that
+ * refuses it; NULL: none does. m->rcpts_n counts it. */
+const struct route *decide_rcpt(const struct ctl_env *env, const struct decide_mail *m,
+				const struct address *rcpt, const struct mailstream **ret_stream);
+/* At the end of DATA: its stream lacks something, or is none of its credential's. */
+bool decide_refuses(const struct ctl_env *env, const struct mailstream *x, struct str credential,
+		    struct str header, struct smtp_answer *ret_refusal);
+/* The active keys that sign it: those of the author's domain, and of the stream's when that is
+ * another one. How many. */
+size_t decide_signers(const struct ctl_env *env, struct str content, const struct mailstream *x,
+		      const struct key_entry *ret[static KEYS_DOMAIN_MAX]);
+
+/* Rules as they are, or as they would be. */
+struct decide_rules {
+	const struct routes *routes;
+	const struct streams *streams;
+	const struct pools *pools;
+};
+struct decide_way {
+	bool known; /* false: it depends on what is not known of the message; next_hop is "" */
+	const struct route *route; /* NULL: none matches */
+	const struct mailstream *stream;
+	const char *pool; /* the route's, or the stream's; "" */
+	char next_hop[ROUTE_HOP_MAX];
+};
+struct decide_rules decide_rules_of(const struct ctl_env *env);
+void decide_way(const struct decide_rules *r, const struct filter_row *row, struct str domain,
+		struct decide_way *ret);
+
+#endif
