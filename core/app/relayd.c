@@ -283,6 +283,7 @@ int relayd_new(const struct conf *conf, struct loop *loop_take, struct relayd **
 	r->magic = RELAYD_MAGIC;
 	r->conf = conf;
 	r->env.loop = loop_take;
+	r->env.conf = conf;
 	r->env.hostname = conf->hostname;
 	r->env.started_ms = loop_wall_ms(r->env.loop);
 	r->env.undo_window_ms = conf->undo_window_s * 1000;

@@ -37,7 +37,6 @@ struct relayd {
 	struct ipaddr own[RELAYD_OWN_MAX];
 	size_t own_n;
 	struct suppression {
-		bool drop;	  /* what is suppressed, instead of refusing it */
 		uint64_t at_once; /* classes, a bit each */
 		uint64_t several;
 		struct loop_timer *tend; /* stores counters, drops what ended */

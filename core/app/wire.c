@@ -59,8 +59,7 @@ static bool on_rcpt(void *arg, const struct smtpin_envelope *e, const struct add
 			      "This relay has no mailboxes: give the whole address");
 	if (wire_rejects(r, e, rcpt, &stream))
 		return refuse(ret_refusal, 550, "5.7.1", "A route of this relay refuses this mail");
-	return wire_suppressed(r, address_str(rcpt), stream,
-			       ret_refusal);
+	return wire_suppressed(r, address_str(rcpt), stream, ret_refusal);
 }
 
 static struct msgid new_id(void *arg)
@@ -222,8 +221,9 @@ static void on_nothing(void *arg, const struct resolve_answer *answer)
 	(void)answer;
 }
 
+/* last: nothing more is going to be known. */
 static void judge(const struct relayd *r, const struct filter_row *row, struct str domain,
-		  struct sched_verdict *ret)
+		  bool last, struct sched_verdict *ret)
 {
 	const struct decide_rules rules = decide_rules_of(&r->env);
 	struct decide_way way;
@@ -231,6 +231,8 @@ static void judge(const struct relayd *r, const struct filter_row *row, struct s
 	_Static_assert(sizeof(way.next_hop) <= sizeof(ret->next_hop), "it fits");
 	ret->hold = holds_judge(r->env.holds, row, &ret->hold_asks);
 	decide_way(&rules, row, domain, &way);
+	if (last)
+		(void)decide_by_provider(&rules, row, domain, &way);
 	memcpy(ret->next_hop, way.next_hop, sizeof(way.next_hop));
 }
 
@@ -242,7 +244,7 @@ static void judge_group(void *arg, uint32_t domain, uint32_t stream, struct sche
 	char hop[ROUTE_HOP_MAX];
 
 	env_group_row(&r->env, domain, stream, &row);
-	judge(r, &row, name, ret);
+	judge(r, &row, name, false, ret);
 	if ((row.known & (1u << FILTER_PROVIDER)) != 0 || r->env.smtpout == NULL)
 		return;
 	/* A rule may wait for the provider: wire_provider() judges again when it is known. */
@@ -259,7 +261,7 @@ static void judge_rcpt(void *arg, const struct message *m, const struct message_
 	struct filter_row row;
 
 	env_rcpt_row(&r->env, m, rcpt, v, &row);
-	judge(r, &row, queue_name_text(r->env.queue, rcpt->domain), ret);
+	judge(r, &row, queue_name_text(r->env.queue, rcpt->domain), true, ret);
 }
 
 static int64_t extra_life(void *arg, const struct sched_view *v)

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/obj.h"
+#include "ctl/decide.h"
 #include "loop/loop.h"
 
 #define BY "weir"
@@ -42,13 +43,12 @@ static int read_policy(const struct conf *c, struct suppression *ret, struct err
 
 	if (rc >= 0)
 		rc = read_classes(&c->suppress_several, "after-several", &ret->several, err);
-	ret->drop = c->suppress_answer == CONF_ANSWER_DROP;
 	return rc;
 }
 
 int suppression_test(const struct conf *conf, struct err *err)
 {
-	struct suppression policy = { .drop = false };
+	struct suppression policy = { .at_once = 0 };
 
 	return read_policy(conf, &policy, err);
 }
@@ -76,41 +76,14 @@ static void describe(const struct suppress_entry *e, char *ret, size_t n)
 		       suppress_source_name(e->source));
 }
 
-static bool drops(const struct relayd *r, const struct mailstream *x)
-{
-	switch (x->suppressed) {
-	case STREAM_AS_RELAY:
-		break;
-	case STREAM_REJECT:
-		return false;
-	case STREAM_DROP:
-		return true;
-	}
-	return r->suppression.drop;
-}
-
-/* Of any stream, when it is not known yet: then it is for later, when it is. */
-static bool may_drop(const struct relayd *r)
-{
-	for (size_t i = 0; i < streams_n(r->env.streams); i++)
-		if (drops(r, streams_at(r->env.streams, i)))
-			return true;
-	return false;
-}
-
 bool wire_suppressed(struct relayd *r, struct str rcpt, const struct mailstream *stream,
 		     struct smtp_answer *ret_refusal)
 {
-	int64_t now = loop_wall_ms(r->env.loop);
-	struct suppress_entry *e;
+	struct suppress_entry *e = decide_suppressed(&r->env, rcpt, stream);
 
-	/* taken: it ends before its first attempt */
-	if (stream != NULL ? drops(r, stream) : may_drop(r))
+	if (e == NULL) /* what is to be dropped ends before its first attempt */
 		return true;
-	e = suppress_check(r->env.suppress, rcpt, str_of(stream != NULL ? stream->id : ""), now);
-	if (e == NULL)
-		return true;
-	suppress_hit(r->env.suppress, e, now);
+	suppress_hit(r->env.suppress, e, loop_wall_ms(r->env.loop));
 	ret_refusal->code = 550;
 	(void)snprintf(ret_refusal->enhanced, sizeof(ret_refusal->enhanced), "%s",
 		       is_gone(e) ? "5.1.1" : "5.7.1");
@@ -129,8 +102,8 @@ bool wire_ends(void *arg, const struct message *m, const struct message_rcpt *rc
 	if (e == NULL)
 		return false;
 	suppress_hit(r->env.suppress, e, loop_wall_ms(r->env.loop));
-	ret->outcome =
-		drops(r, streams_of(r->env.streams, stream)) ? OUTCOME_DELETED : OUTCOME_FAILED;
+	ret->outcome = decide_drops(&r->env, streams_of(r->env.streams, stream)) ? OUTCOME_DELETED
+										 : OUTCOME_FAILED;
 	ret->code = 550;
 	ret->reply_class = REPLY_SUPPRESSED;
 	(void)snprintf(ret->enhanced, sizeof(ret->enhanced), "%s", is_gone(e) ? "5.1.1" : "5.7.1");

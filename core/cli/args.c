@@ -253,7 +253,8 @@ static struct option find_option(const struct method_def *m, struct str name)
 
 	for (size_t i = 0; (p = args_param(m, i)) != NULL; i++) {
 		args_option_name(p, of_param);
-		if (of_param[0] != '\0' && str_eq(str_of(of_param), name)) {
+		if ((of_param[0] != '\0' && str_eq(str_of(of_param), name)) ||
+		    (p->alias != NULL && str_eq(str_of(p->alias), name))) {
 			found.p = p;
 			return found;
 		}

@@ -33,7 +33,8 @@ static const struct {
 	{ M_CONFIG_DIFF, run_diff },	    { M_CRED_SHOW, run_cred },
 	{ M_ALLOW_LIST, run_allow },	    { M_SUPPRESS_IMPORT, run_import },
 	{ M_CRED_EXPORT, run_cred_export }, { M_CONFIG_EXPORT, run_config_export },
-	{ M_BOUNCES_SHOW, run_kept },
+	{ M_BOUNCES_SHOW, run_kept },	    { M_ROUTE_TEST, run_trial },
+	{ M_STREAM_TEST, run_trial },	    { M_ALLOW_TEST, run_trial },
 };
 
 static cli_verb_fn *function_of(const struct args *a)

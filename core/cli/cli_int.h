@@ -64,7 +64,7 @@ void cli_print_json(struct cli *c, const json_t *v);
 
 cli_verb_fn run_list, run_object, run_status, run_show, run_change, run_events, run_records,
 	run_check, run_audit, run_cred, run_diff, run_allow, run_import, run_cred_export,
-	run_config_export, run_kept;
+	run_config_export, run_kept, run_trial;
 /* The same for rows of verbs.def. */
 #define VERB(id, fn, ...) int verb_##fn(struct cli *c, const struct args *a, struct err *err);
 #include "cli/verbs.def"

@@ -1,16 +1,20 @@
 /* allow.list and allow.test: who may relay, and why. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/fmt.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "conf/conf.h"
 #include "ctl/allow_notices.h"
 #include "ctl/handlers.h"
+#include "ctl/steps.h"
 #include "ctl/views.h"
 
 #define ROWS_MAX 10000 /* of a list, which has no pages */
 #define STEP_ROWS 500
+#define CREDS_SHOWN 5
 
 struct listing {
 	struct view_job job;
@@ -103,7 +107,7 @@ static void put_lack(const struct ctl_env *env, const struct ipaddr *client, con
 	(void)buf_printf(out, "; weir allow add %s lets it", address);
 }
 
-static void explain(const struct ctl_env *env, const struct ipaddr *client, struct buf *out)
+void view_client(const struct ctl_env *env, const struct ipaddr *client, struct buf *out)
 {
 	int64_t now_ms = loop_wall_ms(env->loop);
 	const struct allow_entry *e = allow_check(env->allow, client, now_ms);
@@ -134,6 +138,101 @@ static void explain(const struct ctl_env *env, const struct ipaddr *client, stru
 	}
 }
 
+/* Names of credentials that can be used from there; a few of them. */
+static size_t put_creds(const struct ctl_env *env, const struct ipaddr *client, struct buf *out)
+{
+	int64_t now_ms = loop_wall_ms(env->loop);
+	size_t n = 0;
+
+	for (size_t i = 0; i < creds_n(env->creds); i++) {
+		const struct cred *x = creds_at(env->creds, i);
+		if (!cred_in_networks(x, client) || strcmp(cred_status(x, now_ms), "active") != 0)
+			continue;
+		if (n++ < CREDS_SHOWN)
+			(void)buf_printf(out, "%s%s", n > 1 ? ", " : "", x->name);
+	}
+	if (n > CREDS_SHOWN)
+		(void)buf_printf(out, " and %zu more", n - CREDS_SHOWN);
+	return n;
+}
+
+static void step_relay(struct steps *s, const struct ctl_env *env, const struct ipaddr *client,
+		       const struct allow_entry *e)
+{
+	AUTO_BUF text = BUF_INIT(4000);
+	char address[IPADDR_TEXT_LEN], change[IPNET_TEXT_LEN + 40];
+	bool relays = e != NULL && e->mode == ALLOW_RELAY;
+
+	ipaddr_text(client, address);
+	(void)snprintf(change, sizeof(change), "weir allow %s %s", relays ? "remove" : "add",
+		       relays ? e->text : address);
+	view_client(env, client, &text);
+	steps_add(s, "client", relays ? STEP_OK : STEP_REFUSED, e != NULL ? e->text : NULL, change,
+		  "%s", buf_cstr(&text));
+	if (!relays)
+		return;
+	if (*e->stream != '\0')
+		steps_add(s, "stream", STEP_OK, e->text, "weir allow add --stream",
+			  "%s, unless it authenticates", e->stream);
+	else
+		steps_add(s, "stream", STEP_NONE, NULL, "weir stream list",
+			  "by the streams' rules");
+}
+
+static void step_auth(struct steps *s, const struct ctl_env *env, const struct ipaddr *client,
+		      const struct allow_entry *e)
+{
+	int64_t blocked_ms = guard_blocked(env->guard, client, loop_wall_ms(env->loop));
+	AUTO_BUF names = BUF_INIT(4000);
+	char when[FMT_TIME_LEN];
+
+	if (!allow_may_authenticate(env->allow, e)) {
+		steps_add(s, "auth", STEP_REFUSED, NULL, "weir allow add --mode authenticate",
+			  "it may not authenticate: only networks on the list may, since it has "
+			  "some of the mode authenticate");
+	} else if (blocked_ms != 0) {
+		fmt_time(blocked_ms, when);
+		steps_add(s, "auth", STEP_REFUSED, NULL, "weir cred unblock",
+			  "blocked until %s: it failed too often", when);
+	} else if (put_creds(env, client, &names) == 0) {
+		steps_add(s, "auth", STEP_NONE, NULL, "weir cred add",
+			  "it may, but no credential can be used from there");
+	} else {
+		steps_add(s, "auth", STEP_OK, NULL, "weir cred set --networks",
+			  "with a secret of %s", buf_cstr(&names));
+	}
+}
+
+static void step_listeners(struct steps *s, const struct conf *c)
+{
+	static const char *const tls[] = { "no TLS", "STARTTLS", "TLS" };
+	static const char *const auth[] = { "no AUTH", "AUTH", "nothing without AUTH" };
+
+	for (size_t i = 0; i < c->listen_n; i++)
+		steps_add(s, "listener",
+			  c->listen[i].auth == CONF_AUTH_REQUIRED ? STEP_NONE : STEP_OK,
+			  c->listen[i].name, "relayd.conf, listen", "%s: %s, %s",
+			  c->listen[i].address, tls[c->listen[i].tls], auth[c->listen[i].auth]);
+}
+
+static void put_limit(struct buf *b, int64_t n, const char *what)
+{
+	if (n > 0)
+		(void)buf_printf(b, "%s%lld %s", b->n > 0 ? ", " : "", (long long)n, what);
+}
+
+static void step_limits(struct steps *s, const struct conf *c)
+{
+	AUTO_BUF b = BUF_INIT(400);
+
+	put_limit(&b, c->connections_per_client, "connections");
+	put_limit(&b, c->connection_rate, "connections a minute");
+	put_limit(&b, c->message_rate, "messages a minute");
+	put_limit(&b, c->recipient_rate, "recipients a minute");
+	steps_add(s, "limits", STEP_OK, "relayd.conf", "relayd.conf, limits", "%s of one address",
+		  buf_cstr(&b));
+}
+
 void ctl_allow_test(struct ctl_call *call)
 {
 	const struct ctl_env *env = ctl_env(call);
@@ -143,6 +242,7 @@ void ctl_allow_test(struct ctl_call *call)
 	const struct allow_entry *e;
 	struct ipaddr client;
 	struct err err = ERR_INIT;
+	struct steps s;
 	bool may_relay;
 
 	if (!ipaddr_parse(str_of(param), &client)) {
@@ -153,13 +253,22 @@ void ctl_allow_test(struct ctl_call *call)
 	}
 	e = allow_check(env->allow, &client, now_ms);
 	may_relay = e != NULL && e->mode == ALLOW_RELAY;
-	explain(env, &client, &text);
-	ctl_reply(call,
-		  json_pack("{s:s, s:b, s:b, s:o, s:o, s:o, s:o}", "address", param, "may_relay",
-			    may_relay, "may_authenticate", allow_may_authenticate(env->allow, e),
-			    "network", e != NULL ? json_string(e->text) : json_null(), "stream",
-			    e != NULL ? json_text_or_null(str_of(e->stream)) : json_null(),
-			    "blocked_until_at",
-			    json_time(guard_blocked(env->guard, &client, now_ms)), "text",
-			    json_text(buf_str(&text))));
+	view_client(env, &client, &text);
+	steps_init(&s);
+	step_relay(&s, env, &client, e);
+	step_auth(&s, env, &client, e);
+	if (env->conf != NULL) {
+		step_listeners(&s, env->conf);
+		step_limits(&s, env->conf);
+	}
+	ctl_reply(call, json_pack("{s:s, s:s, s:b, s:b, s:o, s:o, s:o, s:o, s:O}", "address", param,
+				  "verdict", step_verdict_name(may_relay ? STEP_OK : STEP_REFUSED),
+				  "may_relay", may_relay, "may_authenticate",
+				  allow_may_authenticate(env->allow, e), "network",
+				  e != NULL ? json_string(e->text) : json_null(), "stream",
+				  e != NULL ? json_text_or_null(str_of(e->stream)) : json_null(),
+				  "blocked_until_at",
+				  json_time(guard_blocked(env->guard, &client, now_ms)), "text",
+				  json_text(buf_str(&text)), "steps", s.rows));
+	steps_done(&s);
 }

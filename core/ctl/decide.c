@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "conf/conf.h"
 #include "route/hop.h"
 #include "route/site.h"
 #include "sign/author.h"
@@ -105,6 +106,37 @@ const struct route *decide_rcpt(const struct ctl_env *env, const struct decide_m
 	return route;
 }
 
+bool decide_drops(const struct ctl_env *env, const struct mailstream *x)
+{
+	switch (x->suppressed) {
+	case STREAM_AS_RELAY:
+		break;
+	case STREAM_REJECT:
+		return false;
+	case STREAM_DROP:
+		return true;
+	}
+	return env->conf != NULL && env->conf->suppress_answer == CONF_ANSWER_DROP;
+}
+
+/* Of any stream, when it is not known yet: then it is for later, when it is. */
+static bool may_drop(const struct ctl_env *env)
+{
+	for (size_t i = 0; i < streams_n(env->streams); i++)
+		if (decide_drops(env, streams_at(env->streams, i)))
+			return true;
+	return false;
+}
+
+struct suppress_entry *decide_suppressed(const struct ctl_env *env, struct str rcpt,
+					 const struct mailstream *x)
+{
+	if (x != NULL ? decide_drops(env, x) : may_drop(env))
+		return NULL;
+	return suppress_check(env->suppress, rcpt, str_of(x != NULL ? x->id : ""),
+			      loop_wall_ms(env->loop));
+}
+
 static bool refuse(struct smtp_answer *ret)
 {
 	ret->code = 550;
@@ -182,15 +214,31 @@ static const char *open_pool(const struct pools *pools, const char *name, int64_
 	return *open != '\0' ? open : name;
 }
 
+/* How the stream and the route's pool have it go there. */
+static void add_ways(const struct decide_rules *r, int64_t now_ms, struct decide_way *way)
+{
+	const struct mailstream *x = way->stream;
+
+	way->pool = way->route != NULL && *way->route->pool != '\0' ? way->route->pool : x->pool;
+	hop_add(way->next_hop, sizeof(way->next_hop), x->tls,
+		open_pool(r->pools, way->pool, now_ms));
+}
+
 void decide_way(const struct decide_rules *r, const struct filter_row *row, struct str domain,
 		struct decide_way *ret)
 {
-	const struct mailstream *x = streams_of(r->streams, row->text[FILTER_STREAM]);
-
 	ret->route = NULL;
-	ret->stream = x;
+	ret->stream = streams_of(r->streams, row->text[FILTER_STREAM]);
 	ret->known = routes_judge(r->routes, row, domain, &ret->route, ret->next_hop);
-	ret->pool = ret->route != NULL && *ret->route->pool != '\0' ? ret->route->pool : x->pool;
-	hop_add(ret->next_hop, sizeof(ret->next_hop), x->tls,
-		open_pool(r->pools, ret->pool, row->now_ms));
+	add_ways(r, row->now_ms, ret);
+}
+
+bool decide_by_provider(const struct decide_rules *r, const struct filter_row *row,
+			struct str domain, struct decide_way *way)
+{
+	if (way->known || (row->known & 1u << FILTER_PROVIDER) != 0)
+		return false;
+	(void)snprintf(way->next_hop, sizeof(way->next_hop), "mx:%.*s", STR_ARG(domain));
+	add_ways(r, row->now_ms, way);
+	return true;
 }

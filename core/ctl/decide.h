@@ -40,6 +40,12 @@ const struct mailstream *decide_stream(const struct ctl_env *env, const struct d
  * refuses it; NULL: none does. m->rcpts_n counts it. */
 const struct route *decide_rcpt(const struct ctl_env *env, const struct decide_mail *m,
 				const struct address *rcpt, const struct mailstream **ret_stream);
+/* The entry because of which a recipient is refused at RCPT; NULL: it is taken, if only to be
+ * dropped. x NULL: the stream is not known yet. */
+struct suppress_entry *decide_suppressed(const struct ctl_env *env, struct str rcpt,
+					 const struct mailstream *x);
+/* What is suppressed is taken and dropped in this stream, instead of being refused. */
+bool decide_drops(const struct ctl_env *env, const struct mailstream *x);
 /* At the end of DATA: its stream lacks something, or is none of its credential's. */
 bool decide_refuses(const struct ctl_env *env, const struct mailstream *x, struct str credential,
 		    struct str header, struct smtp_answer *ret_refusal);
@@ -64,5 +70,12 @@ struct decide_way {
 struct decide_rules decide_rules_of(const struct ctl_env *env);
 void decide_way(const struct decide_rules *r, const struct filter_row *row, struct str domain,
 		struct decide_way *ret);
+/*
+ * The provider could decide, and is not known: the way to it leads over the domain's own mail
+ * exchangers, whose names tell who it is. It is judged anew before anything is sent there, and what
+ * DNS has against the domain is met as it is by other mail. False: it is not the provider.
+ */
+bool decide_by_provider(const struct decide_rules *r, const struct filter_row *row,
+			struct str domain, struct decide_way *way);
 
 #endif

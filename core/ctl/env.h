@@ -28,6 +28,7 @@
 #include "smtpout/smtpout.h"
 #include "stats/rates.h"
 
+struct conf;	  /* conf/conf.h */
 struct actions;	  /* ctl/actions.h */
 struct views;	  /* ctl/views.h */
 struct sinks;	  /* ctl/sinks.h */
@@ -84,6 +85,7 @@ struct ctl_env {
 	struct sinks *sinks;	      /* where events go; NULL: not open yet */
 	struct views *views;	      /* made when it is first needed; views_close() */
 	struct rates rates;
+	const struct conf *conf; /* NULL: as a test has it */
 	const char *hostname;
 	int64_t started_ms; /* wall clock */
 	int64_t undo_window_ms;

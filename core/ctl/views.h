@@ -82,6 +82,10 @@ json_t *view_cause(const struct ctl_env *env, struct str site, uint8_t reply_cla
 		   const char *reply);
 /* A row of entity "suppress"; owned. (ctl_suppress.c) */
 json_t *view_suppress(const struct suppress_entry *e);
+/* A row of entity "stream"; owned. (ctl_stream.c) */
+json_t *view_stream_row(const struct mailstream *x);
+/* What a client of this address may do, and why, appended in words. (ctl_allow.c) */
+void view_client(const struct ctl_env *env, const struct ipaddr *client, struct buf *out);
 /* The reply in one line for sentences, cut to `max` characters; owned. */
 char *view_quote(const char *reply, size_t max);
 

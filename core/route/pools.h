@@ -106,6 +106,9 @@ enum pool_answer {
  * connection to an IPv4 address; any: either will do. */
 enum pool_answer pools_pick(const struct pools *s, struct str id, bool v4, bool any, int64_t now_ms,
 			    const struct pool_source **ret, char why[static POOL_WHY_MAX]);
+/* All that pools_pick() chooses from. */
+size_t pools_choice(const struct pools *s, struct str id, bool v4, int64_t now_ms,
+		    const struct pool_source *ret[static POOL_SOURCES_MAX]);
 /* Counts a message; false: there is no room for it. */
 bool pools_take(struct pools *s, struct str id, const struct ipaddr *ip, int64_t now_ms);
 void pools_untake(struct pools *s, struct str id, const struct ipaddr *ip, int64_t now_ms);

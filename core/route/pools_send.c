@@ -70,6 +70,13 @@ const char *pools_effective(const struct pools *s, const char *id, int64_t now_m
 	return first != NULL ? first->id : "";
 }
 
+static bool may_send(const struct pool *p, const struct pool_source *x, bool v4, bool any,
+		     int64_t now_ms)
+{
+	return (any || ipaddr_is_v4(&x->ip) == v4) && x->bad_until_ms <= now_ms &&
+	       !is_full(p, x, now_ms);
+}
+
 /* Those that are left, their weights summed. */
 static unsigned weigh(const struct pool *p, bool v4, bool any, int64_t now_ms, unsigned at,
 		      const struct pool_source **ret)
@@ -78,8 +85,7 @@ static unsigned weigh(const struct pool *p, bool v4, bool any, int64_t now_ms, u
 
 	for (size_t i = 0; i < p->n; i++) {
 		const struct pool_source *x = &p->sources[i];
-		if ((!any && ipaddr_is_v4(&x->ip) != v4) || x->bad_until_ms > now_ms ||
-		    is_full(p, x, now_ms))
+		if (!may_send(p, x, v4, any, now_ms))
 			continue;
 		sum += x->weight;
 		if (at < sum) {
@@ -231,4 +237,16 @@ void pools_count_put(struct pools *s, const char *json)
 		x->sent = (unsigned)json_get_int(sent, x->text);
 	}
 	json_decref(o);
+}
+
+size_t pools_choice(const struct pools *s, struct str id, bool v4, int64_t now_ms,
+		    const struct pool_source *ret[static POOL_SOURCES_MAX])
+{
+	const struct pool *p = pools_find(s, id);
+	size_t n = 0;
+
+	for (size_t i = 0; p != NULL && i < p->n && n < POOL_SOURCES_MAX; i++)
+		if (may_send(p, &p->sources[i], v4, false, now_ms))
+			ret[n++] = &p->sources[i];
+	return n;
 }

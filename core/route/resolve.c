@@ -431,7 +431,8 @@ static void answer_domain(const struct ask *a, struct work *w)
 		answer_hosts(a, f, w);
 	if (f->site_host != NULL)
 		w->answer.provider = site_of(f->site_host);
-	else if (is_implicit(f) && w->answer.hosts_n > 0)
+	else if ((is_implicit(f) && w->answer.hosts_n > 0) ||
+		 (w->answer.failure != NULL && w->answer.failure->permanent))
 		w->answer.provider = a->hop.name;
 }
 

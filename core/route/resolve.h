@@ -12,7 +12,8 @@
  *          On demand the hosts come with what is published about their TLS: TLSA records, where DNS
  *          is validated, and the domain's MTA-STS policy.
  *          A domain's provider is the site of its mail exchangers: the registered domain of the
- *          most preferred host ("google.com"), and the domain itself for an implicit MX.
+ *          most preferred host ("google.com"), and the domain itself for an implicit MX, and when
+ *          it is certain that nobody takes its mail.
  * Owner:   copies its configuration; the answer borrows for the length of the callback.
  * Context: loop thread. A callback comes once, never from inside resolver_ask(); after
  *          resolver_cancel() none comes. Callbacks may ask, cancel and forget, but not free.

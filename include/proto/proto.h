@@ -69,6 +69,7 @@ struct param_def {
 			     ending */
 	const char *
 		option; /* option name on the command line, NULL: derived from the name, "": none */
+	const char *alias; /* another name of the option, or NULL */
 	enum param_type type;
 	bool required;
 	bool positional; /* stands without its option's name on the command line */

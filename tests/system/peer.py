@@ -88,7 +88,7 @@ class Talk:
     def __init__(self, peer, client):
         self.peer = peer
         self.set(client, isinstance(client, ssl.SSLSocket))
-        self.user = None
+        self.user = self.ehlo = None
 
     def set(self, client, secure):
         self.client, self.secure = client, secure
@@ -152,7 +152,8 @@ class Talk:
             self.say("554 5.5.1 No valid recipients")
             return
         self.peer.messages.append({"secure": self.secure and self.client.version(), "user": self.user, "mail": mail,
-                                   "rcpts": rcpts, "content": content})
+                                   "rcpts": rcpts, "content": content, "ehlo": self.ehlo,
+                                   "from": self.client.getpeername()[0]})
         self.say("250 2.0.0 Ok")
 
     def run(self):
@@ -166,6 +167,7 @@ class Talk:
             if refusal:
                 self.say(refusal)
             elif verb == "EHLO":
+                self.ehlo = line[5:]
                 self.say("250-peer.test.example")
                 self.hello()
             elif verb == "STARTTLS":
