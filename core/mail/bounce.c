@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/tame.h"
 #include "base/utf8.h"
 #include "mail/bounce_int.h"
 
@@ -111,10 +112,15 @@ static void walk(struct walk *w, GMimeObject *object, int depth)
 
 static void take_apart(struct str mail, struct walk *w)
 {
-	GMimeStream *stream = g_mime_stream_mem_new_with_buffer(mail.p, mail.n);
-	GMimeParser *parser = g_mime_parser_new_with_stream(stream);
-	GMimeMessage *message = g_mime_parser_construct_message(parser, NULL);
+	AUTO_FREE char *tame = xmalloc(mail.n + 1);
+	GMimeStream *stream;
+	GMimeParser *parser;
+	GMimeMessage *message;
 
+	memcpy(tame, mail.p, mail.n);
+	stream = g_mime_stream_mem_new_with_buffer(tame, tame_mail(tame, mail.n));
+	parser = g_mime_parser_new_with_stream(stream);
+	message = g_mime_parser_construct_message(parser, NULL);
 	if (message != NULL) {
 		walk(w, g_mime_message_get_mime_part(message), 0);
 		g_object_unref(message);

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "base/fmt.h"
+#include "base/mem.h"
+#include "base/tame.h"
 #include "base/utf8.h"
 
 struct reading {
@@ -180,12 +182,14 @@ static void read_part(struct reading *r, GMimeObject *object, int depth)
 void mime_read(struct str raw, struct buf *headers, struct buf *body, struct buf *parts)
 {
 	struct reading r = { .body = body, .parts = parts };
+	AUTO_FREE char *tame = xmalloc(raw.n + 1);
 	GMimeStream *stream;
 	GMimeParser *parser;
 	GMimeMessage *message;
 
 	g_mime_init();
-	stream = g_mime_stream_mem_new_with_buffer(raw.p, raw.n);
+	memcpy(tame, raw.p, raw.n);
+	stream = g_mime_stream_mem_new_with_buffer(tame, tame_mail(tame, raw.n));
 	parser = g_mime_parser_new_with_stream(stream);
 	message = g_mime_parser_construct_message(parser, NULL);
 	if (message != NULL) {

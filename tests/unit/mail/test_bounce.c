@@ -262,13 +262,37 @@ static void test_deep(void **state)
 	assert_int_equal(b.kind, BOUNCE_STATUS);
 }
 
+/* red when the parser is let loose on what ends it: groups in groups */
+static void test_what_ends_parsers(void **state)
+{
+	AUTO_BUF mail = BUF_INIT(4u << 20);
+	struct bounce b;
+
+	(void)state;
+	(void)buf_puts(&mail, "From: ");
+	while (mail.n < BOUNCE_MAIL_MAX)
+		(void)buf_puts(&mail, "a:a:a:a:a:\n ");
+	bounce_read(buf_str(&mail), true, &b);
+	assert_int_equal(b.kind, BOUNCE_UNREAD);
+	buf_reset(&mail);
+	(void)buf_puts(&mail,
+		       "From: d@mx.example\nContent-Type: multipart/report; boundary=x\n\n--x\n"
+		       "Content-Type: message/delivery-status\n\nReporting-MTA: dns; mx.example\n\n"
+		       "Final-Recipient: rfc822; a@fast.example\nAction: failed\nStatus: 5.1.1\n\n"
+		       "--x\nContent-Type: message/rfc822\n\nTo: ");
+	while (mail.n < BOUNCE_MAIL_MAX)
+		(void)buf_puts(&mail, "a:a:a:a:a:\n\t");
+	bounce_read(buf_str(&mail), true, &b);
+	assert_int_equal(b.kind, BOUNCE_STATUS);
+	assert_string_equal(b.rcpts[0].final, "a@fast.example");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_formats),
-		cmocka_unit_test(test_many_recipients),
-		cmocka_unit_test(test_complaints),
-		cmocka_unit_test(test_deep),
+		cmocka_unit_test(test_formats),		  cmocka_unit_test(test_many_recipients),
+		cmocka_unit_test(test_complaints),	  cmocka_unit_test(test_deep),
+		cmocka_unit_test(test_what_ends_parsers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -93,9 +93,26 @@ static void test_base64_pieces_join(void **state)
 	buf_done(&out);
 }
 
+/* red when the parser is let loose on groups in groups, which end it */
+static void test_groups_in_groups(void **state)
+{
+	struct buf raw = BUF_INIT(1u << 20);
+
+	(void)state;
+	(void)buf_puts(&raw, "From: ");
+	for (int i = 0; i < 60000; i++)
+		(void)buf_puts(&raw, "a:a:a:a:\n ");
+	(void)buf_puts(&raw, "\nSubject: there\n\nstill read\n");
+	read_text(buf_cstr(&raw));
+	assert_non_null(strstr(buf_cstr(&headers), "Subject: there\n"));
+	assert_non_null(strstr(buf_cstr(&body), "still read"));
+	buf_done(&raw);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_groups_in_groups),
 		cmocka_unit_test(test_encoded_words_and_quoted_printable),
 		cmocka_unit_test(test_plain_is_preferred_to_html),
 		cmocka_unit_test(test_html_without_tags_and_scripts),
