@@ -285,6 +285,7 @@ static void publish(struct op *op, json_t *replayed_take)
 		p->objects = json_array();
 	p->base = op->seen;
 	if (plan_open(op->a, p, &err) < 0) {
+		json_decref(replayed_take);
 		op_fail(op, &err);
 		return;
 	}

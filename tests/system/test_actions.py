@@ -88,6 +88,19 @@ def test_windows_end_while_the_relay_is_down(hasty, world):
     wait_until(lambda: len(world.messages("shop.example")) == 1)
 
 
+def test_more_plans_than_may_be_open(hasty):
+    """One too many is refused, and leaves nothing behind (seen with SAN=1)."""
+    console = Console(hasty)
+    refused = ""
+    for i in range(1000):
+        try:
+            console.call("plan.make", method="route.add", params={"to": "discard", "match": f"domain:d{i}.example"})
+        except AssertionError as e:
+            refused = str(e)
+            break
+    assert "too many plans are open" in refused and i >= 50
+
+
 def test_commit_of_a_plan_twice_by_request(hasty):
     """The answer got lost: the same request again is answered, also by the relay that was started meanwhile."""
     console = Console(hasty)
