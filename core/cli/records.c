@@ -10,7 +10,7 @@
 
 static void put_line(const struct out *o, struct buf *b, const char *title, const char *text)
 {
-	(void)buf_printf(b, "  %-7s", title);
+	(void)buf_printf(b, "  %-8s", title);
 	out_clean(o, b, str_of(text));
 	(void)buf_putc(b, '\n');
 }
