@@ -194,6 +194,35 @@ def test_configured(directory, world):
     assert relay.stop() == 0 and relay.bad_log_lines() == []
 
 
+def test_a_revocation_meanwhile_stays(bare_relay, directory):
+    """An import on probation goes back but for what somebody else did to a credential since."""
+    relay = bare_relay
+    relay.expected.append("undo.left")
+    for name in ("crm", "shop"):
+        relay.weir("cred", "add", name)
+    text = relay.run("config", "export", json_output=False).stdout
+    path = directory / "text"
+    path.write_text(text.replace('credential "crm" {', 'credential "crm" {\n\tper-day = 9')
+                    .replace('credential "shop" {', 'credential "shop" {\n\tper-day = 9')
+                    + '\nroute {\n\tto = discard\n\tmatch = "domain:fast.example"\n}\n')
+    relay.weir("config", "import", str(path), "--yes", "--reason", "r", "--probation", "3s")
+    assert [c["per_day"] for c in relay.weir("cred", "list")] == [9, 9] and len(routes(relay)) == 2
+    relay.weir("cred", "revoke", "crm", "--reason", "leaked")
+    plan = relay.weir("config", "rollback", "--plan")
+    assert any("cred crm was changed since" in w and "it stays as it is" in w for w in plan["warnings"])
+    wait_until(lambda: routes(relay) == ["mx"], 10)
+    crm, shop = relay.weir("cred", "list")
+    assert (crm["status"], crm["per_day"]) == ("revoked", 9) and (shop["status"], shop["per_day"]) == ("active", None)
+
+
+def test_a_rollback_on_probation(bare_relay):
+    relay = bare_relay
+    relay.weir("route", "add", "--to", "discard", "--match", "domain:fast.example")
+    relay.weir("config", "rollback", "0", "--yes", "--reason", "was it that?", "--probation", "1s")
+    wait_until(lambda: routes(relay) == ["discard", "mx"], 10)
+    assert [r["method"] for r in history(relay)] == ["config.rollback", "config.rollback", "route.add"]
+
+
 # --- nobody is there any more ---------------------------------------------------------------------
 
 
