@@ -24,7 +24,7 @@ struct refusals {
 void refusals_run(struct actions *a);
 /* What a change does to objects, for the log: without what is secret in them. Owned. */
 char *audit_changes(const json_t *objects);
-/* A copy of an object without what is secret in it; owned. */
+/* An object without what is secret in it, to be read and not changed; owned. */
 json_t *audit_without(const char *const *secrets, const json_t *v);
 /* The same for an array of {kind, id, before, after}. */
 json_t *audit_objects_without(const json_t *objects);
