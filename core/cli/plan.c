@@ -158,6 +158,11 @@ static void put_moves(const struct out *o, struct buf *b, const json_t *moves)
 	if (json_array_size(list) == 0)
 		(void)buf_printf(b, "%-*snothing that is queued or came in the last hour\n",
 				 TITLE_COLS, "moves");
+	if (json_get_int(moves, "in_delivery") > 0) {
+		(void)buf_printf(b, "%-*s", TITLE_COLS, "");
+		put_count(o, b, json_get_int(moves, "in_delivery"));
+		(void)buf_puts(b, " more would, but are in delivery this moment\n");
+	}
 	if (json_get_int(moves, "undecided") > 0) {
 		(void)buf_printf(b, "%-*s", TITLE_COLS, "");
 		put_count(o, b, json_get_int(moves, "undecided"));

@@ -2,9 +2,14 @@
  * Steps, each in slices or by pages of the store:
  *
  *	BUILD	the lists as they would be
+ *	ASK	DNS for providers, where a route asks for them
  *	GROUPS	all queued recipients of groups that both lists decide; the others are left open
  *	QUEUED	recipients of open groups, one by one
- *	RECENT	the last hour, the newest first
+ *	RECENT	the last hour, the newest first: recipients that are gone for routes, messages that
+ *		came in, wherever they are now, for streams
+ *
+ * A page may end within a message: its recipients are read again with the next page, because they
+ * decide its stream together.
  */
 #include "ctl/replay.h"
 
@@ -15,13 +20,16 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/obj.h"
+#include "ctl/ask_providers.h"
+#include "ctl/decide.h"
 #include "ctl/slicer.h"
-#include "route/streams.h"
+#include "route/hop.h"
 
 #define REPLAY_MAGIC 0x57e3c02cu
 #define BUILD_ITEMS 50
 #define GROUP_ITEMS 64
 #define PAGE 200 /* rows that are decided in one go */
+#define WAY_MAX (ROUTE_HOP_MAX + 200)
 
 enum phase { QUEUED, RECENT };
 
@@ -32,8 +40,11 @@ struct replay {
 	replay_fn *fn;
 	void *arg;
 	struct slicer slicer;
+	struct ask_providers *providers;
 	struct routes *routes; /* as they would be; NULL: they stay as they are */
 	struct streams *streams;
+	struct decide_rules now;
+	struct decide_rules then;
 	size_t at;
 	uint8_t *open; /* groups, a bit each, that need a look at their recipients */
 	uint32_t groups_n;
@@ -47,6 +58,7 @@ struct replay {
 	json_t *moves; /* by "what\nfrom\nto": [queued, recent] */
 	uint64_t queued;
 	uint64_t recent;
+	uint64_t in_delivery; /* would move, if they were not on their way already */
 	uint64_t undecided;
 	bool whole;
 };
@@ -73,6 +85,7 @@ void replay_free(struct replay **rp)
 	if (r == NULL)
 		return;
 	slicer_done(&r->slicer);
+	ask_providers_free(&r->providers);
 	routes_free(&r->routes);
 	streams_free(&r->streams);
 	json_decref(r->moves);
@@ -106,57 +119,108 @@ static void count(struct replay *r, const char *what, const char *from, const ch
 		r->queued += n;
 }
 
-/* "mx:gmail.com#required" is "mx#required": a domain's hosts are no other way than another's. */
-static void shorten(char hop[static ROUTE_HOP_MAX])
+/* "mx:gmail.com#required@bulk" is "mx, tls required, pool bulk": a domain's hosts are no other way
+ * than another's. */
+static void describe(const struct decide_way *way, char ret[static WAY_MAX])
 {
-	const char *demands = strchr(hop, '#');
+	struct str place = hop_place(way->next_hop);
+	struct hop_ways ways = hop_ways(way->next_hop);
+	struct route_demands d;
+	const char *user = way->route != NULL ? way->route->user : "";
+	size_t n;
 
-	if (strncmp(hop, "mx:", 3) == 0)
-		memmove(hop + 2, demands != NULL ? demands : "",
-			strlen(demands != NULL ? demands : "") + 1);
+	if (str_starts(place, STR("mx:")))
+		place.n = 2;
+	n = (size_t)snprintf(ret, WAY_MAX, "%.*s", STR_ARG(place));
+	if (strchr(way->next_hop, '#') == NULL)
+		return;
+	d.tls = way->route != NULL ? way->route->tls : ROUTE_TLS_OPPORTUNISTIC;
+	d.tls = route_tls_with(d.tls, ways.tls);
+	if (d.tls != ROUTE_TLS_OPPORTUNISTIC)
+		n += (size_t)snprintf(ret + n, WAY_MAX - n, ", tls %s", route_tls_name(d.tls));
+	if (*user != '\0')
+		n += (size_t)snprintf(ret + n, WAY_MAX - n, ", login %.40s", user);
+	if (ways.pool.n > 0)
+		(void)snprintf(ret + n, WAY_MAX - n, ", pool %.*s", STR_ARG(ways.pool));
 }
 
-/* False: a list could not decide. */
+/* Where it goes, of n recipients and some in delivery besides. False: a list could not decide. */
 static bool ask_routes(struct replay *r, const struct filter_row *row, struct str domain,
-		       uint64_t n)
+		       uint64_t n, uint64_t in_delivery)
 {
-	const struct route *route;
-	char now[ROUTE_HOP_MAX], then[ROUTE_HOP_MAX];
+	struct decide_way now, then;
+	char from[WAY_MAX], to[WAY_MAX];
 
-	if (r->routes == NULL)
-		return true;
-	if (!routes_judge(r->env->routes, row, domain, &route, now) ||
-	    !routes_judge(r->routes, row, domain, &route, then))
+	decide_way(&r->now, row, domain, &now);
+	decide_way(&r->then, row, domain, &then);
+	if (!now.known || !then.known)
 		return false;
-	shorten(now);
-	shorten(then);
-	if (strcmp(now, then) != 0)
-		count(r, "route", now, then, n);
+	if (strcmp(now.next_hop, then.next_hop) == 0)
+		return true;
+	describe(&now, from);
+	describe(&then, to);
+	if (n > 0)
+		count(r, "route", from, to, n);
+	r->in_delivery += in_delivery;
 	return true;
 }
+
+/* A message's recipients, as they stand in a page. */
+struct letter {
+	const struct replay *r;
+	const struct queue_entry *rows;
+};
 
 static void put_rcpt(void *arg, size_t i, struct filter_row *row)
 {
-	(void)i;
-	*row = *(const struct filter_row *)arg;
+	const struct letter *l = arg;
+
+	filter_row_text(row, FILTER_TO, l->rows[i].to);
+	filter_row_text(row, FILTER_DOMAIN, queue_name_text(l->r->env->queue, l->rows[i].domain));
 }
 
-static bool ask_streams(struct replay *r, struct filter_row *row)
+/* Whose a client's mail is that the allowlist has a stream for, whatever the rules say. */
+static const struct mailstream *of_network(const struct replay *r, const struct streams *streams,
+					   const struct queue_entry *e)
 {
-	const struct stream_facts facts = {
-		.row = row, .rcpts_n = 1, .rcpt = put_rcpt, .arg = row, .all_rcpts = true
-	};
-	const struct mailstream *open, *now, *then;
+	const struct allow_entry *x;
+	struct ipaddr client;
 
-	if (r->streams == NULL)
-		return true;
-	now = streams_assign(r->env->streams, &facts, &open);
-	then = streams_assign(r->streams, &facts, &open);
+	if (e->credential.n > 0 || !ipaddr_parse(e->client, &client))
+		return NULL;
+	x = allow_check(r->env->allow, &client, loop_wall_ms(r->env->loop));
+	return x != NULL && *x->stream != '\0' ? streams_find(streams, str_of(x->stream)) : NULL;
+}
+
+static const struct mailstream *assigned(const struct replay *r, const struct streams *streams,
+					 const struct stream_facts *facts,
+					 const struct queue_entry *e)
+{
+	const struct mailstream *x = of_network(r, streams, e);
+	const struct mailstream *open;
+
+	return x != NULL ? x : streams_assign(streams, facts, &open);
+}
+
+/* The stream of a message with n recipients. */
+static void ask_streams(struct replay *r, const struct queue_entry *rows, size_t n)
+{
+	struct letter l = { .r = r, .rows = rows };
+	struct filter_row row;
+	const struct stream_facts facts = {
+		.row = &row, .rcpts_n = n, .rcpt = put_rcpt, .arg = &l, .all_rcpts = true
+	};
+	const struct mailstream *now, *then;
+
+	if (rows[0].client.n == 0)
+		return; /* a report of the relay's own: no rule was asked for it */
+	env_filter_row(r->env, &rows[0], &row);
+	now = assigned(r, r->now.streams, &facts, &rows[0]);
+	then = assigned(r, r->then.streams, &facts, &rows[0]);
 	if (now == NULL || then == NULL)
-		return false;
-	if (strcmp(now->id, then->id) != 0)
-		count(r, "stream", now->id, then->id, 1);
-	return true;
+		r->undecided += n;
+	else if (strcmp(now->id, then->id) != 0)
+		count(r, "stream", now->id, then->id, n);
 }
 
 /* --- the answer ------------------------------------------------------------------------------- */
@@ -196,10 +260,11 @@ static json_t *listed(const struct replay *r)
 
 static void finish(struct replay *r)
 {
-	json_t *answer = json_pack("{s:I, s:I, s:I, s:o, s:b, s:o}", "queued",
+	json_t *answer = json_pack("{s:I, s:I, s:I, s:I, s:o, s:b, s:o}", "queued",
 				   (json_int_t)r->queued, "recent", (json_int_t)r->recent,
-				   "undecided", (json_int_t)r->undecided, "since_at",
-				   json_time(r->since_ms), "whole", r->whole, "moves", listed(r));
+				   "in_delivery", (json_int_t)r->in_delivery, "undecided",
+				   (json_int_t)r->undecided, "since_at", json_time(r->since_ms),
+				   "whole", r->whole, "moves", listed(r));
 
 	r->fn(r->arg, answer, NULL);
 }
@@ -208,29 +273,61 @@ static void finish(struct replay *r)
 
 static void scan(struct replay *r);
 
-static bool is_open(const struct replay *r, const struct queue_entry *e)
+/* A recipient that was not counted with its group. */
+static bool is_open(const struct replay *r, const struct queue_entry *e, bool *ret_active)
 {
 	struct sched_view v;
 
 	if (!sched_find(r->env->sched, e->rid, &v) || v.state == SCHED_TRASH)
 		return false;
+	*ret_active = v.state == SCHED_ACTIVE;
 	return v.group >= r->groups_n || (r->open[v.group / 8] & 1u << v.group % 8) != 0;
+}
+
+static bool is_finished(const struct queue_entry *e)
+{
+	return e->outcome != OUTCOME_NONE && e->outcome != OUTCOME_DEFERRED;
 }
 
 static void look(struct replay *r, const struct queue_entry *e)
 {
 	struct filter_row row;
 	struct str domain = queue_name_text(r->env->queue, e->domain);
-	bool decided;
+	bool active = false;
 
-	if (r->phase == QUEUED && !is_open(r, e))
+	if (r->phase == QUEUED ? !is_open(r, e, &active) : !is_finished(e))
 		return;
 	env_filter_row(r->env, e, &row);
-	decided = ask_routes(r, &row, domain, 1);
-	if (r->phase == RECENT)
-		decided = ask_streams(r, &row) && decided;
-	if (!decided)
+	if (!ask_routes(r, &row, domain, active ? 0 : 1, active ? 1 : 0))
 		r->undecided++;
+}
+
+/* How many of the rows at this place belong to one message. */
+static size_t letter_n(const struct queue_entry *rows, size_t n)
+{
+	size_t k = 1;
+
+	while (k < n && rid_msgid(rows[k].rid).v == rid_msgid(rows[0].rid).v)
+		k++;
+	return k;
+}
+
+/* Looks at the rows; how many were done with. more: the last message may go on behind them. */
+static size_t look_at(struct replay *r, const struct queue_entry *rows, size_t n, bool more)
+{
+	size_t i = 0;
+
+	while (i < n) {
+		size_t k = letter_n(rows + i, n - i);
+		if (more && i > 0 && i + k == n)
+			break;
+		if (r->phase == RECENT && r->streams != NULL)
+			ask_streams(r, rows + i, k);
+		for (size_t j = i; j < i + k; j++)
+			look(r, &rows[j]);
+		i += k;
+	}
+	return i;
 }
 
 static void next_phase(struct replay *r)
@@ -259,11 +356,11 @@ static void on_rows(void *arg, const struct queue_entry *rows, size_t n, bool mo
 		fail(r, err);
 		return;
 	}
-	for (size_t i = 0; i < n && more; i++)
-		more = !is_too_old(r, &rows[i]);
-	for (size_t i = 0; i < n; i++)
-		if (!is_too_old(r, &rows[i]))
-			look(r, &rows[i]);
+	while (n > 0 && is_too_old(r, &rows[n - 1])) {
+		more = false;
+		n--;
+	}
+	n = look_at(r, rows, n, more);
 	r->looked += n;
 	if (n > 0)
 		r->after = rows[n - 1].rid;
@@ -283,10 +380,10 @@ static void scan(struct replay *r)
 	const struct queue_scan q = { .sort = QUEUE_SORT_ID,
 				      .descending = r->phase == RECENT,
 				      .finished = r->phase == RECENT,
-				      .finished_only = r->phase == RECENT,
+				      .finished_only = r->phase == RECENT && r->streams == NULL,
 				      .after_set = r->after_set,
 				      .after = r->after,
-				      .limit = PAGE,
+				      .limit = r->phase == RECENT ? QUEUE_PAGE_MAX : PAGE,
 				      .now_ms = loop_wall_ms(r->env->loop) };
 
 	queue_scan(r->env->queue, &q, on_rows, r);
@@ -306,7 +403,9 @@ static enum slice step_groups(void *arg)
 		if (!sched_group(r->env->sched, (uint32_t)r->at, &v) || v.counts.total == 0)
 			continue;
 		env_group_row(r->env, v.domain, v.stream, &row);
-		if (ask_routes(r, &row, queue_name_text(r->env->queue, v.domain), v.counts.total))
+		if (ask_routes(r, &row, queue_name_text(r->env->queue, v.domain),
+			       v.counts.total - v.counts.state[SCHED_ACTIVE],
+			       v.counts.state[SCHED_ACTIVE]))
 			continue;
 		r->open[r->at / 8] = (uint8_t)(r->open[r->at / 8] | 1u << r->at % 8);
 		r->any_open = true;
@@ -409,15 +508,35 @@ static int build(struct replay *r, bool *ret_more, struct err *err)
 	return rc;
 }
 
-static void on_built(struct replay *r)
+static void look_at_groups(void *arg)
 {
+	struct replay *r = OBJ(replay, REPLAY_MAGIC, arg);
+
 	r->at = 0;
 	r->groups_n = sched_groups(r->env->sched);
 	r->open = xcalloc(r->groups_n / 8 + 1, 1);
+	slicer_run(&r->slicer, step_groups, on_groups);
+}
+
+static bool ask_for_providers(const struct routes *routes)
+{
+	for (size_t i = 0; i < routes_n(routes); i++)
+		if ((filter_uses(routes_at(routes, i)->match) & 1u << FILTER_PROVIDER) != 0)
+			return true;
+	return false;
+}
+
+static void on_built(struct replay *r)
+{
+	r->now = r->then = decide_rules_of(r->env);
 	if (r->routes != NULL)
-		slicer_run(&r->slicer, step_groups, on_groups);
+		r->then.routes = r->routes;
+	if (r->streams != NULL)
+		r->then.streams = r->streams;
+	if (ask_for_providers(r->now.routes) || ask_for_providers(r->then.routes))
+		r->providers = ask_providers_start(r->env, look_at_groups, r);
 	else
-		next_phase(r);
+		look_at_groups(r);
 }
 
 static enum slice step_build(void *arg)
