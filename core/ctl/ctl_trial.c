@@ -99,7 +99,7 @@ static json_t *summary(const struct trial_found *f)
 						   : ROUTE_DEFAULT;
 
 	if (f->steps.decided != NULL)
-		return json_sprintf("%s: %s", f->steps.decided, f->steps.text);
+		return json_text(str_of(f->steps.text));
 	return json_sprintf("goes by route %s, in the stream %s, to %s first", route, stream,
 			    f->host != NULL ? f->host->name : f->way.next_hop);
 }

@@ -36,6 +36,10 @@ struct text;
 void act_put_changes(struct text *t, const json_t *changes);
 /* Answers in a window: the one thing that binds the target now. */
 void act_why(struct acts *a, const char *target);
+/* What would happen to a message or a client: with these parameters of route.test and the like
+ * (taken); or to a message like this recipient. (act_trial.c) */
+void act_trial(struct acts *a, enum method_id method, json_t *params);
+void act_trial_of(struct acts *a, const json_t *row);
 /* Opens the messages that wait for the same cause as this one (an id, or a recipient's). */
 void act_same_cause(struct acts *a, const char *id);
 /* A line of the palette, as on the command line: "hold domain:gmail.com --for 2h". */

@@ -261,6 +261,8 @@ static int on_form(void *arg, const struct form *form, struct err *err)
 	a->params = params;
 	if ((m->flags & MF_EDIT) != 0)
 		plan_from_form(a);
+	else if (act_asks(a->method))
+		act_ask(a);
 	else
 		act_send(a);
 	return SHELL_WAIT;
@@ -294,15 +296,16 @@ void act_form(struct acts *acts, enum method_id method, json_t *given)
 	AUTO_FREE char *verb = act_verb(method);
 	int n = make_fields(a);
 
-	a->overlay = shell_form(acts->app->shell,
-				&(struct shell_form){ .title = verb,
-						      .text = method_defs[method].summary,
-						      .fields = a->fields,
-						      .n = n,
-						      .danger = true,
-						      .enter = on_form,
-						      .cancel = on_form_left,
-						      .arg = a });
+	a->overlay = shell_form(
+		acts->app->shell,
+		&(struct shell_form){ .title = verb,
+				      .text = method_defs[method].summary,
+				      .fields = a->fields,
+				      .n = n,
+				      .danger = (method_defs[method].flags & MF_MUTATES) != 0,
+				      .enter = on_form,
+				      .cancel = on_form_left,
+				      .arg = a });
 	if (a->overlay.v == 0)
 		act_free(&a);
 }

@@ -49,6 +49,11 @@ char *act_keep(struct act *a, char *text_take); /* for its life */
 /* The method itself, without a plan, with a->params: its answer is told, or goes to the window. */
 void act_send(struct act *a);
 
+/* The same of a method that changes nothing and answers in steps: they come in a window.
+ * (act_trial.c) */
+bool act_asks(enum method_id method);
+void act_ask(struct act *a);
+
 /* A plan that was made from a form goes on in its own window. */
 void act_planned(struct act *a, const json_t *plan);
 /* What an edit would change, and move. (act_edit.c) */

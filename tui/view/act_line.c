@@ -59,7 +59,8 @@ static const struct param_def *option_of(const struct method_def *m, const char 
 		for (char *c = derived; *c != '\0'; c++)
 			*c = *c == ' ' ? '-' : *c;
 		if (strcmp(m->params[i].option != NULL ? m->params[i].option : derived, option) ==
-		    0)
+			    0 ||
+		    (m->params[i].alias != NULL && strcmp(m->params[i].alias, option) == 0))
 			return &m->params[i];
 	}
 	if (strcmp(option, "probation") == 0)
@@ -131,6 +132,8 @@ int act_command(struct acts *acts, struct str line, struct err *err)
 		(void)shell_open(acts->app->shell, app_view_of(id), arg);
 	} else if (id == M_WHY_GET && js_has(params, "target")) {
 		act_why(acts, js(params, "target"));
+	} else if (act_asks(id) && (js_has(params, "to") || js_has(params, "address"))) {
+		act_trial(acts, id, json_incref(params));
 	} else if (id == M_ACTION_UNDO) {
 		if (js_has(params, "action"))
 			act_undo(acts, js(params, "action"), js(params, "action"));

@@ -485,6 +485,18 @@ static void open_trace(struct message *m)
 	(void)shell_open(view_shell(m->view), "trace", buf_cstr(&where));
 }
 
+/* For its first recipient. */
+static void test_route(struct message *m)
+{
+	json_t *row = json_copy(json_array_get(json_object_get(m->detail, "recipients"), 0));
+
+	if (row == NULL)
+		return;
+	(void)json_object_update_missing(row, m->detail);
+	act_trial_of(app_of(m)->acts, row);
+	json_decref(row);
+}
+
 static void message_action(struct view *v, enum action_id a)
 {
 	struct message *m = view_state(v);
@@ -503,6 +515,8 @@ static void message_action(struct view *v, enum action_id a)
 		plan(m, M_QUEUE_DELETE);
 	else if (a == A_WHY)
 		act_why(app_of(m)->acts, target);
+	else if (a == A_TEST)
+		test_route(m);
 	else if (a == A_DESCRIBE)
 		pane_set(m, PANE_ENVELOPE);
 	else if (a == A_ATTEMPTS)
@@ -533,9 +547,9 @@ static void message_action(struct view *v, enum action_id a)
 }
 
 static const enum action_id actions[] = {
-	A_HOLD,	       A_RELEASE,    A_RETRY, A_DELETE,	 A_BOUNCE,  A_WHY,    A_DESCRIBE,
-	A_ATTEMPTS,    A_TRANSCRIPT, A_RAW,   A_TAIL,	 A_RELATED, A_FILTER, A_SEARCH_NEXT,
-	A_SEARCH_PREV, A_WIDE,	     A_COPY,  A_REFRESH, A_NONE,
+	A_HOLD,	       A_RELEASE,     A_RETRY,	    A_DELETE, A_BOUNCE,	 A_WHY,	    A_TEST,
+	A_DESCRIBE,    A_ATTEMPTS,    A_TRANSCRIPT, A_RAW,    A_TAIL,	 A_RELATED, A_FILTER,
+	A_SEARCH_NEXT, A_SEARCH_PREV, A_WIDE,	    A_COPY,   A_REFRESH, A_NONE,
 };
 
 const struct view_def view_message = {

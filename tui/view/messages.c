@@ -131,6 +131,8 @@ static void messages_action(struct view *v, enum action_id a)
 
 	if (a == A_RELATED) {
 		ask_related(v);
+	} else if (a == A_TEST && row != NULL) {
+		act_trial_of(listing_app(&m->list)->acts, row);
 	} else if (a == A_SUPPRESS && row != NULL) {
 		act_form(listing_app(&m->list)->acts, M_SUPPRESS_ADD,
 			 json_pack("{s:s}", "address", js(row, "to")));
@@ -148,10 +150,10 @@ static void messages_action(struct view *v, enum action_id a)
 }
 
 static const enum action_id actions[] = {
-	A_HOLD,	  A_RELEASE,  A_RETRY, A_DELETE,   A_BOUNCE,   A_SUPPRESS,   A_WHY,
-	A_FILTER, A_PROBLEMS, A_CLEAR, A_MARK,	   A_RANGE,    A_MARK_ALL,   A_UNMARK,
-	A_SORT,	  A_WIDE,     A_COPY,  A_DESCRIBE, A_ATTEMPTS, A_TRANSCRIPT, A_RAW,
-	A_TAIL,	  A_RELATED,  A_SAVE,  A_REFRESH,  A_NONE,
+	A_HOLD,	  A_RELEASE, A_RETRY,	 A_DELETE, A_BOUNCE,   A_SUPPRESS, A_WHY,
+	A_TEST,	  A_FILTER,  A_PROBLEMS, A_CLEAR,  A_MARK,     A_RANGE,	   A_MARK_ALL,
+	A_UNMARK, A_SORT,    A_WIDE,	 A_COPY,   A_DESCRIBE, A_ATTEMPTS, A_TRANSCRIPT,
+	A_RAW,	  A_TAIL,    A_RELATED,	 A_SAVE,   A_REFRESH,  A_NONE,
 };
 
 const struct view_def view_messages = {

@@ -46,7 +46,9 @@ static void routes_action(struct view *v, enum action_id a)
 	const json_t *row = listing_row(&r->list);
 	struct acts *acts = listing_app(&r->list)->acts;
 
-	if (a == A_ADD)
+	if (a == A_TEST)
+		act_form(acts, M_ROUTE_TEST, NULL);
+	else if (a == A_ADD)
 		act_form(acts, M_ROUTE_ADD,
 			 row != NULL ? json_pack("{s:s}", "before", js(row, "id")) : NULL);
 	else if (a == A_EDIT && row != NULL)
@@ -68,7 +70,8 @@ static const char *routes_refuse(struct view *v, enum action_id a)
 }
 
 static const enum action_id actions[] = {
-	A_ADD, A_EDIT, A_MOVE, A_DELETE, A_DESCRIBE, A_WIDE, A_COPY, A_SAVE, A_REFRESH, A_NONE,
+	A_ADD,	A_EDIT, A_MOVE, A_DELETE,  A_TEST, A_DESCRIBE,
+	A_WIDE, A_COPY, A_SAVE, A_REFRESH, A_NONE,
 };
 
 const struct view_def view_routes = {

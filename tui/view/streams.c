@@ -102,7 +102,9 @@ static void streams_action(struct view *v, enum action_id a)
 	const json_t *row = listing_row(&s->list);
 	struct acts *acts = listing_app(&s->list)->acts;
 
-	if (a == A_ADD)
+	if (a == A_TEST)
+		act_form(acts, M_ROUTE_TEST, NULL);
+	else if (a == A_ADD)
 		act_form(acts, M_STREAM_ADD,
 			 row != NULL ? json_pack("{s:s}", "before", js(row, "id")) : NULL);
 	else if (a == A_EDIT && row != NULL)
@@ -124,7 +126,8 @@ static const char *streams_refuse(struct view *v, enum action_id a)
 }
 
 static const enum action_id actions[] = {
-	A_ADD, A_EDIT, A_MOVE, A_DELETE, A_DESCRIBE, A_WIDE, A_COPY, A_SAVE, A_REFRESH, A_NONE,
+	A_ADD,	A_EDIT, A_MOVE, A_DELETE,  A_TEST, A_DESCRIBE,
+	A_WIDE, A_COPY, A_SAVE, A_REFRESH, A_NONE,
 };
 
 const struct view_def view_streams = {
