@@ -419,6 +419,8 @@ static int load(struct relayd *r, struct err *err)
 	if (rc >= 0)
 		rc = queue_load_objects(r->env.queue, WIRE_KIND_STS, wire_load_sts, r, err);
 	if (rc >= 0)
+		rc = wire_providers_load(r, err);
+	if (rc >= 0)
 		rc = bounces_open(r, err);
 	if (rc >= 0)
 		rc = actions_open(&r->env, err);
@@ -484,6 +486,7 @@ int relayd_open(struct relayd *r, struct err *err)
 				    .arg = r },
 			    r->env.sched, r->env.resolver);
 	wire_pools_open(r);
+	wire_providers_open(r);
 	sched_start(r->env.sched);
 	actions_start(r->env.actions);
 	suppression_start(r);
@@ -632,6 +635,7 @@ void relayd_free(struct relayd **rp)
 	if (r->env.queue != NULL)
 		wire_pools_store(r);
 	wire_pools_close(r);
+	wire_providers_close(r);
 	/* no reader works on anybody's filter any more, and no answer comes */
 	queue_close(&r->env.queue);
 	bounces_end(r);

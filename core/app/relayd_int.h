@@ -52,6 +52,7 @@ struct relayd {
 	struct loop_timer *pool_counts;
 	struct loop_timer *pool_turn;
 	struct sched_pass pool_pass;
+	struct wire_providers *providers;
 	struct metrics *metrics;
 	struct httpd *httpd; /* serves them; NULL: nowhere */
 	struct sink_config *sinks;
@@ -127,6 +128,13 @@ bool wire_alone(void *arg, const struct message *m, const struct message_rcpt *r
 bool wire_sender(void *arg, const struct message *m, const struct message_rcpt *rcpt,
 		 char ret[static ADDRESS_MAX + 1]);
 void wire_classify(struct relayd *r, struct attempt *a); /* its class, when it has none */
+
+/* What is known of providers, kept over restarts (wire_providers.c). */
+#define WIRE_KIND_PROVIDERS "providers"
+int wire_providers_load(struct relayd *r, struct err *err) MUST_CHECK;
+void wire_providers_open(struct relayd *r);
+void wire_providers_close(struct relayd *r);
+void wire_providers_changed(struct relayd *r);
 
 /* Where connections come from (wire_pool.c). */
 enum smtpout_from wire_source(void *arg, struct smtpout_ask *ask, struct smtpout_source *ret,

@@ -280,8 +280,10 @@ void wire_provider(void *arg, struct str domain, const char *provider)
 	uint32_t name = queue_name_find(r->env.queue, domain);
 
 	(void)provider;
-	if (name != 0)
-		sched_rejudge_domain(r->env.sched, name);
+	if (name == 0)
+		return;
+	sched_rejudge_domain(r->env.sched, name);
+	wire_providers_changed(r);
 }
 
 /* --- mail out --------------------------------------------------------------------------------- */

@@ -621,6 +621,11 @@ int resolver_load_sts(struct resolver *r, const char *domain, const char *json, 
 	return r->sts != NULL ? sts_load(r->sts, domain, json, err) : 0;
 }
 
+void resolver_load_provider(struct resolver *r, struct str domain, const char *provider)
+{
+	(void)providers_put(r->providers, domain, provider);
+}
+
 const char *resolver_provider(const struct resolver *r, struct str domain)
 {
 	return providers_find(r->providers, domain);

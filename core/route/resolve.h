@@ -108,6 +108,9 @@ void resolver_free(struct resolver **rp);
 int resolver_load_sts(struct resolver *r, const char *domain, const char *json,
 		      struct err *err) MUST_CHECK;
 
+/* What was known of a domain before a restart. DNS has the last word. */
+void resolver_load_provider(struct resolver *r, struct str domain, const char *provider);
+
 /* next_hop: "mx:DOMAIN" or "smarthost:HOST:PORT"; wants: RESOLVE_DANE, RESOLVE_STS. Answers a
  * number for resolver_cancel(), never 0. */
 typedef void resolve_fn(void *arg, const struct resolve_answer *answer);

@@ -2,6 +2,7 @@
 
 import json
 import random
+import sqlite3
 
 import pytest
 
@@ -96,6 +97,7 @@ def kept(directory, world):
     r = Relay(directory, world)
     r.start()
     r.allow()
+    r.world = world
     r.weir("hold", "all", "--reason", "everything stays")
     random.seed(5)
     r.mail = [(random.choice(SENDERS), f"u{i}@" + random.choice(
@@ -254,3 +256,32 @@ def test_a_message_is_in_one_stream(relay):
     relay.weir("allow", "add", "127.0.0.1/32", "--stream", "net")
     plan = relay.weir("stream", "add", "fast", "--match", "domain:fast.example", "--plan")
     assert plan["moves"]["moves"] == []
+
+
+def test_providers_are_known_after_a_restart(kept):
+    """A rule for a provider finds its domains also while DNS is silent."""
+    relay = kept
+    n = sum(to.endswith(".bulk.example") for _, to in relay.mail)
+    plan = relay.weir("route", "add", "--to", "hold", "--match", "provider:bulk.example", "--plan")
+    assert moves(plan) == {("mx", "hold"): (n, 0)}
+    wait_until(lambda: stored_providers(relay) >= 85, 20)
+    assert relay.stop() == 0
+    relay.config.write_text(relay.config.read_text().replace(f'"{relay.world.dns}"', f'"127.0.0.1:{harness.free_port()}"'))
+    relay.start()
+    relay.expected.append("unreachable|dns")
+    assert {r["provider"]: r["total"] for r in relay.weir("queue", "--by", "provider")}["bulk.example"] == n
+    plan = relay.weir("route", "add", "--to", "hold", "--match", "provider:bulk.example", "--plan")
+    assert moves(plan) == {("mx", "hold"): (n, 0)} and plan["moves"]["undecided"] == 0
+    relay.weir("hold", "provider:bulk.example", "--reason", "r")
+    relay.weir("release", "all")
+    wait_until(lambda: relay.queued()["deferred"] == 3000 - n, 20)
+    assert relay.queued()["held"] == n
+
+
+def stored_providers(relay):
+    """As the store has them now."""
+    db = sqlite3.connect(f"file:{relay.state}/queue.db?mode=ro", uri=True)
+    try:
+        return sum(len(json.loads(text)["d"]) // 2 for (text,) in db.execute("select json from objects where kind = 'providers'"))
+    finally:
+        db.close()
