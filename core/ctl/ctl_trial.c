@@ -100,6 +100,8 @@ static json_t *summary(const struct trial_found *f)
 
 	if (f->steps.decided != NULL)
 		return json_text(str_of(f->steps.text));
+	if (f->ours)
+		return json_string("the relay reads it itself");
 	return json_sprintf("goes by route %s, in the stream %s, to %s first", route, stream,
 			    f->host != NULL ? f->host->name : f->way.next_hop);
 }

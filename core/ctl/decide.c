@@ -106,6 +106,16 @@ const struct route *decide_rcpt(const struct ctl_env *env, const struct decide_m
 	return route;
 }
 
+bool decide_is_ours(const struct ctl_env *env, const struct address *rcpt)
+{
+	const char *feedback = env->conf != NULL ? env->conf->bounces_feedback : NULL;
+
+	if (env->bounce_domain == NULL || env->bounce_domain[0] == '\0')
+		return false;
+	return str_eq_nocase(address_domain(rcpt), str_of(env->bounce_domain)) ||
+	       (feedback != NULL && str_eq_nocase(address_str(rcpt), str_of(feedback)));
+}
+
 bool decide_drops(const struct ctl_env *env, const struct mailstream *x)
 {
 	switch (x->suppressed) {

@@ -40,6 +40,8 @@ const struct mailstream *decide_stream(const struct ctl_env *env, const struct d
  * refuses it; NULL: none does. m->rcpts_n counts it. */
 const struct route *decide_rcpt(const struct ctl_env *env, const struct decide_mail *m,
 				const struct address *rcpt, const struct mailstream **ret_stream);
+/* An address for bounces or complaints, whose mail the relay reads itself, from anybody. */
+bool decide_is_ours(const struct ctl_env *env, const struct address *rcpt);
 /* The entry because of which a recipient is refused at RCPT; NULL: it is taken, if only to be
  * dropped. x NULL: the stream is not known yet. */
 struct suppress_entry *decide_suppressed(const struct ctl_env *env, struct str rcpt,

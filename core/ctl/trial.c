@@ -159,8 +159,15 @@ static void answer(struct trial *t, const struct resolve_answer *a)
 	decide(t, &f);
 	f.answer = a;
 	steps_init(&f.steps);
-	trial_way_in(&f);
-	trial_way_out(&f);
+	f.ours = decide_is_ours(t->job.env, &t->to);
+	if (f.ours) {
+		f.way.known = false;
+		steps_add(&f.steps, "recipient", STEP_OK, "relayd.conf", "relayd.conf, bounces",
+			  "the relay reads it itself: bounces and complaints come there");
+	} else {
+		trial_way_in(&f);
+		trial_way_out(&f);
+	}
 	result = t->fn(&f);
 	steps_done(&f.steps);
 	view_reply(&t->job, result);
@@ -213,7 +220,7 @@ static void judge(struct trial *t)
 	struct trial_found f;
 
 	decide(t, &f);
-	if (strchr(f.way.next_hop, ':') == NULL) {
+	if (strchr(f.way.next_hop, ':') == NULL || decide_is_ours(t->job.env, &t->to)) {
 		answer(t, NULL);
 		return;
 	}

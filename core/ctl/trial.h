@@ -27,6 +27,7 @@ struct trial_found {
 	const struct address *to;
 	struct decide_mail mail;
 	bool stream_said;
+	bool ours; /* the relay reads it itself: nothing else is asked */
 	/* What was decided. */
 	struct filter_row row;		      /* all that is known */
 	const struct allow_entry *entry;      /* of the client's address; NULL */

@@ -12,6 +12,7 @@ import peer
 from harness import free_port, letter, wait_until
 
 DOOR = """
+bounces {{ domain = "bounces.test.example" }}
 tls {{ authorities = "{ca}" }}
 
 listen local {{
@@ -240,6 +241,8 @@ def test_the_words_lead_somewhere(net):
 
 def test_what_was_not_said_is_not_guessed(net):
     relay = net.relay
+    got = relay.weir("route", "test", "anything@bounces.test.example")
+    assert (got["verdict"], got["route"], len(got["steps"])) == ("ok", None, 1) and "itself" in got["text"]
     got = relay.weir("route", "test", "u@fast.example")
     assert (got["verdict"], got["decided_by"], got["stream"]) == ("open", "stream", None) and "--header" in got["text"]
     got = relay.weir("route", "test", "u@tls.example", "--header", "", "--from", "x@other.example")
