@@ -127,6 +127,7 @@ static void keep(struct report_mail *m, const char *why)
 						     .from = m->from,
 						     .to = m->to,
 						     .subject = m->said.subject,
+						     .original = m->said.original_id,
 						     .why = why },
 			  loop_wall_ms(r->env.loop));
 	wire_store_unread(r, kept, on_kept, m);

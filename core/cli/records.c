@@ -60,8 +60,9 @@ int run_kept(struct cli *c, const struct args *a, struct err *err)
 	static const struct {
 		const char *title;
 		const char *name;
-	} fields[] = { { "why", "why" },       { "from", "from" }, { "to", "to" },
-		       { "client", "client" }, { "at", "at" },	   { "last", "last_at" } };
+	} fields[] = { { "why", "why" },       { "from", "from" },	{ "to", "to" },
+		       { "client", "client" }, { "about", "original" }, { "at", "at" },
+		       { "last", "last_at" } };
 	AUTO_BUF b = BUF_INIT(OUT_MAX);
 	json_t *row = NULL;
 	int rc = talk_call(c, a->m->name, json_copy(a->params), &row, err);

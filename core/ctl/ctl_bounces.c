@@ -13,11 +13,12 @@ static json_t *row_json(const struct unread_mail *m)
 	char id[UNREAD_ID_LEN];
 
 	(void)snprintf(id, sizeof(id), "%llu", (unsigned long long)m->id);
-	return json_pack("{s:s, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:o, s:I}", "id", id, "at",
+	return json_pack("{s:s, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:I}", "id", id, "at",
 			 json_time(m->at_ms), "last_at", json_time(m->last_ms), "count",
 			 (json_int_t)m->count, "client", json_text(str_of(m->client)), "from",
 			 json_text(str_of(m->from)), "to", json_text(str_of(m->to)), "subject",
-			 json_text_or_null(str_of(m->subject)), "why", json_text(str_of(m->why)),
+			 json_text_or_null(str_of(m->subject)), "original",
+			 json_text_or_null(str_of(m->original)), "why", json_text(str_of(m->why)),
 			 "size", (json_int_t)m->size);
 }
 

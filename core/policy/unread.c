@@ -36,6 +36,7 @@ static void mail_free(struct unread_mail *m)
 	free(m->from);
 	free(m->to);
 	free(m->subject);
+	free(m->original);
 	free(m->why);
 	free(m->digest);
 	free(m->text);
@@ -122,6 +123,7 @@ const struct unread_mail *unread_add(struct unread *u, const struct unread_new_m
 				   .from = xstrdup(m->from),
 				   .to = xstrdup(m->to),
 				   .subject = xstrdup(m->subject),
+				   .original = xstrdup(m->original),
 				   .why = xstrdup(m->why),
 				   .digest = digest,
 				   .text = clean(str_from(m->content.p, shown),
@@ -180,11 +182,12 @@ size_t unread_n(const struct unread *u)
 
 json_t *unread_json(const struct unread_mail *m)
 {
-	return json_pack("{s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:s, s:o}", "at_ms",
+	return json_pack("{s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o}", "at_ms",
 			 (json_int_t)m->at_ms, "last_ms", (json_int_t)m->last_ms, "count",
 			 (json_int_t)m->count, "size", (json_int_t)m->size, "client",
 			 json_text(str_of(m->client)), "from", json_text(str_of(m->from)), "to",
-			 json_text(str_of(m->to)), "subject", json_text(str_of(m->subject)), "why",
+			 json_text(str_of(m->to)), "subject", json_text(str_of(m->subject)),
+			 "original", json_text(str_of(m->original)), "why",
 			 json_text(str_of(m->why)), "digest", m->digest, "text",
 			 json_text(str_of(m->text)));
 }
@@ -211,6 +214,7 @@ int unread_put_json(struct unread *u, const char *id, const char *json, struct e
 				   .from = json_dup_str(v, "from"),
 				   .to = json_dup_str(v, "to"),
 				   .subject = json_dup_str(v, "subject"),
+				   .original = json_dup_str(v, "original"),
 				   .why = json_dup_str(v, "why"),
 				   .digest = json_dup_str(v, "digest"),
 				   .text = json_dup_str(v, "text") };

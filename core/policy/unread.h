@@ -5,10 +5,9 @@
  * Model:   a list, the latest first, of at most `max` mails for `keep_ms` each; of each so much as
  *          shows what it is. The same content again is counted, and not kept twice.
  * Stored:  as objects of kind UNREAD_KIND by number, {"at_ms", "last_ms", "count", "client",
- *          "from", "to", "subject", "why", "size", "digest", "text"}; the owner stores what
- *          unread_add() answers and drops what unread_pop() names.
- * Owner:   the list owns its mails; pointers stay valid until the next change.
- * Context: loop thread.
+ *          "from", "to", "subject", "original", "why", "size", "digest", "text"}; the owner stores
+ * what unread_add() answers and drops what unread_pop() names. Owner:   the list owns its mails;
+ * pointers stay valid until the next change. Context: loop thread.
  */
 #ifndef POLICY_UNREAD_H
 #define POLICY_UNREAD_H
@@ -37,6 +36,7 @@ struct unread_mail {
 	char *from; /* envelope; "" for the null sender */
 	char *to;
 	char *subject;
+	char *original; /* Message-ID of what it returns; "" */
 	char *why;
 	char *digest;
 	char *text; /* its beginning */
@@ -53,6 +53,7 @@ struct unread_new_mail {
 	const char *from;
 	const char *to;
 	const char *subject;
+	const char *original;
 	const char *why;
 };
 const struct unread_mail *unread_add(struct unread *u, const struct unread_new_mail *m,

@@ -116,7 +116,7 @@ Subject: A system test
 """
 
 
-def arf(mail_from, rcpt, kind="abuse", headers=""):
+def arf(mail_from, rcpt, kind="abuse", headers="", message_id="<1@else.example>"):
     return f"""From: <feedback@provider.example>
 To: <{FEEDBACK}>
 Subject: FW: A system test
@@ -141,6 +141,7 @@ Reporting-MTA: dns; fbl.provider.example
 Content-Type: message/rfc822
 
 {headers}From: <app@shop.example>
+Message-ID: {message_id}
 Subject: A system test
 
 Hello.
@@ -354,8 +355,11 @@ def test_complaints(relay, peer):
     # one that nobody signed, and a forged one, suppress nobody and are kept
     forged = quiet[:-len(DOMAIN) - 2] + ("0" if quiet[-len(DOMAIN) - 2] != "0" else "1") + "@" + DOMAIN
     deliver(relay, FEEDBACK, arf("app@shop.example", "quiet@fast.example"))
-    deliver(relay, FEEDBACK, arf(forged, "quiet@fast.example"))
+    ours = re.search(r"^Message-ID: (.*)$", content, re.M).group(1)
+    deliver(relay, FEEDBACK, arf(forged, "quiet@fast.example", message_id=ours))
     assert relay.events("quiet@fast.example", "complained") == []
+    kept = relay.weir("bounces", "list")[0]  # it leads to the message nevertheless
+    assert kept["original"] and relay.recipients(f"msgid:{kept['original']} state:delivered")[0]["to"]
     assert len(relay.weir("suppress", "list")) == 2 and len(relay.weir("bounces", "list")) == 2
     assert [m for m in peer.messages if sender_of(m) == ""] == []  # of complaints nobody is told
     relay.restart()

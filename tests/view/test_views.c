@@ -225,11 +225,13 @@ static json_t *serve_bounces(const json_t *params)
 	return no_more(
 		"[{'id':'12','at':'2026-11-24T04:30:00.000Z','last_at':'2026-11-24T04:40:00.000Z',"
 		"'count':3,'client':'192.0.2.9','from':'','to':'fbl@relay.example','subject':"
-		"'Complaint','why':'it names no envelope sender that this relay "
+		"'Complaint','original':'<1@shop.example>','why':'it names no envelope sender that "
+		"this relay "
 		"signed','size':4711},"
 		"{'id':'11','at':'2026-11-24T03:30:00.000Z','last_at':'2026-11-24T03:30:00.000Z',"
 		"'count':1,'client':'192.0.2.7','from':'anna@fast.example','to':"
-		"'b-0n4xk2m8qf0015yd1-abcdefghabcdefgh@bounces.example','subject':null,'why':"
+		"'b-0n4xk2m8qf0015yd1-abcdefghabcdefgh@bounces.example','subject':null,'original':"
+		"null,'why':"
 		"'nothing in it says what it reports','size':800}]");
 }
 

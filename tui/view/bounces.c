@@ -14,7 +14,8 @@ struct bounces_view {
 
 static void put_mail(struct text *t, const json_t *mail)
 {
-	static const char *const fields[] = { "why", "from", "to", "client", "at", "last_at" };
+	static const char *const fields[] = { "why",	  "from", "to",	    "client",
+					      "original", "at",	  "last_at" };
 	struct str rest = str_of(js(mail, "text"));
 
 	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {

@@ -19,6 +19,7 @@ static const struct unread_mail *add(struct unread *u, const char *content, int6
 						     .from = "",
 						     .to = "f@x.example",
 						     .subject = "s",
+						     .original = "<1@x>",
 						     .why = "w" },
 			  now_ms);
 }
@@ -86,6 +87,7 @@ static void test_store(void **state)
 	assert_int_equal(unread_put_json(v, "1", json, &err), 0);
 	assert_string_equal(unread_find(v, 1)->text, m->text);
 	assert_string_equal(unread_find(v, 1)->digest, m->digest);
+	assert_string_equal(unread_find(v, 1)->original, "<1@x>");
 	assert_int_equal(unread_find(v, 1)->size, n);
 	assert_true(unread_put_json(v, "x", json, &err) < 0);
 	assert_true(unread_put_json(v, "2", "nonsense", &err) < 0);
