@@ -352,6 +352,24 @@ static void test_link_lost_in_a_change(void **state)
 	assert_string_equal(relay.request[0], relay.request[1]);
 }
 
+/* Esc while the link is lost takes the change back: it is not sent again when the relay is back. */
+static void test_left_change_is_not_sent_again(void **state)
+{
+	(void)state;
+	expect("slow.example");
+	atomic_store(&relay.break_at_commit, true);
+	atomic_store(&relay.refuse, true); /* those that come after this one */
+	hold();
+	expect("LOST");
+	vt_type(vt, "\033");
+	expect("is not sent again");
+	atomic_store(&relay.refuse, false);
+	expect("1 204 queued");
+	vt_type(vt, "1"); /* a call and its answer: what waited would have been sent before */
+	expect("by domain");
+	assert_int_equal(atomic_load(&relay.commits), 1);
+}
+
 /* The menu changes to a relay of the file, which is marked; a wrong address leaves all as it is. */
 static void test_another_relay(void **state)
 {
@@ -384,6 +402,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_lost_link_shows_and_comes_back, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_link_lost_in_a_change, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_left_change_is_not_sent_again, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_another_relay, setup, teardown),
 	};
 

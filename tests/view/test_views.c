@@ -580,7 +580,16 @@ static void test_suppress(void **state)
 	frame();
 	key('S');
 	frame();
-	assert_true(shows("@gmail.example") && shows("reason"));
+	assert_true(shows("@gmail.example") && shows("stream"));
+	for (int i = 0; i < 3; i++)
+		key(K_ENTER);
+	assert_true(shows("weir suppress add") && shows("[>Cancel<]")); /* asked about first */
+	assert_int_equal(fake_rpc_calls("suppress.add"), 0);
+	key(K_TAB);
+	type("left us");
+	key(K_TAB);
+	key(K_ENTER);
+	assert_non_null(strstr(fake_rpc_params("suppress.add"), "\"reason\":\"left us\""));
 }
 
 /* Filtered by its own fields; a record with what changed; whether the log is whole. */
@@ -1172,8 +1181,9 @@ static void test_versions(void **state)
 			    "{\"method\":\"config.rollback\",\"params\":{}}");
 	key(K_ESC);
 	key('C');
-	key(K_ENTER);
+	key(K_TAB);
 	type("works");
+	key(K_TAB);
 	key(K_ENTER);
 	assert_string_equal(fake_rpc_params("config.confirm"), "{\"reason\":\"works\"}");
 }
@@ -1227,8 +1237,7 @@ static void test_a_secret_is_shown_once(void **state)
 	fake_rpc_answer("plan.commit", "{'action':'a9','recipients':0,'messages':0,'skipped':0,"
 				       "'undo_until_at':null,'name':'shop','secret':'k7mq-2xdp'}");
 	assert_int_equal(act_command(app.acts, STR("cred add shop"), &err), 0);
-	for (int i = 0; i < 20 && fake_rpc_calls("plan.make") == 0; i++)
-		key(K_ENTER);
+	frame();
 	assert_int_equal(fake_rpc_calls("plan.make"), 1);
 	key(K_TAB);
 	key(K_TAB);
@@ -1238,6 +1247,156 @@ static void test_a_secret_is_shown_once(void **state)
 	assert_true(shows("k7mq-2xdp"));
 	key(K_ESC);
 	assert_false(shows("k7mq-2xdp"));
+}
+
+/* What is typed in the palette goes to the plan as it is, and nothing is done before it is asked.
+ */
+static void test_lines_are_planned(void **state)
+{
+	struct err err = ERR_INIT;
+
+	(void)state;
+	be_admin();
+	assert_int_equal(act_command(app.acts,
+				     STR("hold domain:a.example --for 2h --reason incident7"),
+				     &err),
+			 0);
+	frame();
+	assert_true(shows("incident7") && shows("by itself after 2h"));
+	assert_null(strstr(fake_rpc_params("plan.make"), "reason"));
+	for (int i = 0; i < 2; i++)
+		key(K_TAB);
+	key(K_ENTER);
+	assert_string_equal(fake_rpc_params("plan.commit"),
+			    "{\"plan\":\"p9\",\"reason\":\"incident7\"}");
+	fake_rpc_answer("plan.make", EDIT_PLAN);
+	assert_int_equal(act_command(app.acts, STR("allow add 8.8.8.8"), &err), 0);
+	frame();
+	assert_true(shows("careful") && shows("[>Cancel<]"));
+	assert_int_equal(fake_rpc_calls("allow.add"), 0);
+	key(K_ESC);
+	/* No file is read here. */
+	assert_true(act_command(app.acts, STR("suppress import /tmp/x.csv"), &err) < 0);
+	assert_non_null(strstr(err.msg, "in a shell, weir suppress import FILE"));
+}
+
+/* A hold's end is set from its plan: Change leads to the form, with what was typed. */
+static void test_change_leads_back_to_the_form(void **state)
+{
+	(void)state;
+	key('H');
+	assert_true(shows("Change sets a time"));
+	key(K_TAB);
+	type("too many");
+	key(K_TAB);
+	key(K_TAB);
+	key(K_ENTER); /* Change */
+	assert_int_equal(fake_rpc_calls("plan.drop"), 1);
+	assert_true(shows("domain:gmail.example") && shows("keep-expiry"));
+	key(K_TAB);
+	type("2x");
+	key(K_TAB);
+	key(K_TAB);
+	key(K_ENTER);
+	assert_true(shows("such as 90s")); /* at its field, which is kept */
+	key(K_BACKSPACE);
+	type("h");
+	fake_rpc_fail("plan.make", ERR_CONFLICT, "bob has a plan for gmail.example open");
+	key(K_TAB);
+	key(K_TAB);
+	key(K_ENTER);
+	assert_true(shows("bob has a plan") && shows("2h")); /* the form stays */
+	fake_rpc_answer("plan.make", "{'plan':'p10','recipients':3,'messages':3}");
+	key(K_ENTER);
+	assert_non_null(strstr(fake_rpc_params("plan.make"), "\"for_s\":7200"));
+	assert_true(shows("by itself after 2h") && shows("too many"));
+}
+
+/* Nothing is sent while the link is lost, and nothing of it later. */
+static void test_nothing_is_sent_without_a_link(void **state)
+{
+	struct shell_status status;
+	struct err err = ERR_INIT;
+
+	(void)state;
+	be_admin();
+	fake_rpc_answer("plan.make", EDIT_PLAN);
+	assert_int_equal(act_command(app.acts, STR("allow add"), &err), 0);
+	frame();
+	type("8.8.8.8");
+	status = *shell_status(app.shell);
+	status.link = LINK_LOST;
+	shell_status_set(app.shell, &status);
+	for (int i = 0; i < 20; i++)
+		key(K_DOWN);
+	for (int i = 0; i < 12; i++)
+		key(K_ENTER);
+	assert_true(shows("the relay is not connected: nothing was sent"));
+	assert_int_equal(fake_rpc_calls("plan.make"), 0);
+	assert_true(act_command(app.acts, STR("retry all"), &err) < 0);
+	status.link = LINK_UP;
+	shell_status_set(app.shell, &status);
+	for (int i = 0; i < 12 && fake_rpc_calls("plan.make") == 0; i++)
+		key(K_ENTER);
+	assert_true(shows("careful"));
+	status.link = LINK_LOST;
+	shell_status_set(app.shell, &status);
+	key(K_TAB);
+	key(K_TAB);
+	key(K_ENTER);
+	assert_true(shows("nothing was sent"));
+	assert_int_equal(fake_rpc_calls("plan.commit"), 0);
+	assert_int_equal(fake_rpc_calls("allow.add"), 0);
+}
+
+/* What only reads is answered on the screen, also from a form. */
+static void test_answers(void **state)
+{
+	struct err err = ERR_INIT;
+
+	(void)state;
+	fake_rpc_answer("config.diff", "{'rows':[{'op':'~','kind':'pool','id':'bulk','text':"
+				       "'warmup none -> 50,100'}],'next':null}");
+	fake_rpc_answer("route.test",
+			"{'route':'r2','to':'mx','next_hops':[{'host':'mx1.a.example',"
+			"'preference':10,'addresses':['192.0.2.1','192.0.2.2']}],"
+			"'text':'route r2 takes it'}");
+	assert_int_equal(act_command(app.acts, STR("config diff 3 5"), &err), 0);
+	frame();
+	assert_true(shows("~ pool bulk: warmup none -> 50,100"));
+	key(K_ESC);
+	assert_int_equal(act_command(app.acts, STR("route test"), &err), 0);
+	frame();
+	type("anna@a.example");
+	for (int i = 0; i < 20 && fake_rpc_calls("route.test") == 0; i++)
+		key(K_ENTER);
+	assert_true(shows("route r2 takes it"));
+	assert_true(shows("host mx1.a.example, preference 10, addresses"));
+	key(K_ESC);
+	assert_int_equal(act_command(app.acts, STR("config history"), &err), 0);
+	frame();
+	assert_true(shows("Versions"));
+}
+
+/* The record of a new key stands on the screen when it is there. */
+static void test_records_to_publish(void **state)
+{
+	struct err err = ERR_INIT;
+
+	(void)state;
+	be_admin();
+	fake_rpc_answer("plan.make", EDIT_PLAN);
+	fake_rpc_answer("plan.commit",
+			"{'action':'a9','undo_until_at':null,'publish':"
+			"['s1._domainkey.shop.example. IN TXT \\\"v=DKIM1; p=AAAA\\\"']}");
+	assert_int_equal(act_command(app.acts, STR("dkim add shop.example"), &err), 0);
+	frame();
+	key(K_TAB);
+	key(K_TAB);
+	key(K_ENTER);
+	assert_true(shows("To be published in DNS"));
+	assert_true(shows("s1._domainkey.shop.example. IN TXT"));
+	assert_true(shows("Close"));
 }
 
 int main(void)
@@ -1281,6 +1440,13 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_keys, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_secret_is_shown_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_palette_commands, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_lines_are_planned, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_change_leads_back_to_the_form, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_nothing_is_sent_without_a_link, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_answers, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_records_to_publish, setup, teardown),
 	};
 
 	screen_locale();

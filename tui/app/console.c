@@ -147,6 +147,8 @@ static void show_status(struct console *c)
 	summarise(relay_status(c->app.relay), &status);
 	warn_of_probation(relay_status(c->app.relay), &status);
 	shell_status_set(c->app.shell, &status);
+	if (status.link != LINK_UP)
+		acts_unlinked(c->app.acts);
 	tell_trouble(c, &status);
 }
 
@@ -191,7 +193,8 @@ static size_t complete_command(struct str line, size_t cursor, struct prompt_can
 
 	(void)arg;
 	for (int m = 0; m < M__COUNT; m++) {
-		if (method_defs[m].cli != NULL && str_starts(str_of(method_defs[m].cli), typed))
+		if (method_defs[m].cli != NULL && !act_in_shell_only(&method_defs[m]) &&
+		    str_starts(str_of(method_defs[m].cli), typed))
 			prompt_offer(to, str_of(method_defs[m].cli), method_defs[m].summary);
 	}
 	return 0;

@@ -158,6 +158,7 @@ struct shell_ask {
 	const char *title;
 	const char *text;
 	const char *yes; /* verb on the button */
+	const char *no;	 /* on the other one; NULL: "Cancel" */
 	bool danger;
 	void (*done)(void *arg, bool yes);
 	void *arg;
@@ -166,7 +167,8 @@ struct overlay_id shell_ask(struct shell *s, const struct shell_ask *ask);
 
 /*
  * A line at the bottom. `enter` gets the line: >= 0 closes, -ERR shows err and goes on editing, and
- * SHELL_WAIT keeps it open until shell_overlay_done() or shell_overlay_error(). `changed` gets
+ * SHELL_WAIT keeps it open until shell_overlay_done() or shell_overlay_error(); a form says so and
+ * takes nothing but Esc meanwhile. `changed` gets
  * every intermediate line (live filter). `cancel` is called when it is left by Esc.
  */
 #define SHELL_WAIT 1
@@ -225,6 +227,8 @@ struct shell_plan {
 	bool reason_needed;
 	const char *reason; /* typed already; NULL */
 	void (*done)(void *arg, struct overlay_id id, bool commit, struct str reason);
+	/* A button back to what it was made from, which ends it; NULL: none. */
+	void (*change)(void *arg, struct str reason);
 	void *arg;
 };
 struct overlay_id shell_plan(struct shell *s, const struct shell_plan *p);

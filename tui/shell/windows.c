@@ -119,6 +119,7 @@ struct overlay_id shell_prompt(struct shell *s, const struct shell_prompt *p)
 
 struct form_window {
 	struct shell_form call;
+	bool waiting; /* for an answer to what was entered */
 	struct form *form;
 	struct text text;
 };
@@ -147,10 +148,17 @@ static void form_window_draw(struct overlay *o, const struct canvas *c)
 	form_draw(w->form, &fields);
 }
 
+static void form_wait(struct form_window *w, bool waiting)
+{
+	w->waiting = waiting;
+	form_note(w->form, waiting ? "waiting for the relay; Esc takes it back" : NULL);
+}
+
 static void form_window_event(struct overlay *o, const struct event *ev)
 {
 	struct form_window *w = o->state;
-	unsigned result = form_event(w->form, ev);
+	bool leave = ev->kind == EVENT_KEY && nav_of_key(ev->key) == NAV_BACK;
+	unsigned result = w->waiting && !leave ? WIDGET_USED : form_event(w->form, ev);
 	struct err err = ERR_INIT;
 	int entered;
 
@@ -167,12 +175,15 @@ static void form_window_event(struct overlay *o, const struct event *ev)
 		form_error(w->form, &err);
 	else if (entered != SHELL_WAIT)
 		overlay_close(o);
+	else
+		form_wait(w, true);
 }
 
 static void form_window_error(struct overlay *o, const struct err *err)
 {
 	struct form_window *w = o->state;
 
+	form_wait(w, false);
 	form_error(w->form, err);
 }
 
@@ -307,6 +318,7 @@ struct plan_window {
 	struct plan plan;
 	char verb[32];
 	void (*done)(void *arg, struct overlay_id id, bool commit, struct str reason);
+	void (*change)(void *arg, struct str reason);
 	void (*answered)(void *arg, bool yes); /* of a question; done is NULL then */
 	void *arg;
 	struct err error;
@@ -341,6 +353,11 @@ static void plan_window_event(struct overlay *o, const struct event *ev)
 	if (!(result & (WIDGET_ACTIVATED | WIDGET_CANCELLED)))
 		return;
 	w->error.code = 0;
+	if ((result & WIDGET_ACTIVATED) && w->plan.focus == PLAN_CHANGE) {
+		overlay_close(o);
+		w->change(w->arg, str_trim(prompt_text(&w->plan.reason)));
+		return;
+	}
 	if (w->done == NULL || (result & WIDGET_CANCELLED))
 		overlay_close(o);
 	else
@@ -398,6 +415,8 @@ struct overlay_id shell_plan(struct shell *s, const struct shell_plan *p)
 		prompt_set(&w->plan.reason, str_of(p->reason));
 	w->plan.busy = true;
 	w->done = p->done;
+	w->change = p->change;
+	w->plan.change = p->change != NULL ? "Change" : NULL;
 	w->arg = p->arg;
 	o = overlay_push(s, &plan_ops, p->owner, p->title, w);
 	o->danger = true;
@@ -431,6 +450,7 @@ struct overlay_id shell_ask(struct shell *s, const struct shell_ask *ask)
 	struct overlay *o;
 
 	w->answered = ask->done;
+	w->plan.no = ask->no != NULL ? ask->no : w->plan.no;
 	w->arg = ask->arg;
 	text_add(&w->plan.body, ROLE_TEXT, str_of(ask->text));
 	o = overlay_push(s, &plan_ops, ask->owner, ask->title, w);

@@ -4,8 +4,12 @@
  * cancelled. A commit on its way is never cancelled: its answer becomes a notice even when the
  * window was left.
  *
- *	plan:	PLANNING -> READY -> COMMITTING -> freed (done) or READY again (refused)
- *	form:	FILLING -> CALLING -> freed (done) or FILLING again (refused), or becomes a plan
+ *	plan:	PLANNING -> READY -> COMMITTING -> freed (done) or READY again (refused); what has
+ *no plan of the relay's is READY at once form:	FILLING -> PLANNING -> a plan, or FILLING again
+ *(refused)
+ *
+ * Nothing is sent while the link is lost. A commit that was left and whose link then breaks is not
+ * sent again: acts_unlinked().
  */
 #include "view/act_int.h"
 
@@ -43,6 +47,8 @@ static char *target_of(const json_t *params)
 	return xstrdup("");
 }
 
+static void act_forget(struct act *a);
+
 struct act *act_new(struct acts *acts, enum method_id method, json_t *params)
 {
 	struct act *a = xcalloc(1, sizeof(*a));
@@ -52,6 +58,10 @@ struct act *act_new(struct acts *acts, enum method_id method, json_t *params)
 	a->method = method;
 	a->params = params != NULL ? params : json_object();
 	a->target = target_of(a->params);
+	if (js_has(a->params, "reason")) { /* belongs to the commit */
+		a->reason = xstrdup(js(a->params, "reason"));
+		(void)json_object_del(a->params, "reason");
+	}
 	LIST_INSERT_HEAD(&acts->all, a, link);
 	return a;
 }
@@ -63,6 +73,7 @@ void act_free(struct act **ap)
 	rpc_cancel(a->acts->app->rpc, &a->call);
 	LIST_REMOVE(a, link);
 	json_decref(a->params);
+	json_decref(a->given);
 	for (int i = 0; i < a->n_texts; i++)
 		free(a->texts[i]);
 	free(a->target);
@@ -90,6 +101,29 @@ void acts_free(struct acts **ap)
 	*ap = NULL;
 }
 
+/* Whoever left a commit is not to be surprised by it when the relay is back. */
+void acts_unlinked(struct acts *acts)
+{
+	struct act *a = LIST_FIRST(&acts->all);
+
+	while (a != NULL) {
+		struct act *next = LIST_NEXT(a, link);
+
+		if (a->committing && a->left) {
+			act_forget(a);
+			act_free(&a);
+		}
+		a = next;
+	}
+}
+
+int act_linked(const struct acts *acts, struct err *err)
+{
+	if (shell_status(acts->app->shell)->link == LINK_UP)
+		return 0;
+	return err_set(err, ERR_CLOSED, "the relay is not connected: nothing was sent");
+}
+
 char *act_keep(struct act *a, char *text)
 {
 	ASSERT(a->n_texts < (int)ARRAY_LEN(a->texts));
@@ -105,6 +139,15 @@ static struct shell *shell_of(const struct act *a)
 static uint64_t call(struct act *a, const char *method, json_t *params, rpc_answer_fn *fn)
 {
 	return rpc_call(a->acts->app->rpc, method, params, fn, a);
+}
+
+/* It was on its way when the link broke. */
+static void act_forget(struct act *a)
+{
+	rpc_cancel(a->acts->app->rpc, &a->call);
+	shell_notice(shell_of(a), NOTICE_WARN,
+		     "%s is not sent again; whether it was done before the link broke, z says",
+		     a->command != NULL ? a->command : method_defs[a->method].name);
 }
 
 /* "Hold", from the verb of the command line. */
@@ -148,35 +191,6 @@ static void report(struct act *a, const json_t *result)
 			  a->command != NULL ? a->command : method_defs[a->method].name,
 			  buf_cstr(&text));
 	relay_refresh(a->acts->app->relay);
-}
-
-static void on_shown(void *arg, bool copy)
-{
-	struct acts *acts = arg;
-
-	if (copy)
-		shell_clipboard(acts->app->shell, str_from(acts->shown.p, acts->shown.n));
-	secret_done(&acts->shown);
-}
-
-/* What the relay tells this once stays on the screen until it is sent away, and nowhere else. */
-static void show_secret(struct acts *acts, const json_t *result)
-{
-	AUTO_BUF title = BUF_INIT(200);
-	AUTO_BUF text = BUF_INIT(1000);
-
-	if (!js_has(result, "secret"))
-		return;
-	secret_set(&acts->shown, str_of(js(result, "secret")));
-	(void)buf_printf(&title, "The secret of %.80s", js(result, "name"));
-	(void)buf_printf(&text, "%.*s\n\nIt is shown this once and kept nowhere.",
-			 STR_ARG(str_from(acts->shown.p, acts->shown.n)));
-	(void)shell_ask(acts->app->shell, &(struct shell_ask){ .title = buf_cstr(&title),
-							       .text = buf_cstr(&text),
-							       .yes = "Copy",
-							       .done = on_shown,
-							       .arg = acts });
-	secret_wipe(text.p, text.n);
 }
 
 static void put_word(struct buf *out, const char *word)
@@ -289,6 +303,21 @@ static void put_ends(const struct act *a, struct text *t, const json_t *plan)
 	text_add_field(t, 12, "command", ROLE_CODE, str_of(a->command));
 }
 
+static void put_end_of_hold(const struct act *a, struct text *t)
+{
+	char after[FMT_SHORT_LEN];
+	AUTO_BUF line = BUF_INIT(200);
+
+	if (a->method != M_QUEUE_HOLD)
+		return;
+	fmt_age(ji(a->params, "for_s"), after);
+	if (ji(a->params, "for_s") > 0)
+		(void)buf_printf(&line, "by itself after %s", after);
+	else
+		(void)buf_puts(&line, "when it is released; Change sets a time");
+	text_add_field(t, 12, "ends", ROLE_TEXT, buf_str(&line));
+}
+
 static void put_plan(struct act *a, struct text *t, const json_t *plan)
 {
 	char messages[FMT_TIME_LEN], recipients[FMT_TIME_LEN], active[FMT_TIME_LEN];
@@ -311,6 +340,7 @@ static void put_plan(struct act *a, struct text *t, const json_t *plan)
 	text_addf(t, ROLE_STRONG, "%s recipients of %s messages", recipients, messages);
 	json_array_foreach(json_object_get(plan, "effects"), i, effect) text_add_field(
 		t, 12, i == 0 ? "also" : "", ROLE_TEXT, str_of(json_string_value(effect)));
+	put_end_of_hold(a, t);
 	if (ji(plan, "in_delivery") > 0)
 		text_addf(t, ROLE_WARN, "%s more are in delivery this moment: not touched", active);
 	put_counts(t, "states", json_object_get(plan, "by_state"));
@@ -413,7 +443,7 @@ static void on_committed(void *arg, const json_t *result, const struct err *err)
 		shell_overlay_done(s, overlay);
 	}
 	if (result != NULL)
-		show_secret(a->acts, result);
+		act_show_told(a->acts, result);
 	act_free(&a);
 }
 
@@ -424,31 +454,69 @@ static void on_nothing(void *arg, const json_t *result, const struct err *err)
 	(void)err;
 }
 
+static void drop(struct act *a)
+{
+	if (a->plan != NULL)
+		(void)rpc_call(a->acts->app->rpc, "plan.drop", json_pack("{s:s}", "plan", a->plan),
+			       on_nothing, NULL);
+}
+
+static void commit_now(struct act *a, struct overlay_id id, struct str reason)
+{
+	json_t *why = reason.n > 0 ? json_stringn(reason.p, reason.n) : NULL;
+	struct err err = ERR_INIT;
+
+	if (act_linked(a->acts, &err) < 0) {
+		json_decref(why);
+		shell_overlay_error(shell_of(a), id, &err);
+		return;
+	}
+	rpc_cancel(a->acts->app->rpc, &a->call);
+	a->committing = true;
+	if (a->plan != NULL) {
+		json_t *params = json_pack("{s:s}", "plan", a->plan);
+
+		if (why != NULL)
+			(void)json_object_set_new(params, "reason", why);
+		a->call = call(a, "plan.commit", params, on_committed);
+		return;
+	}
+	if (why != NULL)
+		(void)json_object_set_new(a->params, "reason", why);
+	else
+		(void)json_object_del(a->params, "reason");
+	act_send(a);
+}
+
+/* Back to what it was made from, to be planned once more. */
+static void on_change(void *arg, struct str reason)
+{
+	struct act *a = OBJ(act, ACT_MAGIC, arg);
+	json_t *params = json_deep_copy(a->params);
+
+	if (reason.n > 0)
+		(void)json_object_set_new(params, "reason", json_stringn(reason.p, reason.n));
+	drop(a);
+	act_form_again(a->acts, a->method, params, a->given != NULL ? json_incref(a->given) : NULL);
+	act_free(&a);
+}
+
 static void on_plan_decided(void *arg, struct overlay_id id, bool commit, struct str reason)
 {
 	struct act *a = OBJ(act, ACT_MAGIC, arg);
 
-	(void)id;
-	if (commit && a->plan != NULL && !a->committing) {
-		json_t *params = json_pack("{s:s}", "plan", a->plan);
-
-		if (reason.n > 0)
-			(void)json_object_set_new(params, "reason",
-						  json_stringn(reason.p, reason.n));
-		rpc_cancel(a->acts->app->rpc, &a->call);
-		a->committing = true;
-		a->call = call(a, "plan.commit", params, on_committed);
+	if (commit && !a->committing) {
+		commit_now(a, id, reason);
 		return;
 	}
 	a->left = true;
-	if (a->committing)
+	if (a->committing && act_linked(a->acts, NULL) >= 0)
 		return;
-	if (a->plan != NULL)
-		(void)rpc_call(a->acts->app->rpc, "plan.drop", json_pack("{s:s}", "plan", a->plan),
-			       on_nothing, NULL);
+	if (a->committing)
+		act_forget(a);
+	drop(a);
 	act_free(&a);
 }
-
 static bool open_window(struct act *a)
 {
 	AUTO_FREE char *verb = act_verb(a->method);
@@ -467,6 +535,7 @@ static bool open_window(struct act *a)
 								     MF_REASON) != 0,
 						   .reason = a->reason,
 						   .done = on_plan_decided,
+						   .change = act_has_form(a) ? on_change : NULL,
 						   .arg = a });
 	return a->overlay.v != 0;
 }
@@ -479,8 +548,35 @@ void act_planned(struct act *a, const json_t *plan)
 		act_free(&a);
 }
 
+void act_ask(struct act *a)
+{
+	struct text *t;
+
+	if (!open_window(a)) {
+		act_free(&a);
+		return;
+	}
+	t = shell_plan_body(shell_of(a), a->overlay);
+	free(a->command);
+	a->command = command_of(a->method, a->params);
+	text_add(t, ROLE_STRONG, str_of(method_defs[a->method].summary));
+	text_add_field(t, 12, "command", ROLE_CODE, str_of(a->command));
+	shell_plan_ready(shell_of(a), a->overlay, 0);
+}
+
 static void plan_open(struct act *a)
 {
+	struct err err = ERR_INIT;
+
+	if (act_linked(a->acts, &err) < 0) {
+		shell_notice_err(shell_of(a), "No plan", &err);
+		act_free(&a);
+		return;
+	}
+	if ((method_defs[a->method].flags & MF_PLAN) == 0) {
+		act_ask(a);
+		return;
+	}
 	if (!open_window(a)) {
 		act_free(&a);
 		return;
@@ -498,6 +594,16 @@ void act_plan(struct acts *acts, enum method_id method, json_t *params)
 
 /* --- without a plan --- */
 
+static void notice_done(struct shell *s, const char *command, const json_t *warnings)
+{
+	const char *first = json_string_value(json_array_get(warnings, 0));
+
+	if (first != NULL)
+		shell_notice(s, NOTICE_WARN, "Done: %s; careful: %s", command, first);
+	else
+		shell_notice(s, NOTICE_INFO, "Done: %s", command);
+}
+
 static void on_called(void *arg, const json_t *result, const struct err *err)
 {
 	struct act *a = OBJ(act, ACT_MAGIC, arg);
@@ -511,11 +617,12 @@ static void on_called(void *arg, const json_t *result, const struct err *err)
 		return;
 	}
 	if (result == NULL) {
-		shell_notice_err(s, method_defs[a->method].name, err);
+		shell_notice_err(s, a->command != NULL ? a->command : method_defs[a->method].name,
+				 err);
 	} else {
 		free(a->command);
 		a->command = command_of(a->method, a->params);
-		shell_notice(s, NOTICE_INFO, "Done: %s", a->command);
+		notice_done(s, a->command, json_object_get(result, "warnings"));
 		shell_log_command(s, a->command, "done");
 		relay_refresh(a->acts->app->relay);
 	}
@@ -524,7 +631,7 @@ static void on_called(void *arg, const json_t *result, const struct err *err)
 		shell_overlay_done(s, overlay);
 	}
 	if (result != NULL)
-		show_secret(a->acts, result);
+		act_show_told(a->acts, result);
 	act_free(&a);
 }
 
@@ -534,18 +641,17 @@ void act_send(struct act *a)
 	a->call = call(a, method_defs[a->method].name, json_incref(a->params), on_called);
 }
 
-void act_call(struct acts *acts, enum method_id method, json_t *params)
-{
-	act_send(act_new(acts, method, params));
-}
-
 /* --- undo --- */
 
 static void on_undo_decided(void *arg, bool yes)
 {
 	struct act *a = OBJ(act, ACT_MAGIC, arg);
 
-	if (!yes) {
+	struct err err = ERR_INIT;
+
+	if (yes && act_linked(a->acts, &err) < 0)
+		shell_notice_err(shell_of(a), "Not taken back", &err);
+	if (!yes || err.code != 0) {
 		act_free(&a);
 		return;
 	}
@@ -568,47 +674,6 @@ void act_undo(struct acts *acts, const char *action, const char *what)
 								      .arg = a });
 	if (a->overlay.v == 0)
 		act_free(&a);
-}
-
-/* --- why --- */
-
-static void on_why(void *arg, const json_t *result, const struct err *err)
-{
-	struct act *a = OBJ(act, ACT_MAGIC, arg);
-	struct text *t = shell_page_body(shell_of(a), a->overlay);
-
-	a->call = 0;
-	if (t != NULL) {
-		text_clear(t);
-		if (result == NULL) {
-			text_add(t, ROLE_BAD, str_of(err->msg));
-		} else {
-			json_t *rest = json_copy((json_t *)(uintptr_t)result);
-
-			text_add(t, ROLE_STRONG, str_of(js(result, "text")));
-			text_add(t, ROLE_TEXT, STR(""));
-			(void)json_object_del(rest, "text"); /* stands above */
-			cell_describe(t, "why", rest, shell_wall_ms(shell_of(a)),
-				      shell_ascii(shell_of(a)));
-			json_decref(rest);
-		}
-		shell_dirty(shell_of(a), SHELL_RELAYOUT | SHELL_REPAINT);
-	}
-	act_free(&a);
-}
-
-void act_why(struct acts *acts, const char *target)
-{
-	struct act *a = act_new(acts, M_WHY_GET, json_pack("{s:s}", "target", target));
-	AUTO_FREE char *title = xasprintf("Why %s waits", target);
-
-	a->overlay = shell_page(acts->app->shell, NULL, title);
-	if (a->overlay.v == 0) {
-		act_free(&a);
-		return;
-	}
-	text_add(shell_page_body(acts->app->shell, a->overlay), ROLE_PENDING, STR("asking"));
-	a->call = call(a, "why.get", json_incref(a->params), on_why);
 }
 
 /* --- others with the same cause --- */

@@ -2,9 +2,10 @@
  * act - changing the relay: plan, reason, commit, notice; and forms made from the method table.
  *
  * Model:   act_plan() opens the plan dialog at once and fills it when the relay has made the plan;
- *          committing commits that plan and nothing else. What a plan cannot be made for is asked
- *          in a form (act_form()) and sent when it is complete. Whatever was done goes to the
- *          command log with the command line that does the same.
+ *          committing commits that plan and nothing else. act_form() asks for what it takes first.
+ *          What the relay makes no plan of is asked about in the same window. What only reads is
+ *          answered in a page (act_answer.c). Whatever was done goes to the command log with the
+ *          command line that does the same.
  * Owner:   the app's struct acts owns what is under way; acts_free() cancels it.
  * Limits:  ACT_ROWS_MAX rows of a plan are listed; the dialog says how to see more.
  */
@@ -27,8 +28,12 @@ void act_plan(struct acts *a, enum method_id method, json_t *params);
 void act_form(struct acts *a, enum method_id method, json_t *given);
 /* What a form of this method begins with: what the row has of its parameters; owned. */
 json_t *act_settings(enum method_id method, const json_t *row);
-/* Does it without a plan; takes params. */
-void act_call(struct acts *a, enum method_id method, json_t *params);
+/* Shows what a method that changes nothing answers; takes params. (act_answer.c) */
+void act_read(struct acts *a, enum method_id method, json_t *params);
+/* The link is lost: what was left while it was on its way is not sent again. */
+void acts_unlinked(struct acts *a);
+/* A method of files, which the command line reads. */
+bool act_in_shell_only(const struct method_def *m);
 /* Takes an action back, after asking. */
 void act_undo(struct acts *a, const char *action, const char *what);
 /* Rows of entity "change", a line each. (act_edit.c) */
@@ -36,9 +41,7 @@ struct text;
 void act_put_changes(struct text *t, const json_t *changes);
 /* Answers in a window: the one thing that binds the target now. */
 void act_why(struct acts *a, const char *target);
-/* What would happen to a message or a client: with these parameters of route.test and the like
- * (taken); or to a message like this recipient. (act_trial.c) */
-void act_trial(struct acts *a, enum method_id method, json_t *params);
+/* What would happen to a message like this recipient. (act_trial.c) */
 void act_trial_of(struct acts *a, const json_t *row);
 /* Opens the messages that wait for the same cause as this one (an id, or a recipient's). */
 void act_same_cause(struct acts *a, const char *id);

@@ -37,21 +37,47 @@ static enum form_kind kind_of(enum param_type type)
 	return FORM_TEXT;
 }
 
-char *act_title(const char *name)
+/* What a form asks for; what the rest is for stands in it, or is no line. */
+static bool is_field(const struct param_def *p)
 {
-	size_t n = strlen(name);
-	char *title = xstrdup(name);
+	bool hidden = p->option != NULL && *p->option == '\0' && !p->positional;
 
+	return p->type != T_FILE && p->type != T_CURSOR && !hidden &&
+	       strcmp(p->name, "reset") != 0; /* what is emptied says it */
+}
+
+int act_n_fields(const struct method_def *m)
+{
+	int n = (m->flags & MF_PROBATION) != 0 ? 1 : 0;
+
+	for (size_t k = 0; k < PROTO_PARAMS_MAX && m->params[k].name != NULL; k++)
+		n += is_field(&m->params[k]) ? 1 : 0;
+	return n;
+}
+
+bool act_has_form(const struct act *a)
+{
+	const struct method_def *m = &method_defs[a->method];
+
+	for (size_t k = 0; k < PROTO_PARAMS_MAX && m->params[k].name != NULL; k++)
+		if (is_field(&m->params[k]) && !m->params[k].positional)
+			return true;
+	return (m->flags & MF_PROBATION) != 0;
+}
+
+char *act_title(const struct param_def *p)
+{
+	size_t n = strlen(p->name);
+	char *title;
+
+	if (p->option != NULL && *p->option != '\0')
+		return xstrdup(p->option);
+	title = xstrdup(p->name);
 	if (n > 2 && strcmp(title + n - 2, "_s") == 0)
 		title[n - 2] = '\0';
 	for (char *c = title; *c != '\0'; c++)
-		*c = *c == '_' ? ' ' : *c;
+		*c = *c == '_' ? '-' : *c;
 	return title;
-}
-
-bool act_has_plan(const struct method_def *m)
-{
-	return (m->flags & (MF_PLAN | MF_EDIT)) == MF_PLAN;
 }
 
 /* With what is known of it already. */
@@ -69,24 +95,6 @@ static void begin_with(struct act *a, struct form_field *f)
 		f->initial = "true";
 }
 
-/* What changes take besides their own parameters; a plan asks for the reason itself. */
-static int add_implied(struct act *a, int n)
-{
-	const struct method_def *m = &method_defs[a->method];
-
-	if ((m->flags & MF_PROBATION) != 0)
-		a->fields[n++] = (struct form_field){ .name = "probation_s",
-						      .title = "probation",
-						      .help = method_param(m, "probation_s")->help,
-						      .kind = FORM_AGE };
-	if ((m->flags & MF_MUTATES) != 0 && (m->flags & MF_PLAN) == 0)
-		a->fields[n++] = (struct form_field){ .name = "reason",
-						      .title = "reason",
-						      .help = "Why; it is kept in the audit log.",
-						      .required = (m->flags & MF_REASON) != 0 };
-	return n;
-}
-
 static int make_fields(struct act *a)
 {
 	const struct method_def *m = &method_defs[a->method];
@@ -96,11 +104,10 @@ static int make_fields(struct act *a)
 		const struct param_def *p = &m->params[k];
 		struct form_field *f = &a->fields[n];
 
-		if (p->type == T_FILE) /* no line of a form */
+		if (!is_field(p))
 			continue;
-
 		*f = (struct form_field){ .name = p->name,
-					  .title = act_keep(a, act_title(p->name)),
+					  .title = act_keep(a, act_title(p)),
 					  .help = p->help,
 					  .kind = kind_of(p->type),
 					  .required = p->required };
@@ -119,8 +126,13 @@ static int make_fields(struct act *a)
 		}
 		n++;
 	}
-	for (int i = n, end = add_implied(a, n); i < end; i++, n++)
-		begin_with(a, &a->fields[i]);
+	if ((m->flags & MF_PROBATION) != 0) {
+		a->fields[n] = (struct form_field){ .name = "probation_s",
+						    .title = "probation",
+						    .help = method_param(m, "probation_s")->help,
+						    .kind = FORM_AGE };
+		begin_with(a, &a->fields[n++]);
+	}
 	return n;
 }
 
@@ -202,29 +214,47 @@ static void on_planned(void *arg, const json_t *plan, const struct err *err)
 		return;
 	}
 	a->overlay.v = 0;
-	a->left = true; /* the form, and not the plan */
 	shell_overlay_done(s, form);
-	a->left = false;
 	act_planned(a, plan);
 }
 
-static void plan_from_form(struct act *a)
+/* And so does the answer to what only reads. */
+static void on_read(void *arg, const json_t *answer, const struct err *err)
 {
-	a->call = rpc_call(
-		a->acts->app->rpc, "plan.make",
-		json_pack("{s:s, s:O}", "method", method_defs[a->method].name, "params", a->params),
-		on_planned, a);
+	struct act *a = OBJ(act, ACT_MAGIC, arg);
+	struct shell *s = a->acts->app->shell;
+
+	a->call = 0;
+	if (answer == NULL) {
+		shell_overlay_error(s, a->overlay, err);
+		return;
+	}
+	shell_overlay_done(s, a->overlay);
+	act_show_answer(a, answer);
+	act_free(&a);
 }
 
-/* The reason is asked for with the plan. */
-static int check(const struct method_def *m, json_t *params, struct err *err)
+static void ask_relay(struct act *a)
 {
-	int result;
+	const struct method_def *m = &method_defs[a->method];
 
 	if ((m->flags & MF_PLAN) != 0)
+		a->call = rpc_call(a->acts->app->rpc, "plan.make",
+				   json_pack("{s:s, s:O}", "method", m->name, "params", a->params),
+				   on_planned, a);
+	else
+		a->call = rpc_call(a->acts->app->rpc, m->name, json_incref(a->params), on_read, a);
+}
+
+int act_complete(const struct method_def *m, json_t *params, struct err *err)
+{
+	bool later = (m->flags & MF_MUTATES) != 0 && !js_has(params, "reason");
+	int result;
+
+	if (later)
 		(void)json_object_set_new(params, "reason", json_string("not asked for yet"));
 	result = method_check(m, params, err);
-	if ((m->flags & MF_PLAN) != 0)
+	if (later)
 		(void)json_object_del(params, "reason");
 	return result;
 }
@@ -242,38 +272,52 @@ static int on_form(void *arg, const struct form *form, struct err *err)
 
 		result = act_param(params, p, text, err);
 		if (text.n == 0)
-			put_emptied(m, params, p, json_object_get(a->params, p->name));
+			put_emptied(m, params, p, json_object_get(a->given, p->name));
 	}
-	if (result >= 0 && !act_has_plan(m))
-		result = check(m, params, err);
+	if (result >= 0)
+		result = act_complete(m, params, err);
+	if (result >= 0)
+		result = act_linked(a->acts, err);
 	if (result < 0) {
 		json_decref(params);
 		return result;
 	}
-	if (act_has_plan(m)) {
-		act_plan(a->acts, a->method, params);
-		act_free(&a);
-		return 0;
-	}
-	if (js_has(a->params, "reason") && a->reason == NULL)
-		a->reason = xstrdup(js(a->params, "reason"));
 	json_decref(a->params);
 	a->params = params;
-	if ((m->flags & MF_EDIT) != 0)
-		plan_from_form(a);
-	else if (act_asks(a->method))
-		act_ask(a);
-	else
-		act_send(a);
+	if ((m->flags & (MF_MUTATES | MF_PLAN)) == MF_MUTATES) {
+		act_ask(a); /* the form goes when this returns */
+		return 0;
+	}
+	ask_relay(a);
 	return SHELL_WAIT;
 }
 
+/* Nothing of it has been sent that changes anything. */
 static void on_form_left(void *arg)
 {
 	struct act *a = OBJ(act, ACT_MAGIC, arg);
 
-	a->left = true;
-	if (!a->committing)
+	act_free(&a);
+}
+
+void act_form_again(struct acts *acts, enum method_id method, json_t *params, json_t *given)
+{
+	struct act *a = act_new(acts, method, params);
+	AUTO_FREE char *verb = act_verb(method);
+	int n = make_fields(a);
+
+	a->given = given;
+	a->overlay = shell_form(
+		acts->app->shell,
+		&(struct shell_form){ .title = verb,
+				      .text = method_defs[method].summary,
+				      .fields = a->fields,
+				      .n = n,
+				      .danger = (method_defs[method].flags & MF_MUTATES) != 0,
+				      .enter = on_form,
+				      .cancel = on_form_left,
+				      .arg = a });
+	if (a->overlay.v == 0)
 		act_free(&a);
 }
 
@@ -292,20 +336,5 @@ json_t *act_settings(enum method_id method, const json_t *row)
 
 void act_form(struct acts *acts, enum method_id method, json_t *given)
 {
-	struct act *a = act_new(acts, method, given);
-	AUTO_FREE char *verb = act_verb(method);
-	int n = make_fields(a);
-
-	a->overlay = shell_form(
-		acts->app->shell,
-		&(struct shell_form){ .title = verb,
-				      .text = method_defs[method].summary,
-				      .fields = a->fields,
-				      .n = n,
-				      .danger = (method_defs[method].flags & MF_MUTATES) != 0,
-				      .enter = on_form,
-				      .cancel = on_form_left,
-				      .arg = a });
-	if (a->overlay.v == 0)
-		act_free(&a);
+	act_form_again(acts, method, given, given != NULL ? json_deep_copy(given) : NULL);
 }

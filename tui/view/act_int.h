@@ -18,10 +18,11 @@ struct act {
 	LIST_ENTRY(act) link;
 	struct acts *acts;
 	enum method_id method;
-	json_t *params;
-	char *target; /* as it is named in titles and notices */
+	json_t *params; /* without the reason */
+	json_t *given;	/* what stood in the form of something that there is; NULL */
+	char *target;	/* as it is named in titles and notices */
 	char *plan;
-	char *reason; /* of what is planned, as far as it is known; NULL */
+	char *reason; /* as far as it is known; NULL */
 	char *command;
 	uint64_t call;
 	struct overlay_id overlay;
@@ -48,11 +49,20 @@ char *act_value(const json_t *v);      /* as it stands on a command line; owned 
 char *act_keep(struct act *a, char *text_take); /* for its life */
 /* The method itself, without a plan, with a->params: its answer is told, or goes to the window. */
 void act_send(struct act *a);
-
-/* The same of a method that changes nothing and answers in steps: they come in a window.
- * (act_trial.c) */
-bool act_asks(enum method_id method);
+/* Asks about what the relay makes no plan of. */
 void act_ask(struct act *a);
+int act_linked(const struct acts *acts, struct err *err);
+
+/* --- answers (act_answer.c) ------------------------------------------------------------------- */
+
+/* A page with it. */
+void act_show_answer(const struct act *a, const json_t *answer);
+/* What a change tells besides that it is done: a secret, records to be published. */
+void act_show_told(struct acts *acts, const json_t *result);
+
+/* A method that answers in steps: what would happen, and by which rule. (act_trial.c) */
+bool act_asks(enum method_id method);
+void act_put_trial(struct text *t, const json_t *result);
 
 /* A plan that was made from a form goes on in its own window. */
 void act_planned(struct act *a, const json_t *plan);
@@ -61,11 +71,14 @@ void act_put_edit(struct text *t, const json_t *plan);
 
 /* --- forms (act_form.c) ----------------------------------------------------------------------- */
 
-/* It can be planned without a form; edits of the configuration have one, and are planned from
- * there.
- */
-bool act_has_plan(const struct method_def *m);
-char *act_title(const char *param); /* owned */
+/* There is something to fill in besides what it is about. */
+bool act_has_form(const struct act *a);
+int act_n_fields(const struct method_def *m);
+/* With `params` filled in, of which `given` (NULL: nothing) is how something is now; takes both. */
+void act_form_again(struct acts *acts, enum method_id method, json_t *params, json_t *given);
+/* All that it demands is there; the reason is asked for later. */
+int act_complete(const struct method_def *m, json_t *params, struct err *err) MUST_CHECK;
+char *act_title(const struct param_def *p); /* as its option; owned */
 /* Text to the JSON a parameter takes. */
 int act_param(json_t *params, const struct param_def *p, struct str text,
 	      struct err *err) MUST_CHECK;

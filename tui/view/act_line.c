@@ -54,13 +54,10 @@ static enum method_id method_of_line(struct str *rest)
 static const struct param_def *option_of(const struct method_def *m, const char *option)
 {
 	for (int i = 0; i < PROTO_PARAMS_MAX && m->params[i].name != NULL; i++) {
-		AUTO_FREE char *derived = act_title(m->params[i].name);
+		AUTO_FREE char *derived = act_title(&m->params[i]);
+		bool none = m->params[i].option != NULL && *m->params[i].option == '\0';
 
-		for (char *c = derived; *c != '\0'; c++)
-			*c = *c == ' ' ? '-' : *c;
-		if (strcmp(m->params[i].option != NULL ? m->params[i].option : derived, option) ==
-			    0 ||
-		    (m->params[i].alias != NULL && strcmp(m->params[i].alias, option) == 0))
+		if (!none && strcmp(derived, option) == 0)
 			return &m->params[i];
 	}
 	if (strcmp(option, "probation") == 0)
@@ -100,6 +97,71 @@ static int parse_words(const struct method_def *m, struct str rest, json_t *para
 	return result;
 }
 
+bool act_in_shell_only(const struct method_def *m)
+{
+	if (m == &method_defs[M_SUPPRESS_IMPORT])
+		return true;
+	for (int i = 0; i < PROTO_PARAMS_MAX && m->params[i].name != NULL; i++)
+		if (m->params[i].type == T_FILE && m->params[i].required)
+			return true;
+	return false;
+}
+
+static int may(const struct acts *acts, const struct method_def *m, struct err *err)
+{
+	bool changes = (m->flags & MF_MUTATES) != 0;
+
+	if (act_in_shell_only(m))
+		return err_set(err, ERR_INVALID,
+			       "a file is read by the command line only: in a shell, weir %s FILE",
+			       m->cli);
+	if (changes && acts->app->readonly)
+		return err_set(err, ERR_DENIED, "the console was started with --readonly");
+	if ((int)shell_status(acts->app->shell)->perm < (int)m->role - (int)ACCESS_VIEWER)
+		return err_set(err, ERR_DENIED, "%s needs the role %s", m->cli,
+			       access_name(m->role));
+	return changes ? act_linked(acts, err) : 0;
+}
+
+/* A screen shows what it would be asked for. */
+static bool to_view(struct acts *acts, enum method_id id, const json_t *params)
+{
+	const char *name = id == M_MESSAGE_GET ? "id" : "where";
+	const char *view = app_view_of(id);
+
+	if (view == NULL || json_object_size(params) > (js_has(params, name) ? 1u : 0u))
+		return false;
+	(void)shell_open(acts->app->shell, view, js(params, name));
+	return true;
+}
+
+/* Takes params. */
+static void run(struct acts *acts, enum method_id id, json_t *params)
+{
+	const struct method_def *m = &method_defs[id];
+	bool asked = json_object_size(params) > 0 || act_n_fields(m) == 0;
+	bool whole = asked && act_complete(m, params, NULL) >= 0;
+
+	if (to_view(acts, id, params)) {
+		json_decref(params);
+	} else if (id == M_WHY_GET && js_has(params, "target")) {
+		act_why(acts, js(params, "target"));
+		json_decref(params);
+	} else if (id == M_ACTION_UNDO) {
+		if (js_has(params, "action"))
+			act_undo(acts, js(params, "action"), js(params, "action"));
+		else
+			(void)shell_open(acts->app->shell, "undo", "");
+		json_decref(params);
+	} else if (whole && (m->flags & MF_MUTATES) != 0) {
+		act_plan(acts, id, params);
+	} else if (whole) {
+		act_read(acts, id, params);
+	} else {
+		act_form_again(acts, id, params, NULL);
+	}
+}
+
 int act_command(struct acts *acts, struct str line, struct err *err)
 {
 	struct str rest = str_trim(line);
@@ -115,35 +177,15 @@ int act_command(struct acts *acts, struct str line, struct err *err)
 		return err_set(err, ERR_UNKNOWN, "no such action, screen or command: %.*s",
 			       STR_ARG(line));
 	m = &method_defs[id];
-	if ((m->flags & MF_MUTATES) != 0 && acts->app->readonly)
-		return err_set(err, ERR_DENIED, "the console was started with --readonly");
-	if ((int)shell_status(acts->app->shell)->perm < (int)m->role - (int)ACCESS_VIEWER)
-		return err_set(err, ERR_DENIED, "%s needs the role %s", m->cli,
-			       access_name(m->role));
+	result = may(acts, m, err);
+	if (result < 0)
+		return result;
 	params = json_object();
 	result = parse_words(m, rest, params, err);
 	if (result < 0) {
 		json_decref(params);
 		return result;
 	}
-	if (app_view_of(id) != NULL) {
-		const char *arg = id == M_MESSAGE_GET ? js(params, "id") : js(params, "where");
-
-		(void)shell_open(acts->app->shell, app_view_of(id), arg);
-	} else if (id == M_WHY_GET && js_has(params, "target")) {
-		act_why(acts, js(params, "target"));
-	} else if (act_asks(id) && (js_has(params, "to") || js_has(params, "address"))) {
-		act_trial(acts, id, json_incref(params));
-	} else if (id == M_ACTION_UNDO) {
-		if (js_has(params, "action"))
-			act_undo(acts, js(params, "action"), js(params, "action"));
-		else
-			(void)shell_open(acts->app->shell, "undo", "");
-	} else if (act_has_plan(m) && json_object_size(params) > 0) {
-		act_plan(acts, id, json_incref(params));
-	} else {
-		act_form(acts, id, json_incref(params));
-	}
-	json_decref(params);
+	run(acts, id, params);
 	return 0;
 }

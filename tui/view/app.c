@@ -25,15 +25,16 @@ const char *app_view_of(enum method_id m)
 		enum method_id method;
 		const char *view;
 	} views[] = {
-		{ M_STATUS_GET, "overview" },	{ M_QUEUE_LIST, "queues" },
-		{ M_MESSAGE_LIST, "messages" }, { M_MESSAGE_GET, "message" },
-		{ M_ACTION_LIST, "undo" },	{ M_HOLD_LIST, "holds" },
-		{ M_CRED_LIST, "access" },	{ M_ALLOW_LIST, "allow" },
-		{ M_DKIM_LIST, "keys" },	{ M_ROUTE_LIST, "routes" },
-		{ M_STREAM_LIST, "streams" },	{ M_POOL_LIST, "pools" },
-		{ M_EVENT_LIST, "events" },	{ M_CAUSE_LIST, "causes" },
-		{ M_ALERT_LIST, "alerts" },	{ M_CONFIG_HISTORY, "versions" },
-		{ M_BOUNCES_LIST, "bounces" },
+		{ M_STATUS_GET, "overview" },	 { M_QUEUE_LIST, "queues" },
+		{ M_MESSAGE_LIST, "messages" },	 { M_MESSAGE_GET, "message" },
+		{ M_ACTION_LIST, "undo" },	 { M_HOLD_LIST, "holds" },
+		{ M_CRED_LIST, "access" },	 { M_ALLOW_LIST, "allow" },
+		{ M_DKIM_LIST, "keys" },	 { M_ROUTE_LIST, "routes" },
+		{ M_STREAM_LIST, "streams" },	 { M_POOL_LIST, "pools" },
+		{ M_EVENT_LIST, "events" },	 { M_CAUSE_LIST, "causes" },
+		{ M_ALERT_LIST, "alerts" },	 { M_CONFIG_HISTORY, "versions" },
+		{ M_BOUNCES_LIST, "bounces" },	 { M_AUDIT_LIST, "audit" },
+		{ M_SUPPRESS_LIST, "suppress" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(views); i++) {

@@ -138,7 +138,7 @@ static void versions_action(struct view *v, enum action_id a)
 				 ? NULL
 				 : json_pack("{s:I}", "version", (json_int_t)ji(row, "version")));
 	else if (a == A_CONFIRM)
-		act_form(acts, M_CONFIG_CONFIRM, NULL);
+		act_plan(acts, M_CONFIG_CONFIRM, NULL);
 	else
 		(void)listing_action(&x->list, a);
 }

@@ -21,6 +21,7 @@ struct form {
 	int top;      /* first field drawn, when there is no room for all */
 	int error_at; /* -1: belongs to no field */
 	char error[sizeof(((struct err *)0)->msg)];
+	const char *note;
 	struct prompt *prompts;
 };
 
@@ -79,6 +80,11 @@ void form_error(struct form *f, const struct err *err)
 			f->focus = i;
 		}
 	}
+}
+
+void form_note(struct form *f, const char *note)
+{
+	f->note = note;
 }
 
 static bool value_fits(const struct form_field *d, struct str v)
@@ -297,7 +303,10 @@ void form_draw(struct form *f, const struct canvas *c)
 
 	for (int i = 0; i < shown; i++)
 		draw_field(f, c, f->top + i, i, left);
-	if (f->error[0] != '\0' && (f->error_at < 0 || f->error_at == f->focus))
+	if (f->note != NULL)
+		(void)canvas_wrap(c, button - HELP_ROWS, 0, HELP_ROWS, ROLE_PENDING,
+				  str_of(f->note));
+	else if (f->error[0] != '\0' && (f->error_at < 0 || f->error_at == f->focus))
 		(void)canvas_wrap(c, button - HELP_ROWS, 0, HELP_ROWS, ROLE_INPUT_ERROR,
 				  str_of(f->error));
 	else if (help != NULL)

@@ -46,5 +46,7 @@ int form_height(const struct form *f);
 struct str form_value(const struct form *f, const char *name);
 /* Shows err->msg at the field err->param names, or below all when it names none. */
 void form_error(struct form *f, const struct err *err);
+/* Stands in the place of help and errors; NULL: nothing does. Borrows. */
+void form_note(struct form *f, const char *note);
 
 #endif

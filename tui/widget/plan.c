@@ -9,7 +9,7 @@
 
 void plan_init(struct plan *p, const char *verb)
 {
-	*p = (struct plan){ .verb = verb, .focus = PLAN_CANCEL };
+	*p = (struct plan){ .verb = verb, .no = "Cancel", .focus = PLAN_CANCEL };
 	text_init(&p->body);
 	p->body.wrap = true;
 	prompt_init(&p->reason, "Reason:");
@@ -64,6 +64,8 @@ static bool has_focus(const struct plan *p, enum plan_focus f)
 		return has_reason(p);
 	case PLAN_COUNT:
 		return p->type_count > 0;
+	case PLAN_CHANGE:
+		return p->change != NULL;
 	case PLAN_CANCEL:
 	case PLAN_COMMIT:
 	case PLAN_FOCUS__COUNT:
@@ -72,7 +74,7 @@ static bool has_focus(const struct plan *p, enum plan_focus f)
 	return true;
 }
 
-/* Tab order: Cancel, reason, count, commit. */
+/* Tab order: Cancel, reason, count, commit, change. */
 static unsigned go(struct plan *p, int step)
 {
 	do
@@ -89,6 +91,8 @@ static unsigned press(struct plan *p)
 		return WIDGET_CANCELLED;
 	case PLAN_COMMIT:
 		return plan_missing(p) == NULL ? WIDGET_ACTIVATED : WIDGET_USED;
+	case PLAN_CHANGE:
+		return p->busy ? WIDGET_USED : WIDGET_ACTIVATED;
 	case PLAN_REASON:
 	case PLAN_COUNT:
 	case PLAN_FOCUS__COUNT:
@@ -102,7 +106,7 @@ static unsigned on_mouse(struct plan *p, const struct event_mouse *m)
 	if (m->hit.kind == HIT_ITEM && m->hit.owner == p && m->action == MOUSE_PRESS &&
 	    m->button == MOUSE_LEFT) {
 		p->focus = (enum plan_focus)m->hit.id;
-		if (p->focus == PLAN_CANCEL || p->focus == PLAN_COMMIT)
+		if (p->focus != PLAN_REASON && p->focus != PLAN_COUNT)
 			return press(p);
 		return WIDGET_USED | WIDGET_MOVED;
 	}
@@ -188,8 +192,10 @@ void plan_draw(struct plan *p, const struct canvas *c)
 	if (p->type_count > 0)
 		row += draw_input(p, c, row, PLAN_COUNT);
 	row++;
-	at = draw_button(p, c, row, 0, PLAN_CANCEL, "Cancel", false) + 2;
+	at = draw_button(p, c, row, 0, PLAN_CANCEL, p->no, false) + 2;
 	at += draw_button(p, c, row, at, PLAN_COMMIT, p->verb, missing != NULL) + 2;
+	if (p->change != NULL)
+		at += draw_button(p, c, row, at, PLAN_CHANGE, p->change, p->busy) + 2;
 	if (missing != NULL)
 		canvas_field(c, row, at, canvas_cols(c) - at, ALIGN_LEFT,
 			     p->focus == PLAN_COMMIT ? ROLE_WARN : ROLE_DIM, str_of(missing));

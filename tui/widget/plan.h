@@ -2,8 +2,9 @@
  * plan - the question before something changes: what exactly, why, and are you sure.
  *
  * Model: a text (the plan, scrollable), a reason to type when one is demanded, the count to type
- * when it is above plan_type_count, and two buttons. The focus begins on Cancel. Commit stays off,
- * saying what is missing, until reason and count are there. WIDGET_ACTIVATED means commit.
+ * when it is above plan_type_count, and two buttons, with `change` a third. The focus begins on
+ * Cancel. Commit stays off, saying what is missing, until reason and count are there.
+ * WIDGET_ACTIVATED means commit, or change when the focus is there.
  *
  * Owner: the caller embeds struct plan (_init/_done) and fills `body` with text_add().
  */
@@ -16,10 +17,19 @@
 #include "widget/prompt.h"
 #include "widget/text.h"
 
-enum plan_focus { PLAN_CANCEL, PLAN_REASON, PLAN_COUNT, PLAN_COMMIT, PLAN_FOCUS__COUNT };
+enum plan_focus {
+	PLAN_CANCEL,
+	PLAN_REASON,
+	PLAN_COUNT,
+	PLAN_COMMIT,
+	PLAN_CHANGE,
+	PLAN_FOCUS__COUNT
+};
 
 struct plan {
-	const char *verb; /* on the button: "Hold", "Delete" */
+	const char *verb;   /* on the button: "Hold", "Delete" */
+	const char *no;	    /* on the other: "Cancel" */
+	const char *change; /* on a third one that leads back to what was asked for; NULL: none */
 	bool reason_needed;
 	bool reason_wanted;  /* offered, not demanded */
 	uint64_t type_count; /* > 0: this number must be typed */
