@@ -1399,6 +1399,77 @@ static void test_records_to_publish(void **state)
 	assert_true(shows("Close"));
 }
 
+/* Keys are told as what they do where they are pressed, and none is told that does nothing. */
+static void test_keys_are_told_as_they_are(void **state)
+{
+	static const char *const names[] = {
+		"overview", "queues",  "messages", "causes", "holds",	 "events",   "undo",
+		"access",   "allow",   "routes",   "keys",   "audit",	 "suppress", "streams",
+		"pools",    "bounces", "trace",	   "alerts", "versions",
+	};
+	bool used[A__COUNT] = { false };
+
+	(void)state;
+	be_admin();
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		const enum action_id *a;
+
+		assert_true(shell_open(app.shell, names[i], ""));
+		for (a = view_def_of(shell_view(app.shell))->actions; *a != A_NONE; a++)
+			used[*a] = true;
+	}
+	for (int a = 0; a < A__COUNT; a++)
+		if (action_defs[a].group == GROUP_CHANGE && !used[a])
+			fail_msg("%s can be done nowhere", action_defs[a].name);
+	for (int slot = 1; slot <= 9; slot++) {
+		AUTO_FREE char *title = NULL;
+
+		key((uint32_t)('0' + slot));
+		title = xasprintf("%s.", view_def_of(shell_view(app.shell))->title);
+		assert_string_equal(action_defs[A_OVERVIEW + slot].help, title);
+	}
+	key('?');
+	assert_true(shows("private part is erased"));
+	assert_false(shows("trash"));
+	key(K_ESC);
+	key('7');
+	assert_true(shows("[7] 8") && shows("Tab Allowlist"));
+	key('?');
+	assert_true(shows("revoke it, or treat it as leaked"));
+	key(K_ESC);
+	key('0');
+	assert_true(shows("[0Ove]1Que 2Mes"));
+	type(":suppressions");
+	key(K_ENTER);
+	assert_true(shows("old.example"));
+	type(":history");
+	key(K_ENTER);
+	assert_true(shows("Versions"));
+}
+
+/* Fields have the names that they have on the command line, and say what fits. */
+static void test_forms_speak_as_the_command_line(void **state)
+{
+	struct err err = ERR_INIT;
+
+	(void)state;
+	be_admin();
+	assert_int_equal(act_command(app.acts, STR("route add"), &err), 0);
+	frame();
+	assert_true(shows("smarthost:HOST:PORT"));
+	key(K_ESC);
+	assert_true(shell_open(app.shell, "streams", ""));
+	frame();
+	key('E');
+	for (int i = 0; i < 30; i++) {
+		assert_false(shows("reset") || shows("headers "));
+		key(K_DOWN);
+		if (shows("delay-warning"))
+			break;
+	}
+	assert_true(shows("delay-warning"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1446,6 +1517,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_nothing_is_sent_without_a_link, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_answers, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_keys_are_told_as_they_are, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_forms_speak_as_the_command_line, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_records_to_publish, setup, teardown),
 	};
 

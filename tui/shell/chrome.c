@@ -16,6 +16,7 @@
 #define BOTTOM_ROWS 1 /* hint line */
 #define HINT_GAP 2
 #define SUBTITLE_MAX 512
+#define SUBTITLE_ROOM 24 /* columns that it keeps where the names of the screens stand */
 #define HELP_KEY_COLUMN 26
 
 void chrome_body(const struct shell *s, const struct canvas *c, struct canvas *ret_body)
@@ -109,39 +110,73 @@ static void draw_top(const struct shell *s, const struct canvas *c)
 
 /* --- title line --- */
 
-static int tabs_width(const struct shell *s, bool names)
+/* As there is room: digits, with the first letters of the names, or with the names. */
+enum tabs { TABS_DIGITS, TABS_SHORT, TABS_NAMES };
+
+#define SHORT_LETTERS 3
+
+static int tab_width(const struct view_def *def, enum tabs how)
 {
-	int width = 0;
+	switch (how) {
+	case TABS_DIGITS:
+		break;
+	case TABS_SHORT:
+		return 2 + SHORT_LETTERS; /* the blank behind it is that of the next one */
+	case TABS_NAMES:
+		return text_width(str_of(def->title)) + 4;
+	}
+	return 3;
+}
+
+static int tabs_width(const struct shell *s, enum tabs how)
+{
+	int width = how == TABS_SHORT ? 1 : 0;
 
 	for (int slot = 0; slot <= 9; slot++) {
 		const struct view_def *def = view_def_slot(s, slot);
 
 		if (def != NULL)
-			width += names ? text_width(str_of(def->title)) + 4 : 3;
+			width += tab_width(def, how);
 	}
 	return width;
 }
 
-static void draw_tabs(const struct shell *s, const struct canvas *c, int row, int at, bool names)
+static void draw_tab(const struct canvas *c, int row, int at, int slot, const struct view_def *def,
+		     bool on, enum tabs how)
+{
+	enum role role = on ? ROLE_TAB_ON : ROLE_TAB;
+	int from = at;
+
+	at += canvas_printf(c, row, at, on ? ROLE_TAB_ON : ROLE_KEY, on ? "[%d" : " %d", slot);
+	if (how == TABS_NAMES)
+		at += canvas_printf(c, row, at, role, " %s", def->title);
+	else if (how == TABS_SHORT)
+		at += canvas_printf(c, row, at, role, "%.*s", SHORT_LETTERS, def->title);
+	if (on || how != TABS_SHORT)
+		at += canvas_puts(c, row, at, role, on ? STR("]") : STR(" "));
+	canvas_hit(c, row, from, 1, at - from, (struct hit){ HIT_VIEW, NULL, (uint64_t)slot });
+}
+
+static void draw_tabs(const struct shell *s, const struct canvas *c, int row, int at, enum tabs how)
 {
 	struct view *v = shell_view(s);
+	int on_at = 0, on = -1;
 
 	for (int slot = 0; slot <= 9; slot++) {
 		const struct view_def *def = view_def_slot(s, slot);
-		bool on = def != NULL && v != NULL && v->def == def;
-		enum role role = on ? ROLE_TAB_ON : ROLE_TAB;
-		int from = at;
 
 		if (def == NULL)
 			continue;
-		at += canvas_printf(c, row, at, on ? ROLE_TAB_ON : ROLE_KEY, on ? "[%d" : " %d",
-				    slot);
-		if (names)
-			at += canvas_printf(c, row, at, role, " %s", def->title);
-		at += canvas_puts(c, row, at, role, on ? STR("]") : STR(" "));
-		canvas_hit(c, row, from, 1, at - from,
-			   (struct hit){ HIT_VIEW, NULL, (uint64_t)slot });
+		if (v != NULL && v->def == def) {
+			on_at = at;
+			on = slot;
+		} else {
+			draw_tab(c, row, at, slot, def, false, how);
+		}
+		at += tab_width(def, how);
 	}
+	if (on >= 0)
+		draw_tab(c, row, on_at, on, v->def, true, how);
 }
 
 static void draw_title(const struct shell *s, const struct canvas *c)
@@ -149,20 +184,30 @@ static void draw_title(const struct shell *s, const struct canvas *c)
 	struct view *v = shell_view(s);
 	AUTO_BUF sub = BUF_INIT(SUBTITLE_MAX);
 	int cols = canvas_cols(c);
-	int title, tabs;
-	bool names;
+	int title, tabs, before, wanted;
+	char beside[64] = "";
+	enum tabs how = TABS_NAMES;
 
 	if (v == NULL)
 		return;
 	if (v->def->subtitle != NULL)
 		v->def->subtitle(v, &sub);
 	title = text_width(str_of(v->def->title)) + 2;
-	names = tabs_width(s, true) + title + text_width(buf_str(&sub)) + 2 <= cols;
-	tabs = tabs_width(s, names);
+	if (v->def->beside != NULL)
+		(void)snprintf(beside, sizeof(beside), "Tab %s", v->def->beside);
+	before = title + text_width(str_of(beside)) + (beside[0] != '\0' ? 2 : 0) + 2;
+	wanted = text_width(buf_str(&sub));
+	if (before + (wanted < SUBTITLE_ROOM ? wanted : SUBTITLE_ROOM) + tabs_width(s, how) > cols)
+		how = TABS_SHORT;
+	if (how == TABS_SHORT && before + wanted + tabs_width(s, how) > cols)
+		how = TABS_DIGITS;
+	tabs = tabs_width(s, how);
 	canvas_puts(c, 1, 1, ROLE_TITLE, str_of(v->def->title));
+	if (beside[0] != '\0')
+		title += canvas_puts(c, 1, title + 1, ROLE_DIM, str_of(beside)) + 2;
 	canvas_field(c, 1, title + 1, cols - tabs - title - 2, ALIGN_LEFT, ROLE_TEXT,
 		     buf_str(&sub));
-	draw_tabs(s, c, 1, cols - tabs, names);
+	draw_tabs(s, c, 1, cols - tabs, how);
 }
 
 /* --- hint line --- */
@@ -263,6 +308,19 @@ void chrome_draw(struct shell *s, const struct canvas *c)
 
 /* --- help and menu --- */
 
+const char *chrome_help_of(const struct shell *s, enum action_id a)
+{
+	struct view *v = shell_view(s);
+	const struct view_verb *verb = v != NULL ? v->def->verbs : NULL;
+
+	if (action_slot(a) >= 0)
+		return view_def_slot(s, action_slot(a))->title;
+	for (; verb != NULL && verb->action != A_NONE; verb++)
+		if (verb->action == a)
+			return verb->help != NULL ? verb->help : method_defs[verb->method].summary;
+	return action_defs[a].help;
+}
+
 static bool in_help(const struct shell *s, enum action_id a)
 {
 	enum action_group g = action_defs[a].group;
@@ -279,7 +337,6 @@ static bool in_help(const struct shell *s, enum action_id a)
 
 static void add_help(struct shell *s, struct text *body, enum action_id a)
 {
-	const struct action_def *d = &action_defs[a];
 	const char *refusal = shell_refusal(s, a);
 	AUTO_BUF line = BUF_INIT(SUBTITLE_MAX);
 	char keys[KEYMAP_KEYS_LEN];
@@ -287,10 +344,7 @@ static void add_help(struct shell *s, struct text *body, enum action_id a)
 
 	keymap_keys(s->keymap, a, keys);
 	snprintf(label, sizeof(label), "  %s", keys);
-	if (action_slot(a) >= 0)
-		(void)buf_printf(&line, "%s", view_def_slot(s, action_slot(a))->title);
-	else
-		(void)buf_printf(&line, "%s", d->help);
+	(void)buf_puts(&line, chrome_help_of(s, a));
 	if (refusal != NULL)
 		(void)buf_printf(&line, " [not now: %s]", refusal);
 	text_add_field(body, HELP_KEY_COLUMN, label, refusal != NULL ? ROLE_DIM : ROLE_TEXT,
@@ -344,7 +398,7 @@ static void add_item(struct shell *s, struct menu_item *it, enum action_id a, ch
 	*it = (struct menu_item){ .id = (uint64_t)a + 1,
 				  .key = keymap_key(s->keymap, a, 0),
 				  .title = d->title,
-				  .help = d->help,
+				  .help = chrome_help_of(s, a),
 				  .danger = d->danger != DANGER_NONE };
 	if (refusal != NULL) {
 		snprintf(refusal_copy, size, "%s", refusal);

@@ -26,7 +26,7 @@ static void offer_action(struct shell *s, enum action_id a, struct prompt_candid
 	char help[256];
 
 	keymap_keys(s->keymap, a, keys);
-	snprintf(help, sizeof(help), "%s (%s)%s%s", d->help, keys,
+	snprintf(help, sizeof(help), "%s (%s)%s%s", chrome_help_of(s, a), keys,
 		 refusal != NULL ? " - not now: " : "", refusal != NULL ? refusal : "");
 	prompt_offer(to, str_of(d->name), help);
 }
@@ -39,7 +39,7 @@ static size_t complete(struct str line, size_t cursor, struct prompt_candidates 
 	if (typed.n > 0 && str_index(typed, ' ') >= 0)
 		return s->o.complete != NULL ? s->o.complete(line, cursor, to, s->o.app) : cursor;
 	for (int i = 0; i < s->n_defs; i++)
-		if (s->defs[i]->slot >= 0 && str_starts_nocase(str_of(s->defs[i]->name), typed))
+		if (!s->defs[i]->inner && str_starts_nocase(str_of(s->defs[i]->name), typed))
 			prompt_offer(to, str_of(s->defs[i]->name), s->defs[i]->help);
 	for (int a = 0; a < A__COUNT; a++)
 		if (offered(s, (enum action_id)a) &&
@@ -54,19 +54,20 @@ static size_t complete(struct str line, size_t cursor, struct prompt_candidates 
 static int enter(void *arg, struct str line, struct err *err)
 {
 	struct shell *s = OBJ(shell, SHELL_MAGIC, arg);
-	enum action_id a = action_find(str_trim(line));
+	const struct view_def *view;
+	enum action_id a;
 
 	line = str_trim(line);
+	a = action_find(line);
+	view = view_def_meant(s, line);
 	if (line.n == 0)
 		return 0;
-	for (int i = 0; i < s->n_defs; i++) {
-		if (str_eq(line, str_of(s->defs[i]->name))) {
-			(void)shell_open(s, s->defs[i]->name, "");
-			return 0;
-		}
-	}
-	if (a != A_NONE) {
+	if (a != A_NONE && view_def_find(s, action_defs[a].name) == NULL) {
 		shell_run(s, a);
+		return 0;
+	}
+	if (view != NULL) {
+		(void)shell_open(s, view->name, "");
 		return 0;
 	}
 	if (s->o.command != NULL)

@@ -64,6 +64,23 @@ const struct view_def *view_def_find(const struct shell *s, const char *name)
 	return NULL;
 }
 
+const struct view_def *view_def_meant(const struct shell *s, struct str word)
+{
+	for (int i = 0; i < s->n_defs; i++) {
+		struct str also = str_of(s->defs[i]->also);
+
+		if (s->defs[i]->inner)
+			continue;
+		if (str_eq_nocase(word, str_of(s->defs[i]->name)) ||
+		    str_eq_nocase(word, str_of(s->defs[i]->title)))
+			return s->defs[i];
+		while (also.n > 0)
+			if (str_eq_nocase(word, str_cut(&also, ' ')))
+				return s->defs[i];
+	}
+	return NULL;
+}
+
 const struct view_def *view_def_slot(const struct shell *s, int slot)
 {
 	for (int i = 0; i < s->n_defs; i++)

@@ -125,6 +125,8 @@ void chrome_draw(struct shell *s, const struct canvas *c);
 void chrome_body(const struct shell *s, const struct canvas *c, struct canvas *ret_body);
 void chrome_help(struct shell *s);
 void chrome_menu(struct shell *s);
+/* What the action does on the screen that is shown. */
+const char *chrome_help_of(const struct shell *s, enum action_id a);
 
 /* palette.c */
 void palette_open(struct shell *s);
@@ -138,5 +140,7 @@ void places_close(struct shell *s); /* the one on the screen */
 bool view_handles(const struct view *v, enum action_id a);
 const struct view_def *view_def_find(const struct shell *s, const char *name);
 const struct view_def *view_def_slot(const struct shell *s, int slot);
+/* By its name, its title or another word for it. */
+const struct view_def *view_def_meant(const struct shell *s, struct str word);
 
 #endif

@@ -30,6 +30,7 @@
 #include "base/err.h"
 #include "cell/canvas.h"
 #include "cell/event.h"
+#include "proto/proto.h"
 #include "shell/action.h"
 #include "widget/nav.h"
 
@@ -38,15 +39,27 @@
 struct shell;
 struct view;
 
+/* What an action is on this screen, where its own help is too general: the summary of the method
+ * that it leads to, or a text. */
+struct view_verb {
+	enum action_id action;
+	enum method_id method;
+	const char *help; /* NULL: the method's */
+};
+
 struct view_def {
-	const char *name;  /* in the palette and in saved history */
-	const char *title; /* in the top bar */
-	const char *help;  /* a sentence for the help screen */
-	int slot;	   /* 0 to 9: opened by that digit; -1: only from other views */
-	size_t size;	   /* of the private state */
+	const char *name;   /* in the palette and in saved history */
+	const char *also;   /* other words that find it there, separated by blanks; NULL: none */
+	const char *title;  /* in the top bar */
+	const char *help;   /* a sentence for the help screen */
+	int slot;	    /* 0 to 9: opened by that digit; -1: by name, or from other views */
+	bool inner;	    /* only from other views */
+	const char *beside; /* title of the one that Tab leads to; NULL: none */
+	size_t size;	    /* of the private state */
 	/* Actions it handles, in the order of the hint line, ended by A_NONE. Movement is not
 	 * listed. */
 	const enum action_id *actions;
+	const struct view_verb *verbs; /* ended by A_NONE; NULL: none */
 
 	/* `arg` says what to show: an id, a filter; "" when opened by its slot. */
 	int (*open)(struct view *v, const char *arg, struct err *err);

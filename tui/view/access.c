@@ -349,14 +349,24 @@ static const enum action_id actions[] = {
 	A_WIDE, A_COPY, A_SAVE,	  A_REFRESH, A_NONE,
 };
 
+static const struct view_verb verbs[] = {
+	{ .action = A_ADD, .method = M_CRED_ADD },
+	{ .action = A_EDIT, .help = "Change what it may, or its secrets; disable or enable it." },
+	{ .action = A_DELETE, .help = "End it: revoke it, or treat it as leaked." },
+	{ .action = A_NONE },
+};
+
 const struct view_def view_access = {
 	.name = "access",
+	.also = "credentials creds",
 	.title = "Access",
+	.beside = "Allowlist",
 	.help = "The credentials. Enter shows what one may, its secrets and who uses them; E edits "
 		"it or its secrets, D ends it. Tab: the allowlist.",
 	.slot = 7,
 	.size = sizeof(struct access_view),
 	.actions = actions,
+	.verbs = verbs,
 	.open = access_open,
 	.close = access_close,
 	.draw = listing_draw,

@@ -95,6 +95,14 @@ static void begin_with(struct act *a, struct form_field *f)
 		f->initial = "true";
 }
 
+/* With what fits, where that is a choice of texts. */
+static const char *help_of(struct act *a, const struct param_def *p)
+{
+	if (p->type != T_ROUTE || p->metavar == NULL)
+		return p->help;
+	return act_keep(a, xasprintf("%s %s", p->help, p->metavar));
+}
+
 static int make_fields(struct act *a)
 {
 	const struct method_def *m = &method_defs[a->method];
@@ -108,7 +116,7 @@ static int make_fields(struct act *a)
 			continue;
 		*f = (struct form_field){ .name = p->name,
 					  .title = act_keep(a, act_title(p)),
-					  .help = p->help,
+					  .help = help_of(a, p),
 					  .kind = kind_of(p->type),
 					  .required = p->required };
 		begin_with(a, f);

@@ -31,7 +31,7 @@ struct act {
 	int64_t recipients;
 	int64_t listed;
 	struct form_field fields[PROTO_PARAMS_MAX + 3]; /* reason, probation, end */
-	char *texts[3 * (PROTO_PARAMS_MAX + 3)];	/* titles and values the fields borrow */
+	char *texts[8 * (PROTO_PARAMS_MAX + 3)];	/* titles and values the fields borrow */
 	int n_texts;
 	const char *choices[PROTO_PARAMS_MAX][12];
 };

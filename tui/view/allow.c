@@ -94,14 +94,23 @@ static const enum action_id actions[] = {
 	A_ADD, A_EDIT, A_DELETE, A_DESCRIBE, A_WIDE, A_COPY, A_SAVE, A_REFRESH, A_NONE,
 };
 
+static const struct view_verb verbs[] = {
+	{ .action = A_ADD, .method = M_ALLOW_ADD },
+	{ .action = A_EDIT, .method = M_ALLOW_SET },
+	{ .action = A_DELETE, .method = M_ALLOW_REMOVE },
+	{ .action = A_NONE },
+};
+
 const struct view_def view_allow = {
 	.name = "allow",
 	.title = "Allowlist",
+	.beside = "Access",
 	.help = "The networks that may relay without authentication, or may authenticate. Tab: the "
 		"credentials.",
 	.slot = -1, /* :allow list, and Tab from Access */
 	.size = sizeof(struct allow),
 	.actions = actions,
+	.verbs = verbs,
 	.open = allow_open,
 	.action = allow_action,
 	.refuse = allow_refuse,

@@ -121,6 +121,11 @@ static const enum action_id actions[] = {
 	A_DELETE, A_DESCRIBE, A_WIDE, A_COPY, A_SAVE, A_REFRESH, A_NONE,
 };
 
+static const struct view_verb verbs[] = {
+	{ .action = A_DELETE, .method = M_BOUNCES_REMOVE },
+	{ .action = A_NONE },
+};
+
 const struct view_def view_bounces = {
 	.name = "bounces",
 	.title = "Bounces",
@@ -130,6 +135,7 @@ const struct view_def view_bounces = {
 	.slot = -1, /* :bounces */
 	.size = sizeof(struct bounces_view),
 	.actions = actions,
+	.verbs = verbs,
 	.open = bounces_open,
 	.close = bounces_close,
 	.draw = listing_draw,

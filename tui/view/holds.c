@@ -78,6 +78,11 @@ static const enum action_id actions[] = {
 	A_RELEASE, A_ADD, A_RELATED, A_TAIL, A_DESCRIBE, A_WIDE, A_COPY, A_SAVE, A_REFRESH, A_NONE,
 };
 
+static const struct view_verb verbs[] = {
+	{ .action = A_ADD, .method = M_QUEUE_HOLD },
+	{ .action = A_NONE },
+};
+
 const struct view_def view_holds = {
 	.name = "holds",
 	.title = "Holds",
@@ -85,6 +90,7 @@ const struct view_def view_holds = {
 	.slot = 4,
 	.size = sizeof(struct holds),
 	.actions = actions,
+	.verbs = verbs,
 	.open = holds_open,
 	.action = holds_action,
 	LISTING_VIEW,

@@ -92,6 +92,7 @@ static const enum action_id actions[] = {
 
 const struct view_def view_journal = {
 	.name = "undo",
+	.also = "journal actions",
 	.title = "Undo",
 	.help = "What was done lately, by whom and why; Enter or z takes the row back.",
 	.slot = 6,

@@ -127,8 +127,18 @@ static const enum action_id actions[] = {
 	A_ADD, A_EDIT, A_DELETE, A_DESCRIBE, A_WIDE, A_COPY, A_SAVE, A_REFRESH, A_NONE,
 };
 
+static const struct view_verb verbs[] = {
+	{ .action = A_ADD, .method = M_DKIM_ADD },
+	{ .action = A_EDIT,
+	  .help = "Of an active key the next one is made; a waiting or retired one begins "
+		  "to sign." },
+	{ .action = A_DELETE, .method = M_DKIM_REMOVE },
+	{ .action = A_NONE },
+};
+
 const struct view_def view_keys = {
 	.name = "keys",
+	.also = "dkim",
 	.title = "Keys",
 	.help = "The DKIM keys. Enter shows the records to publish; E makes the next key of an "
 		"active "
@@ -136,6 +146,7 @@ const struct view_def view_keys = {
 	.slot = 9,
 	.size = sizeof(struct keys_view),
 	.actions = actions,
+	.verbs = verbs,
 	.open = keys_open,
 	.close = keys_close,
 	.draw = listing_draw,

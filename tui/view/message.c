@@ -558,6 +558,7 @@ const struct view_def view_message = {
 	.help = "Envelope and recipients, every attempt with what came back, headers and body. Tab "
 		"goes to the next pane.",
 	.slot = -1,
+	.inner = true,
 	.size = sizeof(struct message),
 	.actions = actions,
 	.open = message_open,

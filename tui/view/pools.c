@@ -147,14 +147,23 @@ static const enum action_id actions[] = {
 	A_ADD, A_EDIT, A_DELETE, A_DESCRIBE, A_WIDE, A_COPY, A_SAVE, A_REFRESH, A_NONE,
 };
 
+static const struct view_verb verbs[] = {
+	{ .action = A_ADD, .method = M_POOL_ADD },
+	{ .action = A_EDIT, .method = M_POOL_SET },
+	{ .action = A_DELETE, .method = M_POOL_REMOVE },
+	{ .action = A_NONE },
+};
+
 const struct view_def view_pools = {
 	.name = "pools",
 	.title = "Pools",
+	.beside = "Routes",
 	.help = "The addresses that mail leaves from, what they sent today and how far their "
 		"warm-up has come; d shows each address. Tab: the routes, then the streams.",
 	.slot = -1, /* :pools, and Tab from Streams */
 	.size = sizeof(struct pools_view),
 	.actions = actions,
+	.verbs = verbs,
 	.open = pools_open,
 	.action = pools_action,
 	.refuse = pools_refuse,

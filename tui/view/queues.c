@@ -182,6 +182,7 @@ static const enum action_id actions[] = {
 
 const struct view_def view_queues = {
 	.name = "queues",
+	.also = "queue",
 	.title = "Queues",
 	.help = "Where mail waits: counts by state, age, the last reply of each group.",
 	.slot = 1,

@@ -74,14 +74,24 @@ static const enum action_id actions[] = {
 	A_WIDE, A_COPY, A_SAVE, A_REFRESH, A_NONE,
 };
 
+static const struct view_verb verbs[] = {
+	{ .action = A_ADD, .method = M_ROUTE_ADD },
+	{ .action = A_EDIT, .method = M_ROUTE_SET },
+	{ .action = A_MOVE, .method = M_ROUTE_MOVE },
+	{ .action = A_DELETE, .method = M_ROUTE_REMOVE },
+	{ .action = A_NONE },
+};
+
 const struct view_def view_routes = {
 	.name = "routes",
 	.title = "Routes",
+	.beside = "Streams",
 	.help = "Where mail goes, in the order of trying; Enter shows what is queued for a route. "
 		"Tab: the streams, then the pools.",
 	.slot = 8,
 	.size = sizeof(struct routes),
 	.actions = actions,
+	.verbs = verbs,
 	.open = routes_open,
 	.action = routes_action,
 	.refuse = routes_refuse,

@@ -130,14 +130,24 @@ static const enum action_id actions[] = {
 	A_WIDE, A_COPY, A_SAVE, A_REFRESH, A_NONE,
 };
 
+static const struct view_verb verbs[] = {
+	{ .action = A_ADD, .method = M_STREAM_ADD },
+	{ .action = A_EDIT, .method = M_STREAM_SET },
+	{ .action = A_MOVE, .method = M_STREAM_MOVE },
+	{ .action = A_DELETE, .method = M_STREAM_REMOVE },
+	{ .action = A_NONE },
+};
+
 const struct view_def view_streams = {
 	.name = "streams",
 	.title = "Streams",
+	.beside = "Pools",
 	.help = "The streams in the order in which they are asked for a message; Enter shows what "
 		"is queued in one. Tab: the pools, then the routes.",
 	.slot = -1, /* :streams, and Tab from Routes */
 	.size = sizeof(struct streams_view),
 	.actions = actions,
+	.verbs = verbs,
 	.open = streams_open,
 	.action = streams_action,
 	.refuse = streams_refuse,

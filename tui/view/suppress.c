@@ -102,8 +102,15 @@ static const enum action_id actions[] = {
 	A_ADD, A_DELETE, A_DESCRIBE, A_FILTER, A_CLEAR, A_WIDE, A_COPY, A_SAVE, A_REFRESH, A_NONE,
 };
 
+static const struct view_verb verbs[] = {
+	{ .action = A_ADD, .method = M_SUPPRESS_ADD },
+	{ .action = A_DELETE, .method = M_SUPPRESS_REMOVE },
+	{ .action = A_NONE },
+};
+
 const struct view_def view_suppress = {
 	.name = "suppress",
+	.also = "suppression",
 	.title = "Suppressions",
 	.help = "Addresses and domains that get no mail any more. A: add, D: take off. A filter "
 		"asks "
@@ -111,6 +118,7 @@ const struct view_def view_suppress = {
 	.slot = -1, /* :suppress */
 	.size = sizeof(struct suppressions),
 	.actions = actions,
+	.verbs = verbs,
 	.open = suppress_open,
 	.action = suppress_action,
 	LISTING_VIEW,

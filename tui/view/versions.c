@@ -157,6 +157,7 @@ static const enum action_id actions[] = {
 
 const struct view_def view_versions = {
 	.name = "versions",
+	.also = "config history",
 	.title = "Versions",
 	.help = "The configuration, version by version: who changed what, and why. Enter shows the "
 		"difference, and what was changed since; Z brings a version back, or takes back "
