@@ -213,12 +213,12 @@ static void test_looks(void **state)
 	(void)err_set(&err, ERR_SYNTAX, "there is no field 'colour'");
 	err.column = 12;
 	prompt_error(&prompt, &err);
-	assert_int_equal(prompt_height(&prompt), 2);
+	assert_int_equal(prompt_height(&prompt, 50), 2);
 	grid_clear(g);
 	prompt_draw(&prompt, &c);
 	screen_golden(g, "prompt-error");
 	(void)key(K_CTRL | 'u');
-	assert_int_equal(prompt_height(&prompt), 1); /* the error goes with the next key */
+	assert_int_equal(prompt_height(&prompt, 50), 1); /* the error goes with the next key */
 	type("do");
 	(void)key(K_TAB);
 	(void)key(K_TAB);

@@ -127,6 +127,14 @@ static json_t *serve_journal(const json_t *params)
 		       "'2026-11-24T04:36:00.000Z'}]");
 }
 
+static json_t *serve_edit(const json_t *params)
+{
+	(void)params;
+	return no_more("[{'action':'a9','at':'2026-11-24T04:20:00.000Z','who':'olga','method':"
+		       "'route.add','target':'discard','recipients':0,'state':'undoable',"
+		       "'undo_until_at':null}]");
+}
+
 static json_t *serve_versions(const json_t *params)
 {
 	(void)params;
@@ -465,6 +473,14 @@ static bool shows(const char *text)
 	return screen_has(shell_grid(app.shell), text);
 }
 
+static void be_admin(void)
+{
+	struct shell_status status = *shell_status(app.shell);
+
+	status.perm = ACTION_ADMIN;
+	shell_status_set(app.shell, &status);
+}
+
 /* --- how screens look --- */
 
 static void look(const char *view, const char *arg, const char *name)
@@ -763,7 +779,40 @@ static void test_overview_in_a_small_window(void **state)
 	assert_true(shows("Needs attention"));
 	assert_true(shows("gmail.example"));
 	assert_false(shows("Holds ("));
+	assert_true(shows("12 405 deferred 600 held"));
+	be_admin();
+	(void)shell_open(app.shell, "streams", "");
+	key('A');
+	assert_true(shows("[ OK ]") && shows("name") && shows("match"));
 	(void)teardown(state);
+}
+
+/* A refusal is read to its end where it appears. */
+static void test_long_notices(void **state)
+{
+	(void)state;
+	fake_rpc_fail("plan.make", ERR_UNKNOWN,
+		      "there is no hold on domain:flaky.example; weir holds lists those that there "
+		      "are, and a filter finds what they hold");
+	key('H');
+	assert_true(shows("there is no hold on domain:flaky.example"));
+	assert_true(shows("finds what they hold"));
+	key('/');
+}
+
+/* d on an action says what it changed; Enter on what leads nowhere describes it. */
+static void test_described(void **state)
+{
+	(void)state;
+	fake_rpc_answer_fn("action.list", serve_edit);
+	key('6');
+	key('d');
+	assert_true(shows("+ route r9: match domain:down.example, to discard"));
+	key(K_ESC);
+	assert_true(shell_open(app.shell, "pools", ""));
+	frame();
+	key(K_ENTER);
+	assert_true(shows("Esc close") && shows("EHLO mta9.example.net"));
 }
 
 /* What is the matter besides destinations stands above them, and in a small window they come
@@ -1088,14 +1137,6 @@ static void test_palette_commands(void **state)
 	app.readonly = false;
 }
 
-static void be_admin(void)
-{
-	struct shell_status status = *shell_status(app.shell);
-
-	status.perm = ACTION_ADMIN;
-	shell_status_set(app.shell, &status);
-}
-
 #define EDIT_PLAN                                                                                  \
 	"{'plan':'p9','method':'stream.set','target':'marketing','recipients':0,'messages':0,"     \
 	"'in_delivery':0,'undo_window_s':600,'command':'weir stream set marketing','base':7,"      \
@@ -1244,7 +1285,7 @@ static void test_a_secret_is_shown_once(void **state)
 	key(K_ENTER);
 	assert_int_equal(fake_rpc_calls("plan.commit"), 1);
 	assert_true(shows("The secret of shop"));
-	assert_true(shows("k7mq-2xdp"));
+	assert_true(shows("k7mq-2xdp") && shows("[>Close<]"));
 	key(K_ESC);
 	assert_false(shows("k7mq-2xdp"));
 }
@@ -1475,6 +1516,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_screens),
 		cmocka_unit_test(test_overview_in_a_small_window),
+		cmocka_unit_test_setup_teardown(test_long_notices, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_described, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hold_in_three_keys, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_suppress, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bounces, setup, teardown),

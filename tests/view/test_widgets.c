@@ -232,6 +232,8 @@ static void test_text(void **state)
 			   "try later"));
 	text_add_field(&t, 12, "Host", ROLE_TEXT, STR("mx.example.net\ttab"));
 	text_add(&t, ROLE_TEXT, STR("one\r\ntwo\n\nafter an empty line"));
+	text_add(&t, ROLE_QUOTE,
+		 STR("    a reply that is long enough to be wrapped goes on below its first word"));
 	text_draw(&t, &canvas);
 	screen_golden(grid, "text");
 	assert_int_equal(text_rows(&t, 60), t.shown_rows);

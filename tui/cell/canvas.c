@@ -274,9 +274,11 @@ const char *canvas_glyph_text(const struct canvas *c, enum glyph g)
 	return c->ascii ? glyphs[g].ascii : glyphs[g].unicode;
 }
 
-int canvas_wrap(const struct canvas *c, int row, int col, int rows, unsigned role, struct str s)
+/* With c NULL it is only counted. */
+static int wrap(const struct canvas *c, int row, int col, int width, int rows, unsigned role,
+		struct str s)
 {
-	int width = canvas_cols(c) - col, line = 0, cols;
+	int line = 0, cols;
 
 	for (s = str_trim(s); s.n > 0 && line < rows && width > 0; line++) {
 		size_t n = text_fit(s, width, &cols);
@@ -287,14 +289,26 @@ int canvas_wrap(const struct canvas *c, int row, int col, int rows, unsigned rol
 			while (blank > 0 && s.p[blank] != ' ')
 				blank--;
 			n = blank > 0 ? blank : n;
-			(void)canvas_puts(c, row + line, col, role, str_from(s.p, n));
+			if (c != NULL)
+				(void)canvas_puts(c, row + line, col, role, str_from(s.p, n));
 		} else {
-			canvas_field(c, row + line, col, width, ALIGN_LEFT, role, s);
+			if (c != NULL)
+				canvas_field(c, row + line, col, width, ALIGN_LEFT, role, s);
 			n = s.n;
 		}
 		s = str_trim(str_from(s.p + n, s.n - n));
 	}
 	return line;
+}
+
+int canvas_wrap(const struct canvas *c, int row, int col, int rows, unsigned role, struct str s)
+{
+	return wrap(c, row, col, canvas_cols(c) - col, rows, role, s);
+}
+
+int canvas_wrap_rows(int width, int rows, struct str s)
+{
+	return wrap(NULL, 0, 0, width, rows, 0, s);
 }
 
 int canvas_glyph(const struct canvas *c, int row, int col, unsigned role, enum glyph g)

@@ -83,6 +83,8 @@ void canvas_field_from(const struct canvas *c, int row, int col, int width, int 
 /* Draws s in at most `rows` lines to the right edge, broken at blanks; returns the lines it took.
  */
 int canvas_wrap(const struct canvas *c, int row, int col, int rows, unsigned role, struct str s);
+/* The lines that it would take, at most `rows`. */
+int canvas_wrap_rows(int width, int rows, struct str s);
 int canvas_glyph(const struct canvas *c, int row, int col, unsigned role, enum glyph g);
 /* The text of a glyph, for composing strings. Static. */
 const char *canvas_glyph_text(const struct canvas *c, enum glyph g);

@@ -18,10 +18,17 @@
 #define SUBTITLE_MAX 512
 #define SUBTITLE_ROOM 24 /* columns that it keeps where the names of the screens stand */
 #define HELP_KEY_COLUMN 26
+#define NOTICE_ROWS 4
+
+/* As long as it is, within reason. */
+static int notice_rows(const struct shell *s, const struct canvas *c)
+{
+	return canvas_wrap_rows(canvas_cols(c) - 3, NOTICE_ROWS, str_of(s->notice));
+}
 
 void chrome_body(const struct shell *s, const struct canvas *c, struct canvas *ret_body)
 {
-	int lines = (s->notice[0] != '\0') + (s->status.banner[0] != '\0');
+	int lines = notice_rows(s, c) + (s->status.banner[0] != '\0');
 
 	*ret_body = canvas_sub(c, TOP_ROWS, 0, canvas_rows(c) - TOP_ROWS - BOTTOM_ROWS - lines,
 			       canvas_cols(c));
@@ -272,20 +279,20 @@ static void draw_notice(const struct shell *s, const struct canvas *c)
 {
 	static const enum role roles[] = { ROLE_NOTICE, ROLE_NOTICE_WARN, ROLE_NOTICE_BAD };
 	static const enum glyph signs[] = { GLYPH_BULLET, GLYPH_WARN, GLYPH_BAD };
-	int row = canvas_rows(c) - 2;
+	int rows = notice_rows(s, c);
+	int row = canvas_rows(c) - 1 - rows;
 
-	if (s->notice[0] == '\0')
+	if (rows == 0)
 		return;
-	canvas_fill(c, row, 0, 1, canvas_cols(c), roles[s->notice_level]);
+	canvas_fill(c, row, 0, rows, canvas_cols(c), roles[s->notice_level]);
 	canvas_glyph(c, row, 1, roles[s->notice_level], signs[s->notice_level]);
-	canvas_field(c, row, 3, canvas_cols(c) - 3, ALIGN_LEFT, roles[s->notice_level],
-		     str_of(s->notice));
+	(void)canvas_wrap(c, row, 3, rows, roles[s->notice_level], str_of(s->notice));
 }
 
 /* What is to be typed is always there; what it is about as far as there is room. */
 static void draw_banner(const struct shell *s, const struct canvas *c)
 {
-	int row = canvas_rows(c) - 2 - (s->notice[0] != '\0');
+	int row = canvas_rows(c) - 2 - notice_rows(s, c);
 	struct str keys = str_of(s->status.banner_keys);
 	int right = canvas_cols(c) - text_width(keys) - 1;
 

@@ -10,7 +10,7 @@
 #include "shell/shell.h"
 
 #define SHELL_MAGIC 0x7e110001u
-#define NOTICE_MAX 240
+#define NOTICE_MAX 600
 
 /* --- rings of lines: command log, notices, the console's log --- */
 

@@ -12,6 +12,8 @@
 
 #define WIDE_COLS 100 /* texts are not made wider than this */
 #define FORM_COLS 76
+#define FORM_ROWS_MIN 7 /* of fields, help and button; what it is about gives way */
+#define ERROR_ROWS 4
 
 static int at_most(int v, int max)
 {
@@ -31,8 +33,7 @@ static void line_size(struct overlay *o, int *rows, int *cols)
 {
 	struct line_window *w = o->state;
 
-	(void)cols;
-	*rows = prompt_height(&w->prompt);
+	*rows = prompt_height(&w->prompt, *cols - 2);
 }
 
 static void line_draw(struct overlay *o, const struct canvas *c)
@@ -140,7 +141,8 @@ static void form_size(struct overlay *o, int *rows, int *cols)
 static void form_window_draw(struct overlay *o, const struct canvas *c)
 {
 	struct form_window *w = o->state;
-	int above = form_text_rows(w, canvas_cols(c));
+	int wanted = form_text_rows(w, canvas_cols(c));
+	int above = canvas_rows(c) - wanted >= FORM_ROWS_MIN ? wanted : 0;
 	struct canvas text = canvas_sub(c, 0, 0, above, canvas_cols(c));
 	struct canvas fields = canvas_sub(c, above, 0, canvas_rows(c) - above, canvas_cols(c));
 
@@ -324,23 +326,27 @@ struct plan_window {
 	struct err error;
 };
 
+static int plan_error_rows(const struct plan_window *w, int cols)
+{
+	return w->error.code != 0 ? canvas_wrap_rows(cols, ERROR_ROWS, str_of(w->error.msg)) : 0;
+}
+
 static void plan_window_size(struct overlay *o, int *rows, int *cols)
 {
 	struct plan_window *w = o->state;
 
 	*cols = at_most(*cols, w->done != NULL ? WIDE_COLS : FORM_COLS);
-	*rows = plan_height(&w->plan, *cols) + (w->error.code != 0 ? 1 : 0);
+	*rows = plan_height(&w->plan, *cols) + plan_error_rows(w, *cols);
 }
 
 static void plan_window_draw(struct overlay *o, const struct canvas *c)
 {
 	struct plan_window *w = o->state;
-	int error = w->error.code != 0 ? 1 : 0;
+	int error = plan_error_rows(w, canvas_cols(c));
 	struct canvas plan = canvas_sub(c, error, 0, canvas_rows(c) - error, canvas_cols(c));
 
 	if (error > 0)
-		canvas_field(c, 0, 0, canvas_cols(c), ALIGN_LEFT, ROLE_INPUT_ERROR,
-			     str_of(w->error.msg));
+		(void)canvas_wrap(c, 0, 0, error, ROLE_INPUT_ERROR, str_of(w->error.msg));
 	plan_draw(&w->plan, &plan);
 }
 

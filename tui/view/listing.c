@@ -671,6 +671,17 @@ void listing_on_action(struct view *v, enum action_id a)
 	(void)listing_action(view_state(v), a);
 }
 
+/* Rows that lead nowhere are described. */
+static void enter(struct listing *l)
+{
+	const json_t *row = listing_row(l);
+
+	if (row != NULL && l->def->enter != NULL)
+		l->def->enter(l, row);
+	else
+		describe(l);
+}
+
 unsigned listing_nav(struct view *v, enum nav nav)
 {
 	struct listing *l = view_state(v);
@@ -682,8 +693,8 @@ unsigned listing_nav(struct view *v, enum nav nav)
 		return WIDGET_CHANGED | WIDGET_USED;
 	}
 	result = table_nav(&l->table, nav);
-	if ((result & WIDGET_ACTIVATED) != 0 && listing_row(l) != NULL && l->def->enter != NULL)
-		l->def->enter(l, listing_row(l));
+	if ((result & WIDGET_ACTIVATED) != 0)
+		enter(l);
 	return result;
 }
 
@@ -694,8 +705,8 @@ unsigned listing_mouse(struct view *v, const struct event_mouse *m)
 
 	if ((result & WIDGET_SORT) != 0)
 		requery(l);
-	if ((result & WIDGET_ACTIVATED) != 0 && listing_row(l) != NULL && l->def->enter != NULL)
-		l->def->enter(l, listing_row(l));
+	if ((result & WIDGET_ACTIVATED) != 0)
+		enter(l);
 	return result;
 }
 

@@ -83,6 +83,7 @@ static void put_recipients(const struct message *m, struct text *t)
 		if (*js(row, "hold") != '\0')
 			(void)buf_printf(&line, ", held by %s", js(row, "hold"));
 		text_add(t, cell_state_role(js(row, "state")), buf_str(&line));
+		text_hang(t, 10);
 		if (*js(row, "last_reply") != '\0') {
 			buf_reset(&line);
 			(void)buf_printf(&line, "          %s", js(row, "last_reply"));
@@ -138,6 +139,7 @@ static void put_spoken(const json_t *line, bool ascii, struct text *t)
 	if (ji(line, "after_ms") > 0)
 		(void)snprintf(ms, sizeof(ms), "%lldms", (long long)ji(line, "after_ms"));
 	text_addf(t, role, "%9s %s %s", ms, mark, js(line, "text"));
+	text_hang(t, 11 + text_width(str_of(mark)));
 }
 
 static void put_transcripts(const struct message *m, struct text *t)

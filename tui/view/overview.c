@@ -22,6 +22,7 @@
 #define HOLDS_SHOWN 5
 #define URGENT_SHOWN 4
 #define FOCUS_ROWS 4
+#define COUNTS_COLS 66	 /* below, counts of nothing give way */
 #define TABLE_ROWS_MIN 3 /* heading and two destinations */
 #define RATES 4
 #define HISTORY 60
@@ -237,14 +238,20 @@ static void overview_changed(struct view *v)
 
 /* --- drawing --- */
 
+/* Left out where there is no room for all of it, and counts of nothing before that. */
 static void draw_count(const struct canvas *c, int row, int *col, const char *label, int64_t n,
 		       enum role role)
 {
+	bool narrow = canvas_cols(c) < COUNTS_COLS;
 	char text[FMT_TIME_LEN];
+	int width;
 
 	fmt_count(n > 0 ? (uint64_t)n : 0, text);
+	width = text_width(str_of(text)) + 1 + text_width(str_of(label));
+	if (narrow && (n <= 0 || *col + width > canvas_cols(c)))
+		return;
 	*col += canvas_puts(c, row, *col, n > 0 ? role : ROLE_DIM, str_of(text));
-	*col += canvas_printf(c, row, *col, ROLE_LABEL, " %s   ", label);
+	*col += canvas_printf(c, row, *col, ROLE_LABEL, narrow ? " %s " : " %s   ", label);
 }
 
 static void draw_backlog(const struct overview *o, const struct canvas *c)
@@ -270,9 +277,12 @@ static void draw_backlog(const struct overview *o, const struct canvas *c)
 				    ji(o->status, "alerts") == 1 ? "" : "s");
 	col = 1;
 	draw_count(c, 1, &col, "ready", ji(q, "ready"), ROLE_TEXT);
-	draw_count(c, 1, &col, "in delivery", ji(q, "active"), ROLE_ACTIVE);
+	if (canvas_cols(c) >= COUNTS_COLS)
+		draw_count(c, 1, &col, "in delivery", ji(q, "active"), ROLE_ACTIVE);
 	draw_count(c, 1, &col, "deferred", ji(q, "deferred"), ROLE_WARN);
 	draw_count(c, 1, &col, "held", ji(q, "held"), ROLE_HELD);
+	if (canvas_cols(c) < COUNTS_COLS)
+		draw_count(c, 1, &col, "in delivery", ji(q, "active"), ROLE_ACTIVE);
 	draw_count(c, 1, &col, "in trash", ji(q, "trash"), ROLE_TEXT);
 }
 
@@ -375,6 +385,12 @@ static void draw_holds(const struct overview *o, const struct canvas *c, int row
 	}
 }
 
+/* One has what the other says, which then is not said twice. */
+static bool same_words(const char *a, const char *b)
+{
+	return strstr(a, b) != NULL || strstr(b, a) != NULL;
+}
+
 /* The whole story of the destination under the cursor. */
 static void draw_focus(const struct overview *o, const struct canvas *c, int row)
 {
@@ -383,6 +399,7 @@ static void draw_focus(const struct overview *o, const struct canvas *c, int row
 	AUTO_BUF line = BUF_INIT(512);
 	int64_t now_ms = shell_wall_ms(view_shell(o->view));
 	const char *class;
+	int below;
 
 	if (at == NULL)
 		return;
@@ -399,11 +416,15 @@ static void draw_focus(const struct overview *o, const struct canvas *c, int row
 		(void)buf_printf(&line, ", %s", class);
 	if (*js(at, "hold") != '\0')
 		(void)buf_printf(&line, ", held by %s", js(at, "hold"));
-	if (*js(at, "backoff") != '\0')
-		(void)buf_printf(&line, ", slowed down: %s", js(at, "backoff"));
+	if (*js(at, "backoff") != '\0') {
+		(void)buf_puts(&line, ", slowed down");
+		if (!same_words(js(at, "backoff"), cause_text(at)))
+			(void)buf_printf(&line, ": %s", js(at, "backoff"));
+	}
 	canvas_hline(c, row, 0, canvas_cols(c), ROLE_BORDER);
-	(void)canvas_puts(c, row + 1, 1, ROLE_STRONG, buf_str(&line));
-	(void)canvas_wrap(c, row + 2, 1, FOCUS_ROWS - 2, ROLE_QUOTE, str_of(cause_text(at)));
+	below = canvas_wrap_rows(canvas_cols(c) - 1, FOCUS_ROWS - 2, str_of(cause_text(at)));
+	row += 1 + canvas_wrap(c, row + 1, 1, FOCUS_ROWS - 1 - below, ROLE_STRONG, buf_str(&line));
+	(void)canvas_wrap(c, row, 1, below, ROLE_QUOTE, str_of(cause_text(at)));
 }
 
 /* Before the first status: what it waits for, in full, for the top bar may cut it. */

@@ -13,6 +13,7 @@
 #include "base/utf8.h"
 #include "cell/grid.h"
 
+#define ERROR_ROWS 4
 #define SHOWN_CANDIDATES 8
 
 /* --- history --- */
@@ -454,9 +455,19 @@ static int shown_candidates(const struct prompt *p)
 	return p->candidates->n < SHOWN_CANDIDATES ? p->candidates->n : SHOWN_CANDIDATES;
 }
 
-int prompt_height(const struct prompt *p)
+/* One that has a column and fits beside it stands there, else on lines of its own. */
+static bool beside_column(const struct prompt *p, int width)
 {
-	return 1 + (p->error[0] != '\0' ? 1 : shown_candidates(p));
+	return p->error_column > 0 && text_width(str_of(p->error)) + 2 < width;
+}
+
+int prompt_height(const struct prompt *p, int width)
+{
+	if (p->error[0] == '\0')
+		return 1 + shown_candidates(p);
+	if (beside_column(p, width))
+		return 2;
+	return 1 + (p->error_column > 0) + canvas_wrap_rows(width, ERROR_ROWS, str_of(p->error));
 }
 
 /* Columns before the code point number `column` (from 1). */
@@ -478,13 +489,12 @@ static void draw_error(const struct prompt *p, const struct canvas *c, int left)
 	int width = text_width(str_of(p->error));
 	int room = canvas_cols(c) - at - 2;
 
-	if (p->error_column == 0) {
-		canvas_field(c, 1, 0, canvas_cols(c), ALIGN_LEFT, ROLE_INPUT_ERROR,
-			     str_of(p->error));
-		return;
-	}
-	canvas_puts(c, 1, at, ROLE_INPUT_ERROR, STR("^"));
-	if (width <= room || at < width + 1)
+	if (p->error_column > 0)
+		canvas_puts(c, 1, at, ROLE_INPUT_ERROR, STR("^"));
+	if (!beside_column(p, canvas_cols(c)))
+		(void)canvas_wrap(c, 1 + (p->error_column > 0), 0, ERROR_ROWS, ROLE_INPUT_ERROR,
+				  str_of(p->error));
+	else if (width <= room || at < width + 1)
 		canvas_field(c, 1, at + 2, room, ALIGN_LEFT, ROLE_INPUT_ERROR, str_of(p->error));
 	else
 		canvas_puts(c, 1, at - width - 1, ROLE_INPUT_ERROR, str_of(p->error));

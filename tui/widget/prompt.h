@@ -78,7 +78,7 @@ void prompt_set(struct prompt *p, struct str text);
 void prompt_error(struct prompt *p, const struct err *err);
 unsigned prompt_event(struct prompt *p, const struct event *ev);
 /* Lines it would like: the line, and what is below it now. */
-int prompt_height(const struct prompt *p);
+int prompt_height(const struct prompt *p, int width);
 /* Draws the line, and below it the error or the candidates, as far as the canvas has lines. */
 void prompt_draw(struct prompt *p, const struct canvas *c);
 

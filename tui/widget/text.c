@@ -15,6 +15,7 @@
 #include "widget/meter.h"
 
 #define TAB_STOP 8
+#define HANG_MAX 16 /* blanks that a line begins with, for those it is wrapped into */
 #define WHEEL_LINES 3
 #define SIDE_STEP 8
 #define ADDF_MAX 1024 /* longer texts are cut */
@@ -24,6 +25,7 @@ struct text_line {
 	size_t n;
 	int label;  /* bytes of it that are a label */
 	int indent; /* column where the rest begins, with a label */
+	int hang;   /* and where what is wrapped goes on */
 	int rows;   /* at the width of the last draw, 0: not counted yet */
 	enum role role;
 };
@@ -123,6 +125,9 @@ void text_add(struct text *t, enum role role, struct str s)
 			line.n--;
 		l = add_line(t, role);
 		l->n = put_expanded(t, line);
+		while (l->hang < HANG_MAX && (size_t)l->hang < l->n &&
+		       t->bytes.p[l->at + (size_t)l->hang] == ' ')
+			l->hang++;
 		note_cut(t);
 	} while (s.n > 0);
 }
@@ -149,11 +154,26 @@ void text_add_field(struct text *t, int at, const char *label, enum role role, s
 	n = put_expanded(t, str_of(label));
 	l->label = (int)n;
 	l->indent = at;
+	l->hang = at;
 	l->n = n + put_expanded(t, value);
 	note_cut(t);
 }
 
+void text_hang(struct text *t, int col)
+{
+	if (t->n_lines > 0)
+		t->lines[t->n_lines - 1].hang = col;
+}
+
 /* --- lines and screen lines --- */
+
+/* Where the first screen line of it begins, or the others; a narrow page has no room for that. */
+static int column_of(const struct text_line *l, bool first, int width)
+{
+	if (first)
+		return l->indent;
+	return l->hang < width / 2 ? l->hang : l->indent;
+}
 
 static struct str line_body(const struct text *t, const struct text_line *l)
 {
@@ -182,7 +202,7 @@ static int count_rows(const struct text *t, const struct text_line *l, int width
 	if (!t->wrap)
 		return 1;
 	do {
-		size_t n = wrap_at(s, width - l->indent);
+		size_t n = wrap_at(s, width - column_of(l, rows == 0, width));
 
 		s = str_from(s.p + n, s.n - n);
 		rows++;
@@ -318,12 +338,13 @@ static int draw_line(const struct text *t, const struct canvas *c, const struct 
 		return 1;
 	}
 	for (int i = 0; i < l->rows && drawn < room; i++) {
-		size_t n = wrap_at(s, canvas_cols(c) - l->indent);
+		int col = column_of(l, i == 0, canvas_cols(c));
+		size_t n = wrap_at(s, canvas_cols(c) - col);
 		struct str piece = str_from(s.p, n);
 
 		if (i >= from) {
-			canvas_puts(c, row + drawn, l->indent, l->role, piece);
-			draw_matches(t, c, row + drawn, l->indent, piece);
+			canvas_puts(c, row + drawn, col, l->role, piece);
+			draw_matches(t, c, row + drawn, col, piece);
 			drawn++;
 		}
 		s = str_from(s.p + n, s.n - n);

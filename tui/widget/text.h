@@ -49,6 +49,8 @@ void text_addf(struct text *t, enum role role, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 /* Appends "label   value" with the label in its own role and the value aligned at column `at`. */
 void text_add_field(struct text *t, int at, const char *label, enum role role, struct str value);
+/* What the last line is wrapped into goes on at that column; else where its first word stands. */
+void text_hang(struct text *t, int col);
 void text_draw(struct text *t, const struct canvas *c);
 /* Screen lines the whole text takes at that width. */
 int text_rows(const struct text *t, int width);
