@@ -339,7 +339,8 @@ static bool in_help(const struct shell *s, enum action_id a)
 		return view_def_slot(s, action_slot(a)) != NULL;
 	if (g == GROUP_SCREEN)
 		return a != A_REFRESH || (v != NULL && view_handles(v, a));
-	return (v != NULL && view_handles(v, a)) || view_def_find(s, action_defs[a].name) != NULL;
+	return (v != NULL && view_handles(v, a)) ||
+	       (g != GROUP_CHANGE && view_def_find(s, action_defs[a].name) != NULL);
 }
 
 static void add_help(struct shell *s, struct text *body, enum action_id a)

@@ -339,7 +339,8 @@ static bool own_action(const struct shell *s, enum action_id a)
 		return s->o.relays != NULL;
 	if (a == A_REFRESH)
 		return wants_link(s);
-	return d->group == GROUP_SCREEN || a == A_MENU || view_def_find(s, d->name) != NULL;
+	return d->group == GROUP_SCREEN || a == A_MENU ||
+	       (d->group != GROUP_CHANGE && view_def_find(s, d->name) != NULL);
 }
 
 static const char *refuse_role(struct shell *s, const struct action_def *d)

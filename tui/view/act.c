@@ -37,7 +37,8 @@ struct acts *acts_new(struct app *app)
 /* As titles and notices name it; owned. */
 static char *target_of(const json_t *params)
 {
-	static const char *const names[] = { "target", "hold", "name", "id", "network", "domain" };
+	static const char *const names[] = { "target",	"hold",	  "name",    "id",
+					     "network", "domain", "address", "to" };
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		if (js_has(params, names[i]))
@@ -48,6 +49,21 @@ static char *target_of(const json_t *params)
 }
 
 static void act_forget(struct act *a);
+
+void act_take_params(struct act *a, json_t *params)
+{
+	json_decref(a->params);
+	a->params = params;
+	free(a->target);
+	a->target = target_of(params);
+}
+
+char *act_window_title(const struct act *a)
+{
+	AUTO_FREE char *verb = act_verb(a->method);
+
+	return xasprintf("%s%s%s", verb, *a->target != '\0' ? " " : "", a->target);
+}
 
 struct act *act_new(struct acts *acts, enum method_id method, json_t *params)
 {
@@ -519,8 +535,7 @@ static void on_plan_decided(void *arg, struct overlay_id id, bool commit, struct
 }
 static bool open_window(struct act *a)
 {
-	AUTO_FREE char *verb = act_verb(a->method);
-	AUTO_FREE char *title = xasprintf("%s %s", verb, a->target);
+	AUTO_FREE char *title = act_window_title(a);
 	const char *buttons[] = {
 		[M_QUEUE_HOLD] = "Hold",       [M_QUEUE_RELEASE] = "Release",
 		[M_QUEUE_RETRY] = "Retry now", [M_QUEUE_BOUNCE] = "Bounce",

@@ -180,8 +180,7 @@ static void put_answer(struct text *t, const struct method_def *m, const json_t 
 
 static struct overlay_id open_page(const struct act *a)
 {
-	AUTO_FREE char *verb = act_verb(a->method);
-	AUTO_FREE char *title = xasprintf("%s %s", verb, a->target);
+	AUTO_FREE char *title = act_window_title(a);
 
 	return shell_page(a->acts->app->shell, NULL, title);
 }

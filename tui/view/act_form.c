@@ -290,8 +290,7 @@ static int on_form(void *arg, const struct form *form, struct err *err)
 		json_decref(params);
 		return result;
 	}
-	json_decref(a->params);
-	a->params = params;
+	act_take_params(a, params);
 	if ((m->flags & (MF_MUTATES | MF_PLAN)) == MF_MUTATES) {
 		act_ask(a); /* the form goes when this returns */
 		return 0;

@@ -44,8 +44,10 @@ struct acts {
 
 struct act *act_new(struct acts *acts, enum method_id method, json_t *params_take);
 void act_free(struct act **ap);
-char *act_verb(enum method_id method); /* "Hold", from the verb of the command line; owned */
-char *act_value(const json_t *v);      /* as it stands on a command line; owned */
+void act_take_params(struct act *a, json_t *params);
+char *act_window_title(const struct act *a); /* owned */
+char *act_verb(enum method_id method);	     /* "Hold", from the verb of the command line; owned */
+char *act_value(const json_t *v);	     /* as it stands on a command line; owned */
 char *act_keep(struct act *a, char *text_take); /* for its life */
 /* The method itself, without a plan, with a->params: its answer is told, or goes to the window. */
 void act_send(struct act *a);
