@@ -57,7 +57,8 @@ static const struct param_def *option_of(const struct method_def *m, const char 
 		AUTO_FREE char *derived = act_title(&m->params[i]);
 		bool none = m->params[i].option != NULL && *m->params[i].option == '\0';
 
-		if (!none && strcmp(derived, option) == 0)
+		if ((!none && strcmp(derived, option) == 0) ||
+		    (m->params[i].alias != NULL && strcmp(m->params[i].alias, option) == 0))
 			return &m->params[i];
 	}
 	if (strcmp(option, "probation") == 0)
