@@ -1466,7 +1466,7 @@ static void test_keys_are_told_as_they_are(void **state)
 		AUTO_FREE char *title = NULL;
 
 		key((uint32_t)('0' + slot));
-		title = xasprintf("%s.", view_def_of(shell_view(app.shell))->title);
+		title = xasprintf("The screen %s.", view_def_of(shell_view(app.shell))->title);
 		assert_string_equal(action_defs[A_OVERVIEW + slot].help, title);
 	}
 	key('?');

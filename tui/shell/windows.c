@@ -142,7 +142,8 @@ static void form_window_draw(struct overlay *o, const struct canvas *c)
 {
 	struct form_window *w = o->state;
 	int wanted = form_text_rows(w, canvas_cols(c));
-	int above = canvas_rows(c) - wanted >= FORM_ROWS_MIN ? wanted : 0;
+	int left = canvas_rows(c) - wanted;
+	int above = left >= FORM_ROWS_MIN || left >= form_height(w->form) ? wanted : 0;
 	struct canvas text = canvas_sub(c, 0, 0, above, canvas_cols(c));
 	struct canvas fields = canvas_sub(c, above, 0, canvas_rows(c) - above, canvas_cols(c));
 
