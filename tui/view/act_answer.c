@@ -101,18 +101,6 @@ static void put_plain(struct buf *out, const json_t *v)
 	}
 }
 
-/* "route ok: no route matches": what is said in plain words is read as such. */
-static void put_told(struct buf *out, const json_t *one)
-{
-	if (!js_has(one, "step") || !js_has(one, "text")) {
-		put_plain(out, one);
-		return;
-	}
-	(void)buf_printf(out, "%s %s: %s", js(one, "step"), js(one, "verdict"), js(one, "text"));
-	if (js_has(one, "change"))
-		(void)buf_printf(out, "; to change it: %s", js(one, "change"));
-}
-
 static void put_object(struct text *t, const char *title, const json_t *v)
 {
 	const json_t *one;
@@ -128,7 +116,7 @@ static void put_object(struct text *t, const char *title, const json_t *v)
 	json_array_foreach(v, i, one)
 	{
 		AUTO_BUF line = BUF_INIT(LINE_BYTES);
-		put_told(&line, one);
+		put_plain(&line, one);
 		text_add_field(t, LABEL_COLS, i == 0 ? title : "", ROLE_TEXT, buf_str(&line));
 	}
 }
