@@ -526,8 +526,11 @@ static void on_plan_decided(void *arg, struct overlay_id id, bool commit, struct
 		return;
 	}
 	a->left = true;
-	if (a->committing && act_linked(a->acts, NULL) >= 0)
+	if (a->committing && act_linked(a->acts, NULL) >= 0) {
+		shell_notice(shell_of(a), NOTICE_WARN, "%s was sent; what came of it is told here",
+			     a->command != NULL ? a->command : method_defs[a->method].name);
 		return;
+	}
 	if (a->committing)
 		act_forget(a);
 	drop(a);
