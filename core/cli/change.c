@@ -412,6 +412,26 @@ bool change_can_ask(const struct cli *c)
 	return !c->json && isatty(STDIN_FILENO) == 1 && isatty(STDERR_FILENO) == 1;
 }
 
+/* What cannot be done at all is not asked about first: an edit's plan says so. */
+static int refuse_unasked(struct cli *c, const struct args *a, struct err *err)
+{
+	json_t *plan = NULL;
+	struct err why = ERR_INIT;
+	int rc = (a->m->flags & MF_EDIT) != 0 ? make_plan(c, a, &plan, &why) : 0;
+
+	if (plan != NULL)
+		drop_plan(c, plan);
+	json_decref(plan);
+	if (rc < 0 && (why.code == ERR_STATE || why.code == ERR_UNKNOWN)) {
+		*err = why;
+		return rc;
+	}
+	return err_param(err, ERR_INVALID, "yes",
+			 "%s is not done without being asked about: --yes says it is meant, --plan "
+			 "shows what it would touch",
+			 a->m->cli);
+}
+
 int run_change(struct cli *c, const struct args *a, struct err *err)
 {
 	json_t *done = NULL, *params = NULL;
@@ -422,10 +442,7 @@ int run_change(struct cli *c, const struct args *a, struct err *err)
 	if ((a->m->flags & MF_CONFIRM) != 0 && a->own[OWN_YES] == NULL) {
 		if (change_can_ask(c))
 			return plan_and_ask(c, a, err);
-		return err_param(err, ERR_INVALID, "yes",
-				 "%s is not done without being asked about: --yes says it is "
-				 "meant, --plan shows what it would touch",
-				 a->m->cli);
+		return refuse_unasked(c, a, err);
 	}
 	rc = with_files(a, &params, err);
 	if (rc >= 0)

@@ -12,7 +12,7 @@
 #define LONG_COLS 40 /* text of this width and more is useful in less, too */
 #define LONG_MIN_COLS 20
 #define TEXT_MIN 8    /* text columns are not made narrower */
-#define TITLE_COLS 12 /* of columns_put_fields() */
+#define TITLE_COLS 12 /* of columns_put_fields(), at least */
 #define LONG_MS 10000
 
 struct column {
@@ -308,28 +308,42 @@ void columns_put_row(const struct columns *c, struct buf *b, const json_t *row)
 	(void)buf_putc(b, '\n');
 }
 
+static bool is_put(const struct field_def *f, const char *entity, const char *skip,
+		   const json_t *row)
+{
+	const json_t *v = json_object_get(row, f->name);
+
+	return strcmp(f->entity, entity) == 0 && f->kind != FK_OBJECT && v != NULL &&
+	       (!json_is_null(v) || f->priority <= 1) && !is_skipped(skip, f->name);
+}
+
 void columns_put_fields(const struct out *o, struct buf *b, const char *entity, const char *skip,
 			const json_t *row)
 {
 	char scratch[COLUMNS_SCRATCH];
+	int cols = TITLE_COLS;
+
+	for (size_t i = 0; i < field_defs_n; i++)
+		if (is_put(&field_defs[i], entity, skip, row) &&
+		    (int)strlen(field_defs[i].title) >= cols)
+			cols = (int)strlen(field_defs[i].title) + 1;
 
 	for (size_t i = 0; i < field_defs_n; i++) {
 		const struct field_def *f = &field_defs[i];
 		const json_t *v = json_object_get(row, f->name);
 		struct str text;
 
-		if (strcmp(f->entity, entity) != 0 || f->kind == FK_OBJECT || v == NULL ||
-		    (json_is_null(v) && f->priority > 1) || is_skipped(skip, f->name))
+		if (!is_put(f, entity, skip, row))
 			continue;
 		text = columns_value(o, f, v, scratch);
 		out_style(o, b, OUT_DIM, true);
-		(void)buf_printf(b, "%-*s", TITLE_COLS, f->title);
+		(void)buf_printf(b, "%-*s", cols, f->title);
 		out_style(o, b, OUT_DIM, false);
-		if (o->width > 0 && out_cols(o, text) > o->width - TITLE_COLS) {
+		if (o->width > 0 && out_cols(o, text) > o->width - cols) {
 			AUTO_BUF lines = BUF_INIT(OUT_MAX);
 
-			out_wrap(o, &lines, text, TITLE_COLS);
-			buf_drop(&lines, TITLE_COLS);
+			out_wrap(o, &lines, text, cols);
+			buf_drop(&lines, (size_t)cols);
 			(void)buf_put_str(b, buf_str(&lines));
 			continue;
 		}

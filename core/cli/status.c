@@ -209,7 +209,7 @@ static void put_probation(const struct out *o, struct buf *b, const json_t *p)
 	out_style(o, b, OUT_WARN, false);
 	(void)buf_puts(b,
 		       "\n            keep it: weir config confirm; take it back now: weir config "
-		       "rollback\n");
+		       "rollback --reason TEXT\n");
 }
 
 /* Since when, and what the other side says. */

@@ -145,30 +145,16 @@ void ctl_pool_set(struct ctl_call *call)
 	store(rule_op(call, p->id), p->id, pools_json(p), o);
 }
 
-/* Who names it. */
-static int check_unused(const struct ctl_env *env, const struct pool *p, struct err *err)
-{
-	for (size_t i = 0; i < streams_n(env->streams); i++)
-		if (strcmp(streams_at(env->streams, i)->pool, p->id) == 0)
-			return err_param(err, ERR_STATE, "name", "the stream %s sends from it",
-					 streams_at(env->streams, i)->id);
-	for (size_t i = 0; i < routes_n(env->routes); i++)
-		if (strcmp(routes_at(env->routes, i)->pool, p->id) == 0)
-			return err_param(err, ERR_STATE, "name", "route %s sends from it",
-					 routes_at(env->routes, i)->id);
-	for (size_t i = 0; i < pools_n(env->pools); i++)
-		if (strcmp(pools_at(env->pools, i)->overflow, p->id) == 0)
-			return err_param(err, ERR_STATE, "name", "the pool %s overflows to it",
-					 pools_at(env->pools, i)->id);
-	return 0;
-}
-
 void ctl_pool_remove(struct ctl_call *call)
 {
 	struct err err = ERR_INIT;
 	const struct pool *p = find(call, &err);
+	const char *who = NULL;
+	const char *id = "";
 
-	if (p == NULL || check_unused(ctl_env(call), p, &err) < 0)
+	if (p != NULL && (who = pool_user(ctl_env(call), p, &id)) != NULL)
+		(void)err_param(&err, ERR_STATE, "name", "%s %s sends from it", who, id);
+	if (p == NULL || who != NULL)
 		ctl_fail(call, &err);
 	else
 		store(rule_op(call, p->id), p->id, pools_json(p), NULL);

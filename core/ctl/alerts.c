@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "ctl/handlers.h"
 #include "ctl/sinks.h"
+#include "ctl/stream_env.h"
 #include "net/tls.h"
 
 #define DAY_MS (INT64_C(24) * 3600 * 1000)
@@ -265,9 +266,11 @@ static void put_pools(struct making *m)
 	for (size_t i = 0; i < pools_n(m->env->pools); i++) {
 		const struct pool *p = pools_at(m->env->pools, i);
 		struct alert x = OF_RELAY(A_POOL_CAP);
+		const char *user;
 
 		put_source(m, p);
-		if (pools_cap(p, m->now_ms) == 0 || pools_has_room(p, m->now_ms))
+		if (pools_cap(p, m->now_ms) == 0 || pools_has_room(p, m->now_ms) ||
+		    pool_user(m->env, p, &user) == NULL)
 			continue;
 		x.target = p->id;
 		x.until_ms = pools_next_day_ms(m->now_ms);
@@ -302,6 +305,11 @@ static bool ends_soon(const struct making *m, int64_t ends_ms)
 	       m->now_ms - ends_ms <= CREDENTIAL_MS;
 }
 
+static int64_t later(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
+
 static void put_credential(struct making *m, const struct cred *c)
 {
 	struct alert x = OF_RELAY(A_CREDENTIAL);
@@ -309,7 +317,8 @@ static void put_credential(struct making *m, const struct cred *c)
 
 	x.target = c->name;
 	x.until_ms = c->expires_ms;
-	x.since_ms = c->expires_ms > m->now_ms ? c->expires_ms - CREDENTIAL_MS : c->expires_ms;
+	x.since_ms = c->expires_ms > m->now_ms ? later(c->expires_ms - CREDENTIAL_MS, c->created_ms)
+					       : c->expires_ms;
 	fmt_time(c->expires_ms, ends);
 	put(m, &x, "credential %s %s at %s", c->name, c->expires_ms > m->now_ms ? "ends" : "ended",
 	    ends);
@@ -325,13 +334,14 @@ static void put_secret(struct making *m, const struct cred *c)
 	for (size_t i = 0; i + 1 < c->n_secrets; i++) {
 		const struct cred_secret *s = &c->secrets[i];
 		if (s->expires_ms > m->now_ms && ends_soon(m, s->expires_ms) &&
-		    (x.until_ms == 0 || s->expires_ms < x.until_ms))
+		    (x.until_ms == 0 || s->expires_ms < x.until_ms)) {
 			x.until_ms = s->expires_ms;
+			x.since_ms = later(s->expires_ms - CREDENTIAL_MS, s->replaced_ms);
+		}
 	}
 	if (x.until_ms == 0 || stragglers == 0)
 		return;
 	x.target = c->name;
-	x.since_ms = x.until_ms - CREDENTIAL_MS;
 	fmt_time(x.until_ms, ends);
 	put(m, &x, "an old secret of %s ends at %s, and %zu client%s still use%s one", c->name,
 	    ends, stragglers, stragglers == 1 ? "" : "s", stragglers == 1 ? "s" : "");

@@ -448,6 +448,13 @@ void ctl_cause_list(struct ctl_call *call)
 	l->limit = (size_t)ctl_int(call, "limit", VIEW_LIMIT);
 	view_begin(&l->job, env, call, &ops);
 	if (asks_past(call, now_ms, &past)) {
+		if (past.to_ms <= past.from_ms) {
+			(void)err_param(&err, ERR_INVALID, "until",
+					"that time ends before it begins: since comes first, then "
+					"until");
+			view_fail(&l->job, &err);
+			return;
+		}
 		if (l->f != NULL && (filter_uses(l->f) & NOT_STORED) != 0) {
 			(void)err_param(&err, ERR_INVALID, "where",
 					"what happened is not known by state or provider");

@@ -82,3 +82,23 @@ void pools_end_waits(struct ctl_env *env, uint32_t from, uint32_t to)
 			sched_end_backoff(env->sched, g.next_hop);
 	}
 }
+
+const char *pool_user(const struct ctl_env *env, const struct pool *p, const char **ret_id)
+{
+	for (size_t i = 0; i < streams_n(env->streams); i++) {
+		*ret_id = streams_at(env->streams, i)->id;
+		if (strcmp(streams_at(env->streams, i)->pool, p->id) == 0)
+			return "the stream";
+	}
+	for (size_t i = 0; i < routes_n(env->routes); i++) {
+		*ret_id = routes_at(env->routes, i)->id;
+		if (strcmp(routes_at(env->routes, i)->pool, p->id) == 0)
+			return "route";
+	}
+	for (size_t i = 0; i < pools_n(env->pools); i++) {
+		*ret_id = pools_at(env->pools, i)->id;
+		if (strcmp(pools_at(env->pools, i)->overflow, p->id) == 0)
+			return "the overflow of pool";
+	}
+	return NULL;
+}

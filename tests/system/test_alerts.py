@@ -49,3 +49,5 @@ def test_a_pool_at_its_cap(relay):
     relay.wait_event("x@fast.example", "delivered")
     got = wait_until(lambda: alerts(relay, "pool-cap"), what="the cap")
     assert got[0]["target"] == "bulk" and got[0]["until_at"] and "warm-up cap, 1 from each address on day 1" in got[0]["text"]
+    relay.weir("stream", "set", "default", "--pool", "", "--reason", "nothing sends from it any more")
+    wait_until(lambda: not alerts(relay, "pool-cap"), what="no cap that keeps nothing back")

@@ -134,3 +134,32 @@ def test_catch_alls_are_warned_of(relay):
     assert "instead of the stream default's" in relay.weir("stream", "add", "all", "--plan")["warnings"][0]
     front = relay.weir("stream", "add", "all", "--before", "news", "--plan")
     assert "news and all streams behind it" in front["warnings"][0]
+
+
+def test_what_cannot_be_done_is_not_asked_about(relay):
+    assert "no edit is on probation" in refused(relay, "config", "rollback", "--reason", "r").stderr
+    relay.weir("stream", "add", "news", "--match", "from:news@*", "--probation", "10m")
+    e = refused(relay, "config", "rollback", "--reason", "r")
+    assert e.status == 2 and "--yes" in e.stderr
+    assert "weir config rollback --reason TEXT" in text(relay, "status")
+    relay.weir("config", "rollback", "--reason", "r", "--yes")
+
+
+def test_a_time_that_ends_before_it_begins(relay):
+    e = refused(relay, "causes", "--since", "2026-11-24T09:00:00Z", "--until", "2026-11-24T08:00:00Z")
+    assert e.status == 2 and "before it begins" in e.stderr
+
+
+def test_long_titles_have_room(relay):
+    shown = text(relay, "allow", "test", "10.1.2.3")
+    assert "may authenticate " in shown and "blocked until " in shown
+    relay.weir("stream", "add", "news", "--match", "from:news@*")
+    version = relay.weir("config", "history")[0]["version"]
+    assert text(relay, "config", "rollback", str(version - 1), "--reason", "r", "-y").startswith(
+        f"config rollback {version - 1}: done")
+
+
+def test_an_end_is_no_alert_from_before_there_was_anything(relay):
+    relay.weir("cred", "add", "shop", "--for", "1h")
+    alert = wait_until(lambda: [a for a in relay.weir("alerts") if a["kind"] == "credential-ends"], what="the alert")[0]
+    assert alert["since_at"] >= relay.weir("cred", "show", "shop")["created_at"]

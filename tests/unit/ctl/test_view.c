@@ -185,6 +185,9 @@ static void test_alerts(void **state)
 	use_up("bulk", "127.0.0.1", 2);
 	json_decref(alerts("destination credential-ends"));
 	use_up("bulk", "127.0.0.2", 2);
+	json_decref(alerts("destination credential-ends")); /* nothing sends from it */
+	assert_true(streams_put(rig.env.streams,
+				"{\"id\":\"news\",\"place\":1.0,\"pool\":\"bulk\"}", NULL) >= 0);
 	v = alerts("destination pool-cap credential-ends");
 	assert_string_equal(text_of(alert(v, "destination:gmail.example"), "command"),
 			    "weir why domain:gmail.example");
