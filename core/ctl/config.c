@@ -1,20 +1,15 @@
-/*
- * Differences of the configuration, and how they read. The text of a change goes through the fields
- * of whatever object it is, so that a new kind reads like the others without a line of code.
- */
+/* Differences of the configuration; how they read stands in change_text.h. */
 #include "ctl/config.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/fmt.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "ctl/actions_audit.h"
+#include "ctl/change_text.h"
 
 #define PAGE 500
-#define VALUE_COLS 120		 /* bytes of one value in a text */
-#define TIMES_FROM 1000000000000 /* milliseconds: larger ones are times */
 
 /* --- changes ---------------------------------------------------------------------------------- */
 
@@ -113,131 +108,6 @@ json_t *config_rows(const json_t *diff)
 	return rows;
 }
 
-/* --- texts ------------------------------------------------------------------------------------ */
-
-static bool ends_with(const char *s, const char *end)
-{
-	size_t n = strlen(s), k = strlen(end);
-
-	return n >= k && strcmp(s + n - k, end) == 0;
-}
-
-/* What says who and when is in the version. */
-static bool is_silent(const char *name)
-{
-	static const char *const names[] = { "id", "by", "created_ms" };
-
-	for (size_t i = 0; i < ARRAY_LEN(names); i++)
-		if (strcmp(names[i], name) == 0)
-			return true;
-	return false;
-}
-
-static bool is_empty(const json_t *v)
-{
-	if (json_is_string(v))
-		return json_string_length(v) == 0;
-	if (json_is_integer(v))
-		return json_integer_value(v) == 0;
-	return v == NULL || json_is_null(v) || json_is_false(v) ||
-	       (json_is_array(v) && json_array_size(v) == 0) ||
-	       (json_is_object(v) && json_object_size(v) == 0);
-}
-
-static void put_text(struct buf *out, const char *text)
-{
-	bool quote = *text == '\0' || strpbrk(text, " ,\"") != NULL;
-	size_t n = strlen(text);
-
-	(void)buf_printf(out, quote ? "\"%.*s%s\"" : "%.*s%s", VALUE_COLS, text,
-			 n > VALUE_COLS ? "..." : "");
-}
-
-static void put_value(struct buf *out, const char *name, const json_t *v)
-{
-	char when[FMT_TIME_LEN];
-	size_t i;
-	json_t *one;
-
-	if (json_is_string(v)) {
-		put_text(out, json_string_value(v));
-	} else if (json_is_array(v)) {
-		json_array_foreach(v, i, one)
-		{
-			if (i > 0)
-				(void)buf_putc(out, ',');
-			put_value(out, name, one);
-		}
-		if (json_array_size(v) == 0)
-			(void)buf_puts(out, "none");
-	} else if (json_is_integer(v) && ends_with(name, "_ms") &&
-		   json_integer_value(v) >= TIMES_FROM) {
-		fmt_time(json_integer_value(v), when);
-		(void)buf_puts(out, when);
-	} else if (is_empty(v)) {
-		(void)buf_puts(out, "none");
-	} else {
-		AUTO_FREE char *text = json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY);
-		(void)buf_printf(out, "%.*s", VALUE_COLS, text);
-	}
-}
-
-static void put_name(struct buf *out, const char *name)
-{
-	size_t n = strlen(name);
-
-	if (ends_with(name, "_ms") || ends_with(name, "_at"))
-		n -= 3;
-	(void)buf_printf(out, "%s%.*s", out->n > 0 ? ", " : "", (int)n, name);
-}
-
-static void put_whole(struct buf *out, const char *id, const json_t *object)
-{
-	const char *name;
-	json_t *v;
-
-	json_object_foreach((json_t *)(uintptr_t)object, name, v)
-	{
-		if (is_silent(name) || is_empty(v) || strcmp(name, "place") == 0 ||
-		    (json_is_string(v) && strcmp(json_string_value(v), id) == 0))
-			continue;
-		put_name(out, name);
-		(void)buf_putc(out, ' ');
-		put_value(out, name, v);
-	}
-}
-
-static void put_field(struct buf *out, const char *name, const json_t *before, const json_t *after)
-{
-	if (is_silent(name) || both_or_none(before, after) || (is_empty(before) && is_empty(after)))
-		return;
-	put_name(out, name);
-	if (strcmp(name, "place") == 0) {
-		(void)buf_puts(out, json_number_value(after) < json_number_value(before)
-					    ? " earlier"
-					    : " later");
-		return;
-	}
-	(void)buf_putc(out, ' ');
-	put_value(out, name, before);
-	(void)buf_puts(out, " -> ");
-	put_value(out, name, after);
-}
-
-static void put_difference(struct buf *out, const json_t *before, const json_t *after)
-{
-	const char *name;
-	json_t *v;
-
-	json_object_foreach((json_t *)(uintptr_t)before, name, v)
-		put_field(out, name, v, json_object_get(after, name));
-	json_object_foreach((json_t *)(uintptr_t)after, name, v)
-	{
-		if (json_object_get(before, name) == NULL)
-			put_field(out, name, NULL, v);
-	}
-}
-
 json_t *config_row(const json_t *change)
 {
 	AUTO_BUF text = BUF_INIT(CONFIG_TEXT_MAX);
@@ -246,10 +116,7 @@ json_t *config_row(const json_t *change)
 	const char *id = json_get_str(change, "id");
 	const char *op = !json_is_object(before) ? "+" : !json_is_object(after) ? "-" : "~";
 
-	if (*op == '~')
-		put_difference(&text, before, after);
-	else
-		put_whole(&text, id, *op == '+' ? after : before);
+	change_text_put(&text, json_get_str(change, "kind"), id, before, after);
 	if (json_is_true(json_object_get(change, "secret")))
 		(void)buf_printf(&text, "%sanother secret", text.n > 0 ? ", " : "");
 	return json_pack("{s:s, s:s, s:s, s:o, s:O?, s:O?}", "op", op, "kind",

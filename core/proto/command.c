@@ -33,8 +33,7 @@ static void put_word(struct buf *out, struct str word)
 	(void)buf_putc(out, '\'');
 }
 
-/* "1d2h", the exact time. */
-static void put_age(int64_t s, struct buf *out)
+void proto_put_age(struct buf *out, int64_t s)
 {
 	static const struct {
 		int64_t s;
@@ -76,7 +75,7 @@ static void put_list(const json_t *list, struct buf *out)
 static void put_value(const struct param_def *p, const json_t *v, struct buf *out)
 {
 	if (json_is_integer(v) && p->type == T_AGE)
-		put_age(json_integer_value(v), out);
+		proto_put_age(out, json_integer_value(v));
 	else if (json_is_integer(v))
 		(void)buf_printf(out, "%lld", (long long)json_integer_value(v));
 	else if (json_is_array(v))

@@ -143,6 +143,8 @@ bool proto_age(const json_t *value, int64_t *ret_s);
  * is TEXT, as help has it.
  */
 void proto_put_command(struct buf *b, const struct method_def *m, const json_t *params);
+/* "1d2h": exactly, as T_AGE takes it. */
+void proto_put_age(struct buf *b, int64_t s);
 
 enum field_kind {
 	FK_TEXT,
@@ -172,6 +174,8 @@ struct field_def {
 	int width;    /* columns wanted */
 	int priority; /* columns of higher numbers disappear first when room is short */
 	unsigned flags;
+	/* What its absence means stands behind "null: ", "empty for " or "none: ", and what 0 does
+	 * behind "; 0 ": changes are told with these words (ctl/change_text.h). */
 	const char *help;
 };
 extern const struct field_def field_defs[];
