@@ -303,6 +303,13 @@ static void set_command(const struct args *a, json_t *plan)
 	(void)json_object_set_new(plan, "command", json_text(buf_str(&line)));
 }
 
+/* What the relay would have to ask others for; it does not wait for that before it acts. */
+static void add_warnings(struct cli *c, const struct args *a, json_t *answer)
+{
+	if (a->m == &method_defs[M_DKIM_ACTIVATE])
+		check_warn_of_keys(c, a, answer);
+}
+
 static int make_plan(struct cli *c, const struct args *a, json_t **ret_plan, struct err *err)
 {
 	json_t *params = NULL;
@@ -311,8 +318,10 @@ static int make_plan(struct cli *c, const struct args *a, json_t **ret_plan, str
 	if (rc < 0)
 		return rc;
 	rc = talk_call(c, method_defs[M_PLAN_MAKE].name, params, ret_plan, err);
-	if (rc >= 0)
-		set_command(a, *ret_plan);
+	if (rc < 0)
+		return rc;
+	set_command(a, *ret_plan);
+	add_warnings(c, a, *ret_plan);
 	return rc;
 }
 
@@ -449,6 +458,7 @@ int run_change(struct cli *c, const struct args *a, struct err *err)
 		rc = talk_call(c, a->m->name, params, &done, err);
 	if (rc < 0)
 		return rc;
+	add_warnings(c, a, done);
 	change_print(c, a, done);
 	json_decref(done);
 	return 0;

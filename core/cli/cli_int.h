@@ -76,6 +76,9 @@ bool change_can_ask(const struct cli *c);
 bool change_ask(struct cli *c, const char *question, int64_t number);
 void change_print(struct cli *c, const struct args *a, const json_t *done);
 
+/* records.c: for dkim.activate, adds as warnings which keys do not stand in DNS as they should. */
+void check_warn_of_keys(struct cli *c, const struct args *a, json_t *answer);
+
 /* content.c: --raw and --headers. */
 int content_print(struct cli *c, const char *id, bool headers, struct err *err) MUST_CHECK;
 /* plan.c: a plan as people read it. */

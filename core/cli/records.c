@@ -124,6 +124,34 @@ static void put_check(const struct out *o, struct buf *b, const json_t *row)
 	put_detail(o, b, row, "publish");
 }
 
+void check_warn_of_keys(struct cli *c, const struct args *a, json_t *answer)
+{
+	const char *selector = json_get_str(a->params, "selector");
+	json_t *list = json_array(), *page = NULL;
+	struct err ignored = ERR_INIT;
+	const json_t *row;
+	size_t i;
+
+	if (talk_call(c, method_defs[M_CHECK_DOMAIN].name,
+		      json_pack("{s:s}", "domain", json_get_str(a->params, "domain")), &page,
+		      &ignored) < 0)
+		page = NULL; /* it can be asked later: weir check */
+	json_array_foreach(json_object_get(page, "rows"), i, row)
+	{
+		const char *about = json_get_str(row, "about");
+
+		if (strcmp(json_get_str(row, "name"), "dkim") == 0 && *about != '\0' &&
+		    style_of(json_get_str(row, "status")) == OUT_BAD &&
+		    (*selector == '\0' || strcmp(selector, about) == 0))
+			(void)json_array_append_new(
+				list, json_sprintf("%s: %s", about, json_get_str(row, "text")));
+	}
+	if (json_array_size(list) > 0)
+		(void)json_object_set(answer, "warnings", list);
+	json_decref(list);
+	json_decref(page);
+}
+
 int run_check(struct cli *c, const struct args *a, struct err *err)
 {
 	AUTO_BUF b = BUF_INIT(OUT_MAX);

@@ -355,6 +355,18 @@ def test_check_of_a_domain_with_nothing_then_everything(checked, names):
     assert text.returncode == 0 and text.stdout.count("\nok") + text.stdout.startswith("ok") >= 5
 
 
+def test_an_unpublished_key_is_warned_of(checked, names):
+    checked.weir("dkim", "add", DOMAIN, "--selector", "s1", "--waiting")
+    plan = checked.weir("dkim", "activate", DOMAIN, "--plan")
+    assert plan["warnings"][0].startswith("s1: not published")
+    assert "p=" not in plan["changes"][0]["text"]
+    text = checked.run("dkim", "activate", DOMAIN, json_output=False).stdout
+    assert "Careful: s1: not published; mail is signed with it" in text
+    checked.weir("dkim", "add", DOMAIN, "--selector", "s2", "--waiting", "--algorithm", "ed25519")
+    publish_in(names, checked)
+    assert checked.weir("dkim", "activate", DOMAIN).get("warnings") is None
+
+
 def test_check_finds_what_is_wrong(checked, names):
     checked.weir("dkim", "add", DOMAIN, "--selector", "s1", "--algorithm", "ed25519")
     publish_in(names, checked)
