@@ -168,16 +168,38 @@ static void put_count(const struct out *o, struct buf *b, const json_t *plan, co
 	(void)buf_printf(b, "  %s\n", what);
 }
 
+/* Lines that have an address, or should have one: neither empty ones nor the names of fields. */
+static void put_rows(const struct upload *u, struct buf *b)
+{
+	static const char *const kinds[] = { "new", "already", "twice", "unread" };
+	json_t *all = json_object();
+	int64_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		n += json_get_int(u->plan, kinds[i]);
+	(void)json_object_set_new(all, "n", json_integer(n));
+	put_count(&u->c->out, b, all, "n", n == 1 ? "entry in the file" : "entries in the file");
+	json_decref(all);
+}
+
 static void put_plan(struct upload *u, struct buf *b)
 {
 	const struct out *o = &u->c->out;
+	const json_t *one;
+	size_t i;
 
-	put_count(o, b, u->plan, "lines", "lines");
+	put_rows(u, b);
 	put_count(o, b, u->plan, "new", "would come on the list");
 	put_count(o, b, u->plan, "domains", "of these are whole domains");
 	put_count(o, b, u->plan, "already", "are on the list already and stay as they are");
 	put_count(o, b, u->plan, "twice", "say again what an earlier line said");
 	put_count(o, b, u->plan, "unread", "could not be read");
+	json_array_foreach(json_object_get(u->plan, "warnings"), i, one)
+	{
+		(void)buf_puts(b, "Careful: ");
+		out_clean(o, b, str_of(json_string_value(one)));
+		(void)buf_putc(b, '\n');
+	}
 }
 
 static void put_wrong(const struct upload *u)
@@ -215,6 +237,8 @@ static void show(struct upload *u)
 
 static json_t *with_wrong(const struct upload *u, json_t *answer)
 {
+	if (json_array_size(json_object_get(u->plan, "warnings")) > 0)
+		(void)json_object_set(answer, "warnings", json_object_get(u->plan, "warnings"));
 	(void)json_object_set(answer, "wrong", u->wrong);
 	(void)json_object_set(answer, "unread", json_object_get(u->plan, "unread"));
 	return answer;

@@ -181,10 +181,13 @@ struct upload {
 	size_t already;
 	size_t twice;
 	size_t unread;
+	size_t strangers; /* entries for streams that there are not */
+	char *stranger;	  /* the first such stream */
 };
 
 static void upload_free(struct upload *u)
 {
+	free(u->stranger);
 	suppress_free(&u->staged);
 	free(u->scope);
 	free(u);
@@ -281,6 +284,10 @@ static int stage(struct ctl_env *env, struct upload *u, const struct suppress_cs
 	    suppress_n(u->staged) + suppress_n(env->suppress) >= SUPPRESS_MAX)
 		return err_set(err, ERR_LIMIT, "there is no room for more entries");
 	u->domains += suppress_is_domain(row->address);
+	if (*scope != '\0' && streams_find(env->streams, str_of(scope)) == NULL) {
+		u->strangers++;
+		u->stranger = u->stranger != NULL ? u->stranger : xstrdup(scope);
+	}
 	return suppress_put(u->staged, &e, err);
 }
 
@@ -331,6 +338,16 @@ static json_t *sample_json(const struct upload *u)
 	return list;
 }
 
+static json_t *upload_warnings(const struct upload *u)
+{
+	if (u->strangers == 0)
+		return json_array();
+	return json_pack("[o]",
+			 json_sprintf("%zu of the new entries %s for a stream that there is "
+				      "not, such as %s, and without effect until there is",
+				      u->strangers, u->strangers == 1 ? "is" : "are", u->stranger));
+}
+
 void ctl_suppress_load(struct ctl_call *call)
 {
 	struct ctl_env *env = ctl_env(call);
@@ -353,6 +370,7 @@ void ctl_suppress_load(struct ctl_call *call)
 		(json_int_t)u->twice, "unread", (json_int_t)u->unread, "wrong", wrong, "sample",
 		sample_json(u), "undo_window_s", (json_int_t)(env->undo_window_ms / 1000),
 		"expires_at", json_time(u->expires_ms));
+	(void)json_object_set_new(answer, "warnings", upload_warnings(u));
 	if (ctl_bool(call, "drop"))
 		upload_close(env->actions, u);
 	ctl_reply(call, answer);

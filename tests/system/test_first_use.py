@@ -163,3 +163,14 @@ def test_an_end_is_no_alert_from_before_there_was_anything(relay):
     relay.weir("cred", "add", "shop", "--for", "1h")
     alert = wait_until(lambda: [a for a in relay.weir("alerts") if a["kind"] == "credential-ends"], what="the alert")[0]
     assert alert["since_at"] >= relay.weir("cred", "show", "shop")["created_at"]
+
+
+def test_an_import_for_streams_that_there_are_not(relay, directory):
+    path = directory / "list.csv"
+    path.write_text("address,stream\na@x.example,nosuchstream\nb@x.example,default\nc@x.example,\n\n")
+    plan = relay.weir("suppress", "import", path, "--plan")
+    assert plan["new"] == 3 and plan["warnings"] == [
+        "1 of the new entries is for a stream that there is not, such as nosuchstream, and without effect until there is"]
+    shown = text(relay, "suppress", "import", path, "--plan")
+    assert "3  entries in the file" in shown and "Careful: 1 of the new entries" in shown
+    assert relay.weir("suppress", "import", path, "--reason", "r", "--yes")["warnings"] == plan["warnings"]
