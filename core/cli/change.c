@@ -22,6 +22,7 @@
 
 #define TYPE_ABOVE 1000 /* recipients, from which on their number is typed */
 #define ANSWER_MAX 256
+#define CAREFUL_COLS 9 /* "Careful: " */
 
 /* All of a file, or of standard input for "-"; owned. */
 static int read_file(const struct param_def *p, const char *path, json_t **ret, struct err *err)
@@ -131,8 +132,9 @@ static void put_warnings(const struct out *o, struct buf *b, const json_t *warni
 		out_style(o, b, OUT_WARN, true);
 		(void)buf_puts(b, "Careful: ");
 		out_style(o, b, OUT_WARN, false);
-		out_clean(o, b, str_from(json_string_value(one), json_string_length(one)));
-		(void)buf_putc(b, '\n');
+		out_wrap_at(o, b, CAREFUL_COLS,
+			    str_from(json_string_value(one), json_string_length(one)),
+			    CAREFUL_COLS);
 	}
 }
 

@@ -12,6 +12,8 @@
 #define LONG_COLS 40 /* text of this width and more is useful in less, too */
 #define LONG_MIN_COLS 20
 #define TEXT_MIN 8    /* text columns are not made narrower */
+#define TEXT_KEPT 14  /* nor than that while there are columns to leave out */
+#define KEPT 2	      /* priorities up to this are made narrow before they are left out */
 #define TITLE_COLS 12 /* of columns_put_fields(), at least */
 #define LONG_MS 10000
 
@@ -25,6 +27,8 @@ struct column {
 
 struct columns {
 	const struct out *out;
+	const struct field_def *left_out[COLUMNS_MAX]; /* for want of room */
+	size_t left_out_n;
 	size_t n;
 	struct column all[COLUMNS_MAX];
 };
@@ -185,13 +189,19 @@ static size_t least(const struct columns *c)
 	return at;
 }
 
-static void shrink(struct columns *c, int room)
+static void leave_out(struct columns *c, size_t i)
+{
+	c->left_out[c->left_out_n++] = c->all[i].f;
+	drop(c, i);
+}
+
+static void shrink(struct columns *c, int room, int least_cols)
 {
 	while (total(c) > room) {
 		struct column *widest = NULL;
 
 		for (size_t i = 0; i < c->n; i++)
-			if (!is_right(c->all[i].f) && c->all[i].width > TEXT_MIN &&
+			if (c->all[i].f->kind == FK_TEXT && c->all[i].width > least_cols &&
 			    (widest == NULL || c->all[i].width > widest->width))
 				widest = &c->all[i];
 		if (widest == NULL)
@@ -214,9 +224,12 @@ static void fit(struct columns *c, int room)
 		/* numbers and times are useless when cut */
 		col->width = col->f->kind == FK_TEXT && col->need > wanted ? wanted : col->need;
 	}
+	while (total(c) > room && (at = least(c)) > 0 && c->all[at].f->priority > KEPT)
+		leave_out(c, at);
+	shrink(c, room, TEXT_KEPT); /* what matters is rather shown cut than not at all */
 	while (total(c) > room && (at = least(c)) > 0)
-		drop(c, at);
-	shrink(c, room);
+		leave_out(c, at);
+	shrink(c, room, TEXT_MIN);
 	while (grown && total(c) < room) {
 		grown = false;
 		for (size_t i = 0; i < c->n && total(c) < room; i++)
@@ -350,4 +363,20 @@ void columns_put_fields(const struct out *o, struct buf *b, const char *entity, 
 		out_clean(o, b, text);
 		(void)buf_putc(b, '\n');
 	}
+}
+
+bool columns_put_left_out(const struct columns *c, struct buf *b)
+{
+	AUTO_BUF text = BUF_INIT(OUT_MAX);
+
+	if (c == NULL || c->left_out_n == 0)
+		return false;
+	(void)buf_puts(&text, "no room for ");
+	for (size_t i = c->left_out_n; i-- > 0;)
+		(void)buf_printf(&text, "%s%s", c->left_out[i]->title, i > 0 ? ", " : "");
+	(void)buf_puts(&text, "; --wide shows all");
+	out_style(c->out, b, OUT_DIM, true);
+	out_wrap(c->out, b, buf_str(&text), 0);
+	out_style(c->out, b, OUT_DIM, false);
+	return true;
 }

@@ -35,6 +35,9 @@ void columns_free(struct columns **cp);
 void columns_put_head(const struct columns *c, struct buf *b);
 void columns_put_row(const struct columns *c, struct buf *b, const json_t *row);
 
+/* A line that names the columns that there was no room for; false: there are none. */
+bool columns_put_left_out(const struct columns *c, struct buf *b);
+
 /* One value as people read it, "-" when there is none; not cleaned. Borrows or fills scratch. */
 #define COLUMNS_SCRATCH 64
 struct str columns_value(const struct out *o, const struct field_def *f, const json_t *v,

@@ -83,6 +83,8 @@ int run_cred(struct cli *c, const struct args *a, struct err *err)
 
 /* --- the allowlist ---------------------------------------------------------------------------- */
 
+#define NOTICE_COLS 4
+
 static void put_notices(const struct out *o, struct buf *b, const json_t *row)
 {
 	const json_t *one;
@@ -93,8 +95,8 @@ static void put_notices(const struct out *o, struct buf *b, const json_t *row)
 		out_style(o, b, OUT_WARN, true);
 		(void)buf_printf(b, "%s: ", json_get_str(row, "network"));
 		out_style(o, b, OUT_WARN, false);
-		out_clean(o, b, str_of(json_string_value(one)));
-		(void)buf_putc(b, '\n');
+		out_wrap_at(o, b, out_cols(o, str_of(json_get_str(row, "network"))) + 2,
+			    str_of(json_string_value(one)), NOTICE_COLS);
 	}
 }
 

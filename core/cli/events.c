@@ -80,6 +80,7 @@ static void put_rows(struct cli *c, const struct args *a, const json_t *rows)
 		if (b.n > OUT_MAX / 2)
 			cli_print(c, &b);
 	}
+	(void)columns_put_left_out(columns, &b);
 	columns_free(&columns);
 	cli_print(c, &b);
 }

@@ -60,10 +60,12 @@ static void put_rows(struct listing *l, const json_t *rows)
 /* "100 of 12 408 shown; --limit takes more" */
 static void put_end(struct listing *l, const json_t *last)
 {
-	AUTO_BUF b = BUF_INIT(400);
+	AUTO_BUF b = BUF_INIT(OUT_MAX);
 	char shown[FMT_TIME_LEN], all[FMT_TIME_LEN];
 	bool more = cli_has(last, "next");
 
+	if (!l->c->json)
+		(void)columns_put_left_out(l->columns, &b);
 	if (l->c->json) {
 		(void)buf_puts(&b, l->rows > 0 ? "\n]\n" : "[]\n");
 	} else if (l->rows == 0) {

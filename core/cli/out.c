@@ -221,9 +221,16 @@ int out_fit(const struct out *o, struct buf *b, struct str s, int cols)
 
 void out_wrap(const struct out *o, struct buf *b, struct str s, int indent)
 {
-	int room = o->width - indent;
+	(void)buf_printf(b, "%*s", indent, "");
+	out_wrap_at(o, b, indent, s, indent);
+}
+
+void out_wrap_at(const struct out *o, struct buf *b, int at, struct str s, int indent)
+{
+	bool first = true;
 
 	do {
+		int room = o->width - (first ? at : indent);
 		int used;
 		size_t n = o->width == 0 ? s.n : fitting(o, s, room > 10 ? room : 10, &used);
 
@@ -234,7 +241,9 @@ void out_wrap(const struct out *o, struct buf *b, struct str s, int indent)
 				blank--;
 			n = blank > 0 ? blank : n;
 		}
-		(void)buf_printf(b, "%*s", indent, "");
+		if (!first)
+			(void)buf_printf(b, "%*s", indent, "");
+		first = false;
 		out_clean(o, b, str_from(s.p, n));
 		(void)buf_putc(b, '\n');
 		s = str_trim(str_from(s.p + n, s.n - n));

@@ -50,6 +50,8 @@ void out_clean_lines(const struct out *o, struct buf *b, struct str s);
 int out_fit(const struct out *o, struct buf *b, struct str s, int cols);
 /* Appends the text in lines of the output's width, each behind `indent` spaces. */
 void out_wrap(const struct out *o, struct buf *b, struct str s, int indent);
+/* The same behind `at` columns that the first line has already. */
+void out_wrap_at(const struct out *o, struct buf *b, int at, struct str s, int indent);
 
 /* Appends one JSON document with its line end. */
 void out_json(const struct out *o, struct buf *b, const json_t *v);

@@ -182,8 +182,7 @@ static void put_texts(const struct out *o, struct buf *b, const char *title, con
 	json_array_foreach(texts, i, one)
 	{
 		(void)buf_printf(b, "%-*s", TITLE_COLS, title);
-		out_clean(o, b, str_of(json_string_value(one)));
-		(void)buf_putc(b, '\n');
+		out_wrap_at(o, b, TITLE_COLS, str_of(json_string_value(one)), TITLE_COLS);
 	}
 }
 

@@ -84,6 +84,8 @@ int run_kept(struct cli *c, const struct args *a, struct err *err)
 
 /* --- check ------------------------------------------------------------------------------------ */
 
+#define STATUS_COLS 9
+
 static enum out_style style_of(const char *status)
 {
 	if (strcmp(status, "ok") == 0)
@@ -104,18 +106,20 @@ static void put_detail(const struct out *o, struct buf *b, const json_t *row, co
 static void put_check(const struct out *o, struct buf *b, const json_t *row)
 {
 	const char *status = json_get_str(row, "status");
+	const char *about = json_get_str(row, "about");
+	int at = STATUS_COLS + 3 + out_cols(o, str_of(json_get_str(row, "name")));
 
 	out_style(o, b, style_of(status), true);
-	(void)buf_printf(b, "%-9s", status);
+	(void)buf_printf(b, "%-*s", STATUS_COLS, status);
 	out_style(o, b, style_of(status), false);
 	(void)buf_printf(b, " %s", json_get_str(row, "name"));
 	if (cli_has(row, "about")) {
 		(void)buf_putc(b, ' ');
-		out_clean(o, b, str_of(json_get_str(row, "about")));
+		out_clean(o, b, str_of(about));
+		at += 1 + out_cols(o, str_of(about));
 	}
 	(void)buf_puts(b, "  ");
-	out_clean(o, b, str_of(json_get_str(row, "text")));
-	(void)buf_putc(b, '\n');
+	out_wrap_at(o, b, at, str_of(json_get_str(row, "text")), STATUS_COLS + 1);
 	put_detail(o, b, row, "found");
 	if (strcmp(status, "ok") == 0)
 		return;

@@ -25,9 +25,13 @@ static void put_count(const struct out *o, struct buf *b, int64_t n)
 	(void)(o->tty ? buf_puts(b, text) : buf_printf(b, "%lld", (long long)n));
 }
 
-/* Counts as bars, the largest of all series at the top. */
+#define RATE_COLS 24 /* in front of the bars */
+
+/* Counts as bars, the largest of all series at the top; the last ones, as many as there is room
+ * for. */
 static void put_bars(const struct out *o, struct buf *b, const json_t *counts, int64_t max)
 {
+	size_t room = o->width > RATE_COLS ? (size_t)(o->width - RATE_COLS) : 0;
 	static const char *const blocks[] = { " ",	"\u2581", "\u2582", "\u2583", "\u2584",
 					      "\u2585", "\u2586", "\u2587", "\u2588" };
 	static const char ascii[] = " .:-=+*#@";
@@ -38,6 +42,9 @@ static void put_bars(const struct out *o, struct buf *b, const json_t *counts, i
 	json_array_foreach(counts, i, v)
 	{
 		int64_t n = json_integer_value(v);
+
+		if (i + room < json_array_size(counts))
+			continue;
 		size_t level =
 			n <= 0 || max <= 0 ? 0 : 1 + (size_t)(n * (int64_t)(levels - 1) / max);
 

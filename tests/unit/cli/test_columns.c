@@ -61,6 +61,51 @@ static void test_pipe(void **state)
 		"a.example      1      1      0     0      3s  -             -\n");
 }
 
+/* What there is no room for is named. */
+static void test_left_out(void **state)
+{
+	struct out o = { .utf8 = true, .tty = false, .width = 64 };
+	AUTO_BUF b = BUF_INIT(10000);
+	json_t *rows = rows_of(QUEUE);
+	struct columns *c =
+		columns_new(&(struct columns_options){ .out = &o, .entity = "queue" }, rows);
+
+	(void)state;
+	assert_true(columns_put_left_out(c, &b));
+	assert_string_equal(buf_cstr(&b), "no room for oldest, ready, held; --wide shows all\n");
+	columns_free(&c);
+	buf_reset(&b);
+	c = columns_new(&(struct columns_options){ .out = &plain, .entity = "queue" }, rows);
+	assert_false(columns_put_left_out(c, &b));
+	columns_free(&c);
+	json_decref(rows);
+}
+
+/* A title that is longer than most has a blank behind it, too. */
+static void test_long_titles(void **state)
+{
+	AUTO_BUF b = BUF_INIT(10000);
+	json_t *row = rows_of("{'state':'a','may_authenticate':true}");
+
+	(void)state;
+	columns_put_fields(&plain, &b, "allow_test", NULL, row);
+	assert_non_null(strstr(buf_cstr(&b), "may authenticate yes\n"));
+	json_decref(row);
+}
+
+/* Lines break between words. */
+static void test_wraps_between_words(void **state)
+{
+	struct out o = { .utf8 = true, .width = 30 };
+	AUTO_BUF b = BUF_INIT(10000);
+
+	(void)state;
+	(void)buf_puts(&b, "Careful: ");
+	out_wrap_at(&o, &b, 9, STR("all mail of the relay is concerned"), 9);
+	assert_string_equal(buf_cstr(&b), "Careful: all mail of the relay\n"
+					  "         is concerned\n");
+}
+
 static void test_narrow(void **state)
 {
 	struct out o = { .utf8 = true, .tty = true, .width = 64 };
@@ -68,11 +113,11 @@ static void test_narrow(void **state)
 
 	(void)state;
 	put_table(&b, &(struct columns_options){ .out = &o, .entity = "queue" }, QUEUE);
-	/* the reply and the class went first: their priorities are the highest */
+	/* what was said is worth more than some of the counts, and shown cut rather than not */
 	assert_string_equal(buf_cstr(&b),
-			    "DOMAIN      TOTAL  READY   DEFER  HELD  OLDEST  CLASS\n"
-			    "gmail.com  12 408      0  12 408     0   2h05m  rate-limited\n"
-			    "a.example       1      1       0     0      3s  -\n");
+			    "DOMAIN      TOTAL   DEFER  CLASS         LAST REPLY\n"
+			    "gmail.com  12 408  12 408  rate-limited  421 4.7.28 Our system …\n"
+			    "a.example       1       0  -             -\n");
 }
 
 static void test_group_key(void **state)
@@ -265,10 +310,17 @@ static int use_utf8(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_pipe),	  cmocka_unit_test(test_narrow),
-		cmocka_unit_test(test_group_key), cmocka_unit_test(test_values),
-		cmocka_unit_test(test_fit),	  cmocka_unit_test(test_wrap),
-		cmocka_unit_test(test_harmless),  cmocka_unit_test(test_every_width),
+		cmocka_unit_test(test_pipe),
+		cmocka_unit_test(test_narrow),
+		cmocka_unit_test(test_left_out),
+		cmocka_unit_test(test_long_titles),
+		cmocka_unit_test(test_wraps_between_words),
+		cmocka_unit_test(test_group_key),
+		cmocka_unit_test(test_values),
+		cmocka_unit_test(test_fit),
+		cmocka_unit_test(test_wrap),
+		cmocka_unit_test(test_harmless),
+		cmocka_unit_test(test_every_width),
 		cmocka_unit_test(test_colour),
 	};
 
