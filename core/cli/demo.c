@@ -28,6 +28,10 @@
 #include "cli/cli_int.h"
 
 #define DEMO_RATE 10 /* letters a second */
+#define CERT_CURVE "ec_paramgen_curve:prime256v1"
+#define CERT_DAYS "30"
+#define CERT_NAME "/CN=relay.demo.example"
+#define CERT_ALT "subjectAltName=DNS:relay.demo.example,IP:127.0.0.1"
 #define DEMO_SECONDS "2592000"
 #define DEMO_PATH_MAX 4096
 #define READY_MS 15000	/* for a program to be there */
@@ -49,7 +53,8 @@ struct demo {
 	pid_t pids[PROGRAM__COUNT];
 	int ready_fd; /* the world's standard output; -1: none */
 	uint16_t port;
-	char *relay; /* "unix:DIR/control.sock" */
+	uint16_t login_port; /* for clients with a credential; 0: there is no TLS */
+	char *relay;	     /* "unix:DIR/control.sock" */
 	sigset_t signals;
 	sigset_t before;
 };
@@ -259,6 +264,39 @@ static int tell_world(const struct demo *d, int64_t rate, struct err *err)
 	return rc;
 }
 
+/* --- TLS -------------------------------------------------------------------------------------- */
+
+/* A certificate of its own, made by openssl where there is one; false: there is none. */
+static bool make_certificate(struct demo *d)
+{
+	AUTO_FREE char *openssl = NULL;
+	AUTO_FREE char *cert = xasprintf("%s/relay.pem", d->dir);
+	AUTO_FREE char *key = xasprintf("%s/relay.key", d->dir);
+	AUTO_FREE char *log_path = xasprintf("%s/openssl.log", d->dir);
+	int log, status = -1;
+	pid_t pid;
+
+	if (access(cert, R_OK) == 0 && access(key, R_OK) == 0)
+		return true; /* a kept directory */
+	if (find_program("openssl", &openssl, NULL) < 0)
+		return false;
+	log = open(log_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (log < 0)
+		return false;
+	const char *const argv[] = {
+		openssl,  "req",     "-x509",	"-newkey", "ec", "-pkeyopt", CERT_CURVE,
+		"-nodes", "-keyout", key,	"-out",	   cert, "-days",    CERT_DAYS,
+		"-subj",  CERT_NAME, "-addext", CERT_ALT,  NULL,
+	};
+	pid = fork();
+	if (pid == 0)
+		become(d, argv, -1, log);
+	(void)close(log);
+	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		continue;
+	return pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
 /* --- the relay -------------------------------------------------------------------------------- */
 
 static int write_config(const struct demo *d, const json_t *ready, const char *path,
@@ -282,6 +320,14 @@ static int write_config(const struct demo *d, const json_t *ready, const char *p
 		      "queue {\n\tretry-first = \"20s\"\n\tretry-max   = \"5m\"\n}\n",
 		      d->dir, d->dir, (unsigned)d->port, json_get_str(ready, "dns"),
 		      (long long)json_get_int(ready, "smtp_port"));
+	if (d->login_port != 0)
+		(void)fprintf(f,
+			      "\n# for credentials\n"
+			      "tls {\n\tcertificate = \"%s/relay.pem\"\n\tkey         = "
+			      "\"%s/relay.key\"\n}\n"
+			      "listen login {\n\taddress = \"127.0.0.1:%u\"\n"
+			      "\ttls     = \"starttls\"\n\tauth    = \"required\"\n}\n",
+			      d->dir, d->dir, (unsigned)d->login_port);
 	if (ferror(f) != 0)
 		rc = err_sys(err, errno, "%s", path);
 	if (fclose(f) != 0 && rc == 0)
@@ -359,7 +405,13 @@ static int prepare(struct demo *d, const char *keep, struct err *err)
 				 d->dir);
 	d->relay = xasprintf("unix:%s/control.sock", d->dir);
 	d->c->relay = d->relay;
-	return free_port(&d->port, err);
+	if (free_port(&d->port, err) < 0)
+		return -err->code;
+	do
+		if (make_certificate(d) && free_port(&d->login_port, err) < 0)
+			return -err->code;
+	while (d->port == d->login_port);
+	return 0;
 }
 
 static void end_program(struct demo *d, enum program p)
@@ -402,15 +454,27 @@ static void clean_up(struct demo *d)
 	free(d->dir);
 }
 
+static json_t *login_json(const struct demo *d)
+{
+	return d->login_port != 0 ? json_sprintf("127.0.0.1:%u", (unsigned)d->login_port)
+				  : json_null();
+}
+
 /* Without a console: how to reach it, until somebody interrupts. */
 static int wait_for_end(struct demo *d, struct err *err)
 {
 	AUTO_BUF b = BUF_INIT(8192);
+	AUTO_FREE char *login =
+		d->login_port != 0 ? xasprintf("SMTP with STARTTLS and AUTH at 127.0.0.1:%u; weir "
+					       "cred add makes one",
+					       (unsigned)d->login_port)
+				   : xstrdup("not here: openssl, which makes a certificate, is not "
+					     "installed");
 
 	if (d->c->json) {
-		json_t *doc = json_pack("{s:s, s:o, s:s}", "relay", d->relay, "smtp",
-					json_sprintf("127.0.0.1:%u", (unsigned)d->port),
-					"directory", d->dir);
+		json_t *doc = json_pack("{s:s, s:o, s:o, s:s}", "relay", d->relay, "smtp",
+					json_sprintf("127.0.0.1:%u", (unsigned)d->port), "login",
+					login_json(d), "directory", d->dir);
 
 		cli_print_json(d->c, doc);
 		json_decref(doc);
@@ -420,9 +484,10 @@ static int wait_for_end(struct demo *d, struct err *err)
 				 "  console       weir -r %s\n"
 				 "  command line  weir -r %s status\n"
 				 "  mail          SMTP at 127.0.0.1:%u\n"
+				 "  credentials   %s\n"
 				 "  world         commands at %s/world.sock; weir-world --help\n"
 				 "  files         %s\n\nCtrl-C ends it.\n",
-				 d->relay, d->relay, (unsigned)d->port, d->dir, d->dir);
+				 d->relay, d->relay, (unsigned)d->port, login, d->dir, d->dir);
 		cli_print(d->c, &b);
 	}
 	while (!end_wanted(d, -1)) {

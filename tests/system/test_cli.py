@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import smtplib
 import subprocess
 
 import pytest
@@ -390,6 +391,13 @@ def test_demo(directory):
         assert {"yahoo.com", "down.example"} <= {r["domain"] for r in rows}
         children = subprocess.run(["pgrep", "-P", str(demo.pid)], capture_output=True, text=True).stdout.split()
         assert len(children) == 2
+        made = json.loads(subprocess.run([WEIR, "-r", doc["relay"], "--json", "cred", "add", "shop"], capture_output=True,
+                                         timeout=15).stdout)
+        host, port = doc["login"].split(":")
+        with smtplib.SMTP(host, int(port), timeout=15) as s:
+            s.starttls()
+            s.login("shop", made["secret"])
+            assert s.mail("app@shop.example")[0] == 250
     finally:
         demo.send_signal(signal.SIGINT)
     assert demo.wait(20) == 0 and demo.stderr.read() == b""
