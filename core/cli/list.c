@@ -12,6 +12,7 @@ struct listing {
 	const struct args *a;
 	struct columns *columns; /* laid out by the first page */
 	uint64_t rows;		 /* printed */
+	int64_t counted;	 /* the sum of their `count` */
 };
 
 static void put_json_rows(struct listing *l, struct buf *b, const json_t *rows)
@@ -42,7 +43,11 @@ static void put_table_rows(struct listing *l, struct buf *b, const json_t *rows)
 		if (json_array_size(rows) > 0)
 			columns_put_head(l->columns, b);
 	}
-	json_array_foreach(rows, i, row) columns_put_row(l->columns, b, row);
+	json_array_foreach(rows, i, row)
+	{
+		columns_put_row(l->columns, b, row);
+		l->counted += json_get_int(row, "count");
+	}
 	l->rows += json_array_size(rows);
 }
 
@@ -87,6 +92,42 @@ static void put_end(struct listing *l, const json_t *last)
 		(void)buf_putc(&b, '\n');
 	}
 	cli_print(l->c, &b);
+}
+
+/* Causes are replies: what waits without one is told apart from nothing being stuck. */
+static void put_untried(struct listing *l, const json_t *last)
+{
+	static const char *const asked[] = { "where", "last_s", "since", "until" };
+	AUTO_BUF b = BUF_INIT(OUT_MAX);
+	AUTO_BUF line = BUF_INIT(OUT_MAX);
+	json_t *status = NULL;
+	struct err ignored = ERR_INIT;
+	char count[FMT_TIME_LEN];
+	int64_t n;
+
+	if (l->a->m != &method_defs[M_CAUSE_LIST] || l->c->json ||
+	    json_get_int(last, "total") > (int64_t)l->rows)
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(asked); i++)
+		if (cli_has(l->a->params, asked[i]))
+			return;
+	if (talk_call(l->c, method_defs[M_STATUS_GET].name, NULL, &status, &ignored) < 0)
+		return;
+	n = json_get_int(json_object_get(status, "queued"), "recipients") - l->counted;
+	json_decref(status);
+	if (n <= 0)
+		return;
+	fmt_count((uint64_t)n, count);
+	(void)buf_printf(
+		&b,
+		"%s more recipient%s without a reply of %s own: new, or waiting for %s next "
+		"hop without a try; weir queue counts them",
+		count, n == 1 ? " is" : "s are", n == 1 ? "its" : "their",
+		n == 1 ? "its" : "their");
+	out_style(&l->c->out, &line, OUT_DIM, true);
+	out_wrap(&l->c->out, &line, buf_str(&b), 0);
+	out_style(&l->c->out, &line, OUT_DIM, false);
+	cli_print(l->c, &line);
 }
 
 /* The parameters of the next page; without a limit the relay's own counts. */
@@ -135,6 +176,8 @@ int run_list(struct cli *c, const struct args *a, struct err *err)
 		 (a->has_limit || !c->json));
 	if (rc >= 0)
 		put_end(&l, page);
+	if (rc >= 0)
+		put_untried(&l, page);
 	json_decref(page);
 	columns_free(&l.columns);
 	return rc;

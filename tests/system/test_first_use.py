@@ -172,3 +172,15 @@ def test_an_import_for_streams_that_there_are_not(relay, directory):
     shown = text(relay, "suppress", "import", path, "--plan")
     assert "3  entries in the file" in shown and "Careful: 1 of the new entries" in shown
     assert relay.weir("suppress", "import", path, "--reason", "r", "--yes")["warnings"] == plan["warnings"]
+
+
+def test_causes_say_what_they_do_not_count(relay, world):
+    world.do('set fast.example reply at=mail text="451 4.3.2 Later"')
+    relay.send("a@fast.example")
+    relay.wait_state("a@fast.example", "deferred")
+    assert "without a reply" not in text(relay, "causes")
+    relay.weir("hold", "domain:startup.example", "--reason", "r")
+    relay.send("b@startup.example")
+    relay.wait_state("b@startup.example", "held")
+    assert "1 more recipient is without a reply of its own" in text(relay, "causes")
+    assert "without a reply" not in text(relay, "causes", "--where", "domain:fast.example")
