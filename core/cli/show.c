@@ -136,12 +136,41 @@ void show_put_attempts(const struct out *o, struct buf *b, const json_t *attempt
 	}
 }
 
+#define HOPS_SHOWN 5
+
+/* "goes by     smarthost:127.0.0.1:2526", each once. */
+static void put_hops(const struct out *o, struct buf *b, const json_t *recipients)
+{
+	const char *shown[HOPS_SHOWN];
+	const json_t *r;
+	size_t i, n = 0;
+
+	json_array_foreach(recipients, i, r)
+	{
+		const char *hop = json_get_str(r, "next_hop");
+		bool again = *hop == '\0';
+
+		for (size_t k = 0; k < n; k++)
+			again = again || strcmp(shown[k], hop) == 0;
+		if (again || n == HOPS_SHOWN)
+			continue;
+		out_style(o, b, OUT_DIM, true);
+		(void)buf_printf(b, "%-12s",
+				 n == 0 ? field_find("message", "next_hop")->title : "");
+		out_style(o, b, OUT_DIM, false);
+		out_clean(o, b, str_of(hop));
+		(void)buf_putc(b, '\n');
+		shown[n++] = hop;
+	}
+}
+
 static void put_detail(const struct out *o, struct buf *b, const json_t *detail)
 {
 	const json_t *recipients = json_object_get(detail, "recipients");
 	const json_t *attempts = json_object_get(detail, "attempts");
 
 	columns_put_fields(o, b, "detail", NULL, detail);
+	put_hops(o, b, recipients);
 	put_heading(o, b, "Recipients", json_array_size(recipients),
 		    json_get_int(detail, "recipients_n"));
 	put_table(o, b, "message", " id from size age_s ", recipients);

@@ -165,6 +165,17 @@ static void check_content(struct detail *d)
 		ask_attempts(d);
 }
 
+/* As the route says for those that are queued. */
+static json_t *next_hop_json(const struct ctl_env *env, struct rid rid)
+{
+	struct sched_view v;
+	struct sched_group_view g;
+
+	if (!sched_find(env->sched, rid, &v) || !sched_group(env->sched, v.group, &g))
+		return json_null();
+	return json_text_or_null(str_of(g.next_hop));
+}
+
 static void on_recipients(void *arg, const struct queue_entry *rows, size_t n,
 			  const struct err *err)
 {
@@ -177,7 +188,9 @@ static void on_recipients(void *arg, const struct queue_entry *rows, size_t n,
 	for (size_t i = 0; i < n; i++) {
 		d->queued = d->queued || rows[i].outcome == OUTCOME_NONE ||
 			    rows[i].outcome == OUTCOME_DEFERRED;
-		(void)json_array_append_new(d->recipients, env_message_json(d->job.env, &rows[i]));
+		json_t *row = env_message_json(d->job.env, &rows[i]);
+		set(row, "next_hop", next_hop_json(d->job.env, rows[i].rid));
+		(void)json_array_append_new(d->recipients, row);
 	}
 	view_soon(&d->job);
 }

@@ -184,3 +184,14 @@ def test_causes_say_what_they_do_not_count(relay, world):
     relay.wait_state("b@startup.example", "held")
     assert "1 more recipient is without a reply of its own" in text(relay, "causes")
     assert "without a reply" not in text(relay, "causes", "--where", "domain:fast.example")
+
+
+def test_show_says_where_a_message_goes(relay, world):
+    relay.weir("route", "add", "--to", f"smarthost:127.0.0.1:{world.smtp_port}", "--match", "domain:fast.example")
+    relay.weir("hold", "domain:fast.example", "--reason", "r")
+    relay.send("a@fast.example")
+    relay.wait_state("a@fast.example", "held")
+    id = relay.weir("messages")[0]["id"]
+    hop = f"smarthost:127.0.0.1:{world.smtp_port}"
+    assert relay.weir("show", id)["recipients"][0]["next_hop"] == hop
+    assert f"goes by     {hop}" in text(relay, "show", id)
