@@ -9,8 +9,8 @@
  *	store	 what the queue knows of the recipient; of one that is forgotten the tag in the
  *		 address tells whether the report names the right one
  *	tell	 the failure is passed on to the sender that the message had, as far as it wants
- *that record	 an event, once; suppression, sinks and the rest follow from it 250	 now it is
- *on disk
+ *	record	 an event, once; suppression, sinks and the rest follow from it
+ *	250	 now it is on disk
  *
  * Nobody who sends here gets mail for it, whatever the sender. What comes to nothing is kept for
  * the operator (policy/unread.h).
