@@ -428,6 +428,27 @@ static bool is_id(struct str t)
 	return t.n >= ID_MIN || (is_letter(t.p[0]) && m.digits > 1) || m.lower > 0;
 }
 
+/* "1m00s", "2h5m"; of one unit it is a number. */
+static bool is_duration(struct str t)
+{
+	static const char *const units[] = { "s",    "sec", "secs", "m", "min",
+					     "mins", "h",   "hrs",  "d", "ms" };
+	bool any = false;
+
+	while (t.n > 0) {
+		size_t n = digits(t), letters = 0;
+
+		while (n + letters < t.n && is_letter(t.p[n + letters]))
+			letters++;
+		if (n == 0 || n > 5 || letters == 0 || is_upper(t.p[n]) ||
+		    !one_of(str_from(t.p + n, letters), units, ARRAY_LEN(units)))
+			return false;
+		t = str_from(t.p + n + letters, t.n - n - letters);
+		any = true;
+	}
+	return any;
+}
+
 /* Most pieces are: letters only, of a word's length. */
 static bool is_plain(struct str t)
 {
@@ -447,6 +468,8 @@ enum reply_token reply_token_of(struct str t)
 		return REPLY_TOKEN_TIME;
 	if (is_number(t))
 		return REPLY_TOKEN_NUMBER;
+	if (is_duration(t))
+		return REPLY_TOKEN_TIME;
 	if (is_address(t))
 		return REPLY_TOKEN_ADDR;
 	if (is_host(t))

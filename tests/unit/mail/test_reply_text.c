@@ -87,6 +87,7 @@ static const struct {
 	{ "until Tue, 24 Nov 2026 03:12:07 +0000 (UTC)", "until <time>" },
 	{ "until Tue Nov 24 03:12:07 2026.", "until <time>." },
 	{ "until 24-Nov-2026", "until <time>" },
+	{ "waited 1m00s for its greeting", "waited <time> for its greeting" },
 	{ "the user may be busy", "the user may be busy" },
 	{ "recipient's mailbox doesn't exist", "recipient's mailbox doesn't exist" },
 	{ "STARTTLS and 8BITMIME over TLS1.2, IPv6, RFC5322, SHA-256",
