@@ -20,7 +20,7 @@ while :; do
 	esac
 done
 dir=$(mktemp -d "${TMPDIR:-/var/tmp}/weir-bench.XXXXXX") || exit 2
-pid= other=
+pid="" other=""
 stop() { [ -z "$1" ] || { kill "$1" 2>/dev/null; wait "$1" 2>/dev/null; }; }
 end() { stop "$other"; other=; stop "$pid"; pid=; }
 trap 'end; rm -rf "$dir"' EXIT
@@ -95,8 +95,10 @@ one() { # kind
 	awk -F= -v k="$kind" '$1=="e2e_per_s"{e=$2} $1=="cpu_s_per_1000"{c=$2} $1=="told"{t=$2}
 		END{printf "%-9s e2e_per_s=%s cpu_s_per_1000=%s told=%s\n", k, e, c, t}' "$dir/out"
 }
-for round in $(seq "$rounds"); do
+# What ran before leaves the disk work to do: the order turns by one each round.
+for _ in $(seq "$rounds"); do
 	for kind in $kinds; do one "$kind" "$@" | tee -a "$dir/all"; done
+	kinds="${kinds#* } ${kinds%% *}"
 done
 /usr/bin/python3 - "$dir/all" <<'X'
 import statistics, sys
