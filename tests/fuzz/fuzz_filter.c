@@ -66,7 +66,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (target_parse(text, &target, &err) < 0)
 		ASSERT(err.msg[0] != '\0');
 	target_done(&target);
-	filter_complete(text, size / 2, c);
+	filter_complete(FILTER_MAIL, text, size / 2, c);
 	ASSERT(c->from <= size && c->n <= FILTER_CANDIDATES_MAX);
 	free(c);
 	return 0;
