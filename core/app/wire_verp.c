@@ -68,20 +68,6 @@ int bounces_prepare(struct relayd *r, struct err *err)
 	return 0;
 }
 
-static bool read_hex(struct str text, uint8_t *ret, size_t n)
-{
-	static const char digits[] = "0123456789abcdef";
-
-	for (size_t i = 0; text.n == 2 * n && i < n; i++) {
-		const char *a = strchr(digits, text.p[2 * i]);
-		const char *b = strchr(digits, text.p[2 * i + 1]);
-		if (a == NULL || b == NULL)
-			return false;
-		ret[i] = (uint8_t)((a - digits) << 4 | (b - digits));
-	}
-	return text.n == 2 * n;
-}
-
 static void load_key(void *arg, const struct queue_object *o)
 {
 	struct relayd *r = OBJ(relayd, RELAYD_MAGIC, arg);
@@ -89,7 +75,7 @@ static void load_key(void *arg, const struct queue_object *o)
 	struct err err = ERR_INIT;
 
 	if (json_read(o->json, &v, &err) < 0 ||
-	    !read_hex(str_of(json_get_str(v, "key")), r->bounces.key, VERP_KEY_LEN))
+	    !digest_unhex(str_of(json_get_str(v, "key")), r->bounces.key))
 		log_error(NULL, "bounces.key", F_STR("error", "the stored key cannot be read"),
 			  F_STR("effect", "a new one is made; earlier addresses are refused"));
 	else
@@ -119,16 +105,16 @@ static void on_key(void *arg, const struct err *err)
 /* At the first start with a bounce domain. No address is made before it is on disk. */
 static void make_key(struct relayd *r)
 {
-	char json[2 * VERP_KEY_LEN + 16];
+	char hex[DIGEST_HEX_LEN], json[DIGEST_HEX_LEN + 16];
 	struct queue_object o = { .kind = KIND_KEY, .id = "1", .json = json, .secret = true };
-	int n = snprintf(json, sizeof(json), "{\"key\":\"");
 
+	_Static_assert(VERP_KEY_LEN == DIGEST_LEN, "kept as a digest is");
 	digest_random(r->bounces.key, VERP_KEY_LEN);
-	for (int i = 0; i < VERP_KEY_LEN; i++)
-		n += snprintf(json + n, sizeof(json) - (size_t)n, "%02x", r->bounces.key[i]);
-	(void)snprintf(json + n, sizeof(json) - (size_t)n, "\"}");
+	digest_hex(r->bounces.key, hex);
+	(void)snprintf(json, sizeof(json), "{\"key\":\"%s\"}", hex);
 	queue_commit(r->env.queue, NULL, &o, 1, on_key, r);
 	secret_wipe(json, sizeof(json));
+	secret_wipe(hex, sizeof(hex));
 }
 
 /* --- what is kept ----------------------------------------------------------------------------- */

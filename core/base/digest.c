@@ -3,6 +3,7 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <string.h>
 #include <sys/random.h>
 
 #include "base/obj.h"
@@ -44,4 +45,39 @@ void digest_random(void *p, size_t n)
 		at += got;
 		n -= (size_t)got;
 	}
+}
+
+static const char hex_digits[] = "0123456789abcdef";
+
+void digest_hex(const uint8_t bytes[static DIGEST_LEN], char ret[static DIGEST_HEX_LEN])
+{
+	for (size_t i = 0; i < DIGEST_LEN; i++) {
+		ret[2 * i] = hex_digits[bytes[i] >> 4];
+		ret[2 * i + 1] = hex_digits[bytes[i] & 15];
+	}
+	ret[DIGEST_HEX_LEN - 1] = '\0';
+}
+
+static int nibble(char c)
+{
+	const char *at = c != '\0' ? strchr(hex_digits, c) : NULL;
+
+	return at != NULL ? (int)(at - hex_digits) : -1;
+}
+
+bool digest_unhex(struct str text, uint8_t ret[static DIGEST_LEN])
+{
+	uint8_t bytes[DIGEST_LEN];
+
+	if (text.n != DIGEST_HEX_LEN - 1)
+		return false;
+	for (size_t i = 0; i < DIGEST_LEN; i++) {
+		int high = nibble(text.p[2 * i]), low = nibble(text.p[2 * i + 1]);
+
+		if (high < 0 || low < 0)
+			return false;
+		bytes[i] = (uint8_t)(high << 4 | low);
+	}
+	memcpy(ret, bytes, sizeof(bytes));
+	return true;
 }

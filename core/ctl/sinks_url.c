@@ -59,7 +59,7 @@ int sink_url_parse(const char *text, struct sink_url *ret, struct err *err)
 /* --- the batch -------------------------------------------------------------------------------- */
 
 /* HMAC-SHA256 of "TIME.BODY", in hexadecimal. */
-static void sign(const struct sink *s, int64_t now_s, char ret[static 2 * DIGEST_LEN + 1])
+static void sign(const struct sink *s, int64_t now_s, char ret[static DIGEST_HEX_LEN])
 {
 	AUTO_BUF text = BUF_INIT(SINK_BODY_MAX + 64);
 	uint8_t hmac[DIGEST_LEN];
@@ -67,8 +67,7 @@ static void sign(const struct sink *s, int64_t now_s, char ret[static 2 * DIGEST
 	(void)buf_printf(&text, "%" PRId64 ".", now_s);
 	(void)buf_put_str(&text, buf_str(&s->body));
 	digest_hmac((const uint8_t *)s->secret, strlen(s->secret), buf_str(&text), hmac);
-	for (size_t i = 0; i < DIGEST_LEN; i++)
-		(void)snprintf(ret + 2 * i, 3, "%02x", hmac[i]);
+	digest_hex(hmac, ret);
 }
 
 static struct https *way(const struct sink *s)

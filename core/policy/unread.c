@@ -83,11 +83,10 @@ static char *digest_of(struct str content)
 	struct str of =
 		body != NULL ? str_from(body, (size_t)(content.p + content.n - body)) : content;
 	uint8_t digest[DIGEST_LEN];
-	char *text = xmalloc((size_t)2 * DIGEST_LEN + 1);
+	char *text = xmalloc(DIGEST_HEX_LEN);
 
 	digest_sha256(of, digest);
-	for (size_t i = 0; i < DIGEST_LEN; i++)
-		(void)snprintf(text + 2 * i, 3, "%02x", digest[i]);
+	digest_hex(digest, text);
 	return text;
 }
 

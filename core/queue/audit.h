@@ -24,13 +24,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/digest.h"
 #include "base/err.h"
 #include "filter/filter.h"
 
 #define AUDIT_TAG "weir-audit-1"
 #define AUDIT_HEAD "audit.head" /* one line: "weir-audit-1 SEQ HASH" */
 #define AUDIT_HEAD_MS 1000
-#define AUDIT_HASH_LEN 65 /* in hexadecimal, with the end */
 #define AUDIT_NOBODY (-1) /* uid: the relay by itself */
 #define AUDIT_DONE "done"
 
@@ -88,7 +88,7 @@ struct audit_report {
 	uint64_t other;	  /* SWAPPED: the record that stands there; MISSING: last of those gone */
 	bool head;	  /* AUDIT_HEAD was there */
 	uint64_t head_seq;
-	char hash[AUDIT_HASH_LEN]; /* of the last good one */
+	char hash[DIGEST_HEX_LEN]; /* of the last good one */
 };
 typedef void queue_audit_verify_fn(void *arg, const struct audit_report *r, const struct err *err);
 /* Goes along the whole chain, a slice a job, beside everything else. */

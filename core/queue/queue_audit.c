@@ -27,34 +27,6 @@
 
 /* --- hashes ----------------------------------------------------------------------------------- */
 
-void audit_hex(const uint8_t hash[static DIGEST_LEN], char ret[static AUDIT_HASH_LEN])
-{
-	for (size_t k = 0; k < DIGEST_LEN; k++)
-		(void)snprintf(ret + 2 * k, 3, "%02x", hash[k]);
-}
-
-static int nibble(char c)
-{
-	static const char digits[] = "0123456789abcdef";
-	const char *at = c != '\0' ? strchr(digits, c) : NULL;
-	return at != NULL ? (int)(at - digits) : -1;
-}
-
-bool audit_unhex(struct str text, uint8_t ret[static DIGEST_LEN])
-{
-	uint8_t bytes[DIGEST_LEN];
-	if (text.n != AUDIT_HASH_LEN - 1)
-		return false;
-	for (size_t k = 0; k < DIGEST_LEN; k++) {
-		int high = nibble(text.p[2 * k]), low = nibble(text.p[2 * k + 1]);
-		if (high < 0 || low < 0)
-			return false;
-		bytes[k] = (uint8_t)(high << 4 | low);
-	}
-	memcpy(ret, bytes, sizeof(bytes));
-	return true;
-}
-
 static void put_number(struct buf *b, uint64_t v)
 {
 	char bytes[8];
@@ -99,12 +71,12 @@ int audit_put(struct writer *w, const struct audit_record *given, struct err *er
 	struct audit_record r = *given;
 	struct db_stmt *s = w->st[W_AUDIT];
 	uint8_t hash[DIGEST_LEN];
-	char prev_text[AUDIT_HASH_LEN], hash_text[AUDIT_HASH_LEN];
-	audit_hex(w->meta.audit_hash, prev_text);
+	char prev_text[DIGEST_HEX_LEN], hash_text[DIGEST_HEX_LEN];
+	digest_hex(w->meta.audit_hash, prev_text);
 	r.seq = w->meta.audit_seq + 1;
 	r.prev = prev_text;
 	audit_hash(&r, hash);
-	audit_hex(hash, hash_text);
+	digest_hex(hash, hash_text);
 	const int64_t ints[] = { (int64_t)r.seq, r.at_ms, r.uid, (int64_t)r.action };
 	const char *const texts[] = { r.who,	r.from_where, r.role,	 r.method, r.target,
 				      r.reason, r.result,     r.changes, r.prev,   hash_text };
@@ -165,7 +137,7 @@ int audit_head_read(const char *dir, uint64_t *ret_seq, uint8_t ret_hash[static 
 	struct str tag = str_cut(&text, ' ');
 	struct str seq = str_cut(&text, ' ');
 	return str_eq(tag, STR(AUDIT_TAG)) && str_u64(seq, INT64_MAX, ret_seq) &&
-	       audit_unhex(text, ret_hash);
+	       digest_unhex(text, ret_hash);
 }
 
 static int write_whole(int fd, const char *line, size_t n)
@@ -188,8 +160,8 @@ static int head_write(const struct writer *w)
 {
 	AUTO_FREE char *path = xasprintf("%s/%s", w->q->dir, AUDIT_HEAD);
 	AUTO_FREE char *next = xasprintf("%s.new", path);
-	char hash[AUDIT_HASH_LEN], line[HEAD_LINE_MAX];
-	audit_hex(w->meta.audit_hash, hash);
+	char hash[DIGEST_HEX_LEN], line[HEAD_LINE_MAX];
+	digest_hex(w->meta.audit_hash, hash);
 	int n = snprintf(line, sizeof(line), "%s %" PRIu64 " %s\n", AUDIT_TAG, w->meta.audit_seq,
 			 hash);
 	int fd = open(next, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -249,7 +221,7 @@ static int link_of(struct writer *w, const char *sql, uint64_t seq, uint64_t *re
 	got = db_step(s, err);
 	if (got > 0) {
 		*ret_seq = (uint64_t)db_int(s, 0);
-		if (!audit_unhex(db_text(s, 1), ret_hash)) /* then the next record shows it */
+		if (!digest_unhex(db_text(s, 1), ret_hash)) /* then the next record shows it */
 			memset(ret_hash, 0, DIGEST_LEN);
 	}
 	db_finalize(&s);

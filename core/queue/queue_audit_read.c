@@ -217,7 +217,7 @@ static bool fits(const struct audit_record *r, uint64_t seq)
 	uint8_t computed[DIGEST_LEN], said[DIGEST_LEN];
 	as.seq = seq;
 	audit_hash(&as, computed);
-	return audit_unhex(str_of(r->hash), said) && memcmp(computed, said, DIGEST_LEN) == 0;
+	return digest_unhex(str_of(r->hash), said) && memcmp(computed, said, DIGEST_LEN) == 0;
 }
 
 /* The number under which it was written, looked for from its place outwards; 0 when there is none.
@@ -279,7 +279,8 @@ static int judge(struct verify *v, struct reader *rd, const struct audit_record 
 {
 	struct audit_report *p = &v->report;
 	uint8_t prev[DIGEST_LEN];
-	bool follows = audit_unhex(str_of(r->prev), prev) && memcmp(prev, v->prev, DIGEST_LEN) == 0;
+	bool follows =
+		digest_unhex(str_of(r->prev), prev) && memcmp(prev, v->prev, DIGEST_LEN) == 0;
 	p->records++;
 	if (r->seq != p->last + 1) {
 		broken(v, AUDIT_MISSING, p->last + 1, r->seq - 1);
@@ -291,7 +292,7 @@ static int judge(struct verify *v, struct reader *rd, const struct audit_record 
 		broken(v, AUDIT_CHANGED, p->last != 0 ? p->last : r->seq, 0);
 		return 0;
 	}
-	(void)audit_unhex(str_of(r->hash), v->prev);
+	(void)digest_unhex(str_of(r->hash), v->prev);
 	p->last = r->seq;
 	(void)snprintf(p->hash, sizeof(p->hash), "%s", r->hash);
 	if (p->head && r->seq == p->head_seq && memcmp(v->prev, v->head, DIGEST_LEN) != 0)

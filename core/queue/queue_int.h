@@ -449,8 +449,6 @@ void tidy_start(struct writer *w);
 void tidy_stop(struct writer *w);
 
 /* queue_audit.c */
-void audit_hex(const uint8_t hash[static DIGEST_LEN], char ret[static AUDIT_HASH_LEN]);
-bool audit_unhex(struct str text, uint8_t ret[static DIGEST_LEN]);
 void audit_hash(const struct audit_record *r, uint8_t ret[static DIGEST_LEN]);
 /* The file's link: 1, or 0 when there is none that can be read. */
 int audit_head_read(const char *dir, uint64_t *ret_seq, uint8_t ret_hash[static DIGEST_LEN]);

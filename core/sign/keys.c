@@ -6,12 +6,12 @@
 #include "sign/keys.h"
 
 #define ERR_STATE OPENSSL_ERR_STATE
-#include <openssl/evp.h>
 #undef ERR_STATE
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/digest.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/obj.h"
@@ -113,15 +113,12 @@ void keys_wipe(char **textp)
 	*textp = NULL;
 }
 
-static bool record_id(struct str record, char ret[static KEY_SECRET_LEN])
+static void record_id(struct str record, char ret[static KEY_SECRET_LEN])
 {
-	unsigned char digest[32];
+	uint8_t digest[DIGEST_LEN];
 
-	if (EVP_Digest(record.p, record.n, digest, NULL, EVP_sha256(), NULL) != 1)
-		return false;
-	for (size_t i = 0; i < sizeof(digest); i++)
-		(void)snprintf(ret + 2 * i, 3, "%02x", digest[i]);
-	return true;
+	digest_sha256(record, digest);
+	digest_hex(digest, ret);
 }
 
 /* A digest of the public key: the same key given again is the same secret. */
@@ -129,7 +126,10 @@ static bool secret_id(const struct dkim_key *k, char ret[static KEY_SECRET_LEN])
 {
 	AUTO_BUF record = BUF_INIT(RECORD_MAX);
 
-	return dkim_key_record(k, &record) && record_id(buf_str(&record), ret);
+	if (!dkim_key_record(k, &record))
+		return false;
+	record_id(buf_str(&record), ret);
+	return true;
 }
 
 char *keys_secret(const struct dkim_key *k, char ret_id[static KEY_SECRET_LEN])
@@ -356,9 +356,10 @@ int keys_public_read(const char *id, const char *state, const char *record, cons
 	if (!is_state(state))
 		return err_param(err, ERR_INVALID, "state",
 				 "the state of a key is waiting, active or retired");
-	if (!is_record(str_of(record)) || !record_id(str_of(record), secret))
+	if (!is_record(str_of(record)))
 		return err_param(err, ERR_INVALID, "public",
 				 "what a key publishes begins with " RECORD_BEGIN);
+	record_id(str_of(record), secret);
 	low[domain.n] = '\0';
 	*ret = public_json(low, low + domain.n + 1, state, secret, record, by, created_ms);
 	return 0;

@@ -23,6 +23,7 @@
 
 #include <jansson.h>
 
+#include "base/digest.h"
 #include "sign/dkim.h"
 
 #define KEYS_KIND "dkim"
@@ -32,7 +33,7 @@
 #define KEY_DOMAIN_MAX 253
 #define KEY_SELECTOR_MAX 63 /* labels and dots; together with the domain a name in DNS */
 #define KEY_ID_MAX (KEY_DOMAIN_MAX + KEY_SELECTOR_MAX + 1)
-#define KEY_SECRET_LEN 65 /* of a secret's id, with its end */
+#define KEY_SECRET_LEN DIGEST_HEX_LEN /* of a secret's id, with its end */
 
 enum key_state { KEY_WAITING, KEY_ACTIVE, KEY_RETIRED, KEY_STATE__COUNT };
 const char *key_state_name(enum key_state s);

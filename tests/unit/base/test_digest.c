@@ -3,7 +3,6 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -13,10 +12,9 @@
 
 static void check(const uint8_t *got, const char *hex)
 {
-	char text[2 * DIGEST_LEN + 1];
+	char text[DIGEST_HEX_LEN];
 
-	for (size_t i = 0; i < DIGEST_LEN; i++)
-		(void)snprintf(text + 2 * i, 3, "%02x", got[i]);
+	digest_hex(got, text);
 	assert_string_equal(text, hex);
 }
 
@@ -33,6 +31,27 @@ static void examples(void **state)
 	check(out, "55ac046e56e3089fec1691c22544b605f94185216dde0465e68b9d57c20dacbc");
 	digest_pbkdf2(STR("Password"), (const uint8_t *)"NaCl", 4, 80000, out);
 	check(out, "4ddcd8f60b98be21830cee5ef22701f9641a4418d04c0414aeff08876b34ab56");
+}
+
+static void hexadecimal(void **state)
+{
+	static const char good[] =
+		"00ff10a0ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61";
+	uint8_t bytes[DIGEST_LEN], was[DIGEST_LEN];
+	char bad[sizeof(good)];
+
+	(void)state;
+	assert_true(digest_unhex(str_of(good), bytes));
+	check(bytes, good);
+	memcpy(was, bytes, sizeof(was));
+	for (size_t i = 0; i < 4; i++) {
+		memcpy(bad, good, sizeof(bad));
+		bad[63 - i] = "Fg \0"[i];
+		assert_false(digest_unhex(str_from(bad, sizeof(bad) - 1), bytes));
+	}
+	assert_false(digest_unhex(str_from(good, sizeof(good) - 2), bytes));
+	assert_false(digest_unhex(str_from(good, sizeof(good)), bytes));
+	assert_memory_equal(bytes, was, sizeof(was));
 }
 
 static void random_bytes(void **state)
@@ -69,6 +88,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(examples),
+		cmocka_unit_test(hexadecimal),
 		cmocka_unit_test(random_bytes),
 		cmocka_unit_test(secrets),
 	};

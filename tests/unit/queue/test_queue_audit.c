@@ -93,8 +93,8 @@ static struct {
 	uint64_t total;
 	uint64_t seq[QUEUE_PAGE_MAX];
 	char first[400];
-	char hash[AUDIT_HASH_LEN];
-	char prev[AUDIT_HASH_LEN];
+	char hash[DIGEST_HEX_LEN];
+	char prev[DIGEST_HEX_LEN];
 	int code;
 } listed;
 
@@ -142,7 +142,7 @@ static size_t list(const char *where, uint64_t before, size_t limit)
 /* Numbers go on without gaps over a restart, fields come back, each record names the one before. */
 static void test_records(void **state)
 {
-	char before[AUDIT_HASH_LEN];
+	char before[DIGEST_HEX_LEN];
 	(void)state;
 	assert_int_equal(list(NULL, 0, 100), 0);
 	expect("empty", AUDIT_INTACT, 0, 0);
@@ -330,7 +330,7 @@ static void hash_again(uint64_t from, uint64_t to)
 {
 	AUTO_FREE char *path = xasprintf("%s/queue.db", rig.dir);
 	struct db *d = NULL;
-	char prev[AUDIT_HASH_LEN] = "";
+	char prev[DIGEST_HEX_LEN] = "";
 	assert_true(db_open(path, DB_WRITE, &d, NULL) >= 0);
 	for (uint64_t seq = from; seq <= to; seq++) {
 		AUTO_FREE char *read =
@@ -340,14 +340,14 @@ static void hash_again(uint64_t from, uint64_t to)
 		struct db_stmt *s = NULL;
 		struct audit_record r;
 		uint8_t hash[DIGEST_LEN];
-		char text[AUDIT_HASH_LEN];
+		char text[DIGEST_HEX_LEN];
 		assert_true(db_prepare(d, read, &s, NULL) >= 0);
 		assert_int_equal(db_step(s, NULL), 1);
 		audit_read(s, &r);
 		if (seq > from)
 			r.prev = prev;
 		audit_hash(&r, hash);
-		audit_hex(hash, text);
+		digest_hex(hash, text);
 		write = xasprintf("UPDATE audit SET prev = '%s', hash = '%s' WHERE seq = %llu",
 				  r.prev, text, (unsigned long long)seq);
 		db_finalize(&s);
