@@ -127,7 +127,7 @@ void wire_report(struct relayd *r, struct smtpin_message *take, struct smtpin_to
 bool wire_alone(void *arg, const struct message *m, const struct message_rcpt *rcpt);
 bool wire_sender(void *arg, const struct message *m, const struct message_rcpt *rcpt,
 		 char ret[static ADDRESS_MAX + 1]);
-void wire_classify(struct relayd *r, struct attempt *a); /* its class, when it has none */
+void wire_classify(void *arg, struct attempt *a); /* its class, when it has none */
 
 /* What is known of providers, kept over restarts (wire_providers.c). */
 #define WIRE_KIND_PROVIDERS "providers"

@@ -304,7 +304,7 @@ static void on_give(void *arg, uint64_t token, const struct message *m_take,
 	smtpout_give(OBJ(relayd, RELAYD_MAGIC, arg)->env.smtpout, token, m_take, rcpts_n, n);
 }
 
-static void on_classify(void *arg, struct attempt *a)
+void wire_classify(void *arg, struct attempt *a)
 {
 	const struct relayd *r = OBJ(relayd, RELAYD_MAGIC, arg);
 	struct classify_out out;
@@ -316,16 +316,11 @@ static void on_classify(void *arg, struct attempt *a)
 	a->reply_class = (uint8_t)out.reply_class;
 }
 
-void wire_classify(struct relayd *r, struct attempt *a)
-{
-	on_classify(r, a);
-}
-
 bool wire_slows(void *arg, const struct attempt *a)
 {
 	struct attempt copy = *a;
 
-	on_classify(arg, &copy);
+	wire_classify(arg, &copy);
 	return copy.reply_class == REPLY_RATE_LIMITED;
 }
 
@@ -405,7 +400,7 @@ const struct sched_ops wire_sched_ops = {
 	.site = on_site,
 	.kick = on_kick,
 	.give = on_give,
-	.classify = on_classify,
+	.classify = wire_classify,
 	.delayed = on_delayed,
 	.failed = on_failed,
 };

@@ -75,10 +75,7 @@ static void keep(struct relayd *r, uint32_t part)
 	r->providers->hash[part] = hash;
 	(void)snprintf(id, sizeof(id), "%u", (unsigned)part);
 	queue_commit(r->env.queue, NULL,
-		     &(struct queue_object){ .kind = WIRE_KIND_PROVIDERS,
-					     .id = id,
-					     .json = text,
-					     .secret = true }, /* no versions are kept */
+		     &(struct queue_object){ .kind = WIRE_KIND_PROVIDERS, .id = id, .json = text },
 		     1, on_kept, NULL);
 }
 

@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "base/obj.h"
 #include "base/secret.h"
+#include "ctl/decide.h"
 #include "loop/loop.h"
 #include "mail/bounce.h"
 
@@ -64,6 +65,7 @@ int bounces_prepare(struct relayd *r, struct err *err)
 	if (rc < 0 || r->bounces.domain[0] == '\0')
 		return rc;
 	r->env.bounce_domain = r->bounces.domain;
+	r->env.feedback = &r->bounces.feedback;
 	bounce_init();
 	return 0;
 }
@@ -231,19 +233,11 @@ bool wire_sender(void *arg, const struct message *m, const struct message_rcpt *
 
 /* --- RCPT ------------------------------------------------------------------------------------- */
 
-static bool is_feedback(const struct relayd *r, const struct address *a)
-{
-	return r->bounces.feedback.n > 0 &&
-	       str_eq_nocase(address_str(a), address_str(&r->bounces.feedback));
-}
-
 bool wire_is_ours(void *arg, const struct address *rcpt)
 {
 	const struct relayd *r = OBJ(relayd, RELAYD_MAGIC, arg);
 
-	return r->bounces.domain[0] != '\0' &&
-	       (str_eq_nocase(address_domain(rcpt), str_of(r->bounces.domain)) ||
-		is_feedback(r, rcpt));
+	return decide_is_ours(&r->env, rcpt);
 }
 
 enum verp_verdict wire_report_address(const struct relayd *r, struct str local, struct verp *ret)
@@ -287,7 +281,7 @@ bool wire_report_rcpt(struct relayd *r, const struct smtpin_envelope *e, const s
 			       "another message");
 		return false;
 	}
-	if (is_feedback(r, rcpt))
+	if (decide_is_feedback(&r->env, rcpt))
 		return true;
 	switch (wire_report_address(r, address_local(rcpt), &v)) {
 	case VERP_GOOD:

@@ -21,11 +21,6 @@
 
 /* --- in common -------------------------------------------------------------------------------- */
 
-static enum dkim_algorithm algorithm_of(const struct key_entry *e)
-{
-	return keys_algorithm(e);
-}
-
 static void publish(struct op *op, const char *domain, const char *selector, struct str record)
 {
 	AUTO_BUF name = BUF_INIT(ZONE_MAX);
@@ -293,9 +288,9 @@ static int rotate_what(const struct ctl_env *env, struct making *m, bool said, s
 				 m->domain, m->domain);
 	for (size_t i = 0; i < n; i++) {
 		const struct key_entry *e = keys_at(env->keys, first + i);
-		active[algorithm_of(e)] |= e->state == KEY_ACTIVE;
+		active[keys_algorithm(e)] |= e->state == KEY_ACTIVE;
 		if (e->state == KEY_WAITING)
-			waiting[algorithm_of(e)] = e;
+			waiting[keys_algorithm(e)] = e;
 	}
 	for (int a = 0; a < DKIM_ALGORITHM__COUNT && !said; a++)
 		if (active[a])
@@ -348,14 +343,14 @@ static int activate(struct op *op, const char *domain, const char *selector, str
 					      : e->state == KEY_WAITING;
 		if (!meant || e->state == KEY_ACTIVE)
 			continue;
-		begins[algorithm_of(e)] = true;
+		begins[keys_algorithm(e)] = true;
 		count++;
 		rc = op_lock(op, KEYS_KIND, e->id, err);
 		change_state(op, e, KEY_ACTIVE);
 	}
 	for (size_t i = 0; i < n && rc >= 0; i++) {
 		const struct key_entry *e = keys_at(k, first + i);
-		if (e->state != KEY_ACTIVE || !begins[algorithm_of(e)])
+		if (e->state != KEY_ACTIVE || !begins[keys_algorithm(e)])
 			continue;
 		rc = op_lock(op, KEYS_KIND, e->id, err);
 		change_state(op, e, KEY_RETIRED);

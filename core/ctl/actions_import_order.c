@@ -149,9 +149,7 @@ static int read_demands(json_t *o, const char *to, struct err *err)
 	const char *said = json_get_str(o, "tls");
 	enum route_tls tls = routes_default_tls(to, user);
 
-	for (int i = 0; i < ROUTE_TLS__COUNT; i++)
-		if (strcmp(said, route_tls_name((enum route_tls)i)) == 0)
-			tls = (enum route_tls)i;
+	(void)route_tls_parse(str_of(said), &tls);
 	(void)json_object_set_new(o, "tls", json_string(route_tls_name(tls)));
 	/* the password is not the text's business */
 	return routes_check_demands(to, tls, user, *user != '\0' ? "?" : "", err);

@@ -74,9 +74,7 @@ static int put_password(const struct ctl_call *call, const struct route *was, js
 	int rc;
 
 	route_password(call, &password);
-	for (int i = 0; i < ROUTE_TLS__COUNT; i++)
-		if (strcmp(json_get_str(o, "tls"), route_tls_name((enum route_tls)i)) == 0)
-			tls = (enum route_tls)i;
+	(void)route_tls_parse(str_of(json_get_str(o, "tls")), &tls);
 	check = given ? password.p : same && *user != '\0' ? "?" : "";
 	rc = routes_check_demands(to, tls, user, check, err);
 	if (rc >= 0 && (given || !same))

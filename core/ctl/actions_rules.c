@@ -352,9 +352,7 @@ static int route_check_demands(const struct ctl_call *call, const char *to, enum
 
 	user = user != NULL ? user : "";
 	*ret_tls = routes_default_tls(to, user);
-	for (int i = 0; tls != NULL && i < ROUTE_TLS__COUNT; i++)
-		if (strcmp(tls, route_tls_name((enum route_tls)i)) == 0)
-			*ret_tls = (enum route_tls)i;
+	(void)route_tls_parse(str_of(tls), ret_tls);
 	route_password(call, &password);
 	rc = routes_check_demands(to, *ret_tls, user, password.p, err);
 	secret_done(&password);

@@ -1,5 +1,4 @@
-/* bounces.list, bounces.show and bounces.remove: mail to the bounce and feedback addresses that
- * came to nothing. */
+/* bounces.list and bounces.show: mail to the bounce and feedback addresses that came to nothing. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -22,20 +21,16 @@ static json_t *row_json(const struct unread_mail *m)
 			 "size", (json_int_t)m->size);
 }
 
-static int refuse_unknown(const char *id, struct err *err)
-{
-	return err_param(err, ERR_UNKNOWN, "id",
-			 "there is no report %.20s (any more); weir bounces list shows them", id);
-}
-
-static const struct unread_mail *find(const struct unread *u, const char *id, struct err *err)
+const struct unread_mail *view_report(const struct ctl_env *env, const char *id, struct err *err)
 {
 	uint64_t number;
 	const struct unread_mail *m =
-		str_u64(str_of(id), INT64_MAX, &number) ? unread_find(u, number) : NULL;
+		str_u64(str_of(id), INT64_MAX, &number) ? unread_find(env->unread, number) : NULL;
 
 	if (m == NULL)
-		(void)refuse_unknown(id, err);
+		(void)err_param(err, ERR_UNKNOWN, "id",
+				"there is no report %.20s (any more); weir bounces list shows them",
+				id);
 	return m;
 }
 
@@ -74,7 +69,7 @@ void ctl_bounces_show(struct ctl_call *call)
 {
 	const struct ctl_env *env = ctl_env(call);
 	struct err err = ERR_INIT;
-	const struct unread_mail *m = find(env->unread, ctl_str(call, "id"), &err);
+	const struct unread_mail *m = view_report(env, ctl_str(call, "id"), &err);
 	json_t *row;
 
 	if (m == NULL) {

@@ -9,11 +9,6 @@
 #include "ctl/views.h"
 #include "route/hop.h"
 
-static json_t *name_or_null(const char *text)
-{
-	return text != NULL ? json_text_or_null(str_of(text)) : json_null();
-}
-
 /* ---- parts ---- */
 
 /* What a connection to the host has to be, and why; what is not demanded may still be found. */
@@ -114,7 +109,7 @@ static json_t *common(struct trial_found *f)
 	bool refused = f->steps.verdict == STEP_REFUSED;
 
 	(void)json_object_set_new(o, "verdict", json_string(step_verdict_name(f->steps.verdict)));
-	(void)json_object_set_new(o, "decided_by", name_or_null(f->steps.decided));
+	(void)json_object_set_new(o, "decided_by", json_text_or_null(str_of(f->steps.decided)));
 	(void)json_object_set_new(o, "text", summary(f));
 	(void)json_object_set_new(o, "stream",
 				  f->stream != NULL ? json_string(f->stream->id) : json_null());
@@ -154,7 +149,8 @@ static void put_way(const struct trial_found *f, json_t *o)
 	(void)json_object_set_new(o, "source",
 				  decided && f->sources_n == 1 ? json_string(f->sources[0]->text)
 							       : json_null());
-	(void)json_object_set_new(o, "ehlo", decided ? name_or_null(ehlo_of(f)) : json_null());
+	(void)json_object_set_new(o, "ehlo",
+				  decided ? json_text_or_null(str_of(ehlo_of(f))) : json_null());
 	(void)json_object_set_new(o, "tls",
 				  decided ? json_string(tls_need_name(tls_policy_need(
 						    f->host->tls, f->demands.tls, &why)))
@@ -163,7 +159,8 @@ static void put_way(const struct trial_found *f, json_t *o)
 				  f->stream != NULL ? json_string(route_tls_name(f->demands.tls))
 						    : json_null());
 	(void)json_object_set_new(o, "user",
-				  f->host != NULL ? name_or_null(f->demands.user) : json_null());
+				  f->host != NULL ? json_text_or_null(str_of(f->demands.user))
+						  : json_null());
 	(void)json_object_set_new(o, "dkim", signers_json(f));
 }
 

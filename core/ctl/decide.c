@@ -33,16 +33,20 @@ void decide_row(const struct ctl_env *env, const struct decide_mail *m,
 		filter_row_number(ret, FILTER_SIZE, m->size);
 }
 
-const struct allow_entry *decide_network(const struct ctl_env *env, const struct decide_mail *m)
+const struct allow_entry *decide_network(const struct ctl_env *env, const struct streams *streams,
+					 const struct ipaddr *client)
 {
-	const struct allow_entry *x;
+	const struct allow_entry *x = allow_check(env->allow, client, loop_wall_ms(env->loop));
 
-	if (m->client == NULL || m->credential.p == NULL || m->credential.n > 0)
-		return NULL;
-	x = allow_check(env->allow, m->client, loop_wall_ms(env->loop));
-	return x != NULL && *x->stream != '\0' &&
-			       streams_find(env->streams, str_of(x->stream)) != NULL
+	return x != NULL && *x->stream != '\0' && streams_find(streams, str_of(x->stream)) != NULL
 		       ? x
+		       : NULL;
+}
+
+const struct allow_entry *decide_network_of(const struct ctl_env *env, const struct decide_mail *m)
+{
+	return m->client != NULL && m->credential.p != NULL && m->credential.n == 0
+		       ? decide_network(env, env->streams, m->client)
 		       : NULL;
 }
 
@@ -77,7 +81,7 @@ const struct mailstream *decide_stream(const struct ctl_env *env, const struct d
 	*ret_open = NULL;
 	if (streams_n(env->streams) == 1)
 		return streams_at(env->streams, 0);
-	network = decide_network(env, m);
+	network = decide_network_of(env, m);
 	if (network != NULL)
 		return streams_find(env->streams, str_of(network->stream));
 	decide_row(env, m, client, &row);
@@ -106,14 +110,17 @@ const struct route *decide_rcpt(const struct ctl_env *env, const struct decide_m
 	return route;
 }
 
+bool decide_is_feedback(const struct ctl_env *env, const struct address *rcpt)
+{
+	return env->feedback != NULL && env->feedback->n > 0 &&
+	       str_eq_nocase(address_str(rcpt), address_str(env->feedback));
+}
+
 bool decide_is_ours(const struct ctl_env *env, const struct address *rcpt)
 {
-	const char *feedback = env->conf != NULL ? env->conf->bounces_feedback : NULL;
-
-	if (env->bounce_domain == NULL || env->bounce_domain[0] == '\0')
-		return false;
-	return str_eq_nocase(address_domain(rcpt), str_of(env->bounce_domain)) ||
-	       (feedback != NULL && str_eq_nocase(address_str(rcpt), str_of(feedback)));
+	return env->bounce_domain != NULL &&
+	       (str_eq_nocase(address_domain(rcpt), str_of(env->bounce_domain)) ||
+		decide_is_feedback(env, rcpt));
 }
 
 bool decide_drops(const struct ctl_env *env, const struct mailstream *x)

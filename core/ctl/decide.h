@@ -30,9 +30,11 @@ struct decide_mail {
 /* What filters see of it, without its recipients. The row borrows `client`. */
 void decide_row(const struct ctl_env *env, const struct decide_mail *m,
 		char client[static IPADDR_TEXT_LEN], struct filter_row *ret);
-/* The entry of the allowlist whose stream it gets, because it came without a credential; NULL: the
- * rules say. */
-const struct allow_entry *decide_network(const struct ctl_env *env, const struct decide_mail *m);
+/* The entry of the allowlist whose stream, one of these, a client's mail without a credential gets;
+ * NULL: the rules say. */
+const struct allow_entry *decide_network(const struct ctl_env *env, const struct streams *streams,
+					 const struct ipaddr *client);
+const struct allow_entry *decide_network_of(const struct ctl_env *env, const struct decide_mail *m);
 /* Its stream. NULL: it depends on what is not known; *ret_open is the stream that asks for it. */
 const struct mailstream *decide_stream(const struct ctl_env *env, const struct decide_mail *m,
 				       const struct mailstream **ret_open);
@@ -42,6 +44,7 @@ const struct route *decide_rcpt(const struct ctl_env *env, const struct decide_m
 				const struct address *rcpt, const struct mailstream **ret_stream);
 /* An address for bounces or complaints, whose mail the relay reads itself, from anybody. */
 bool decide_is_ours(const struct ctl_env *env, const struct address *rcpt);
+bool decide_is_feedback(const struct ctl_env *env, const struct address *rcpt); /* for complaints */
 /* The entry because of which a recipient is refused at RCPT; NULL: it is taken, if only to be
  * dropped. x NULL: the stream is not known yet. */
 struct suppress_entry *decide_suppressed(const struct ctl_env *env, struct str rcpt,

@@ -67,8 +67,9 @@ struct ctl_env {
 	struct creds *creds;
 	struct guard *guard;
 	struct suppress *suppress;
-	struct unread *unread;	   /* mail to those addresses that came to nothing */
-	const char *bounce_domain; /* NULL: envelope senders stay as they are */
+	struct unread *unread;		/* mail to those addresses that came to nothing */
+	const char *bounce_domain;	/* NULL: envelope senders stay as they are */
+	const struct address *feedback; /* for complaints; NULL or n 0: none */
 	uint64_t reports[REPORT_FATE__COUNT];
 	uint64_t reports_refused[REPORT_REFUSAL__COUNT];
 	struct keys *keys; /* of DKIM */

@@ -6,11 +6,12 @@
  *          transaction an object (kind "probation", id is the action's) says until when. Confirming
  *          takes the object away; every way of taking the edit back (action.undo, config.rollback,
  *          the relay at the end of the time) takes it away with the edit. Whoever made the edit
- * need not be there any more; after a restart the object is there again, and what ran out meanwhile
- * is taken back at the start. There is one at a time. Until it is over, nobody edits anything else
- * of these kinds, so that what comes back is exactly what was; credentials and keys can be edited,
- * as a leak does not wait. Where such an edit has changed what an import on probation has changed,
- *          that stays when the import is taken back.
+ *          need not be there any more. After a restart the object is there again; what ran out
+ *          meanwhile is taken back at the start.
+ *          There is one at a time. Until it is over nobody edits anything else of these kinds, so
+ *          that what comes back is what was. Credentials and keys can be edited, as a leak does not
+ *          wait; where such an edit changed what an import on probation had changed, that stays
+ *          when the import is taken back.
  * Context: loop thread only.
  */
 #ifndef CTL_PROBATION_H

@@ -188,8 +188,8 @@ static const struct mailstream *of_network(const struct replay *r, const struct 
 
 	if (e->credential.n > 0 || !ipaddr_parse(e->client, &client))
 		return NULL;
-	x = allow_check(r->env->allow, &client, loop_wall_ms(r->env->loop));
-	return x != NULL && *x->stream != '\0' ? streams_find(streams, str_of(x->stream)) : NULL;
+	x = decide_network(r->env, streams, &client);
+	return x != NULL ? streams_find(streams, str_of(x->stream)) : NULL;
 }
 
 static const struct mailstream *assigned(const struct replay *r, const struct streams *streams,

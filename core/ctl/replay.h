@@ -4,20 +4,19 @@
  *
  * Model:   the lists as they would be are made beside those in force, and both are asked, by the
  *          functions that decide (ctl/decide.h), about every queued recipient and about those that
- *          came and left in the last hour. What they answer
- *          differently would move: counted by where it goes now and where it would. Queued mail is
- *          decided by whole groups of the scheduler; only where the rules ask for more, recipients
- *          are read from the store. A queued message stays in its stream, so that streams are only
- *          asked about the last hour: all messages that came in, with all their recipients. But
- *          from which pool, and with what TLS, it goes follows its stream as it is.
- *          The answer is {"queued", "recent", "in_delivery", "undecided", "since_at", "whole",
- *          "moves": [{"what", "from", "to", "queued", "recent"}, …]}, the largest first: counts of
- *          recipients; in_delivery would move, but are on their way now; undecided is what depends
- *          on what is not known here (a provider, a header field); whole is false when there was
+ *          came and left in the last hour. What they answer differently would move: counted by
+ *          where it goes now and where it would. Queued mail is decided by whole groups of the
+ *          scheduler; only where the rules ask for more, recipients are read from the store. A
+ * queued message stays in its stream, so that streams are only asked about the last hour: all
+ * messages that came in, with all their recipients. But from which pool, and with what TLS, it goes
+ * follows its stream as it is. The answer is {"queued", "recent", "in_delivery", "undecided",
+ * "since_at", "whole", "moves": [{"what", "from", "to", "queued", "recent"}, …]}, the largest
+ * first: counts of recipients; in_delivery would move, but are on their way now; undecided is what
+ * depends on what is not known here (a provider, a header field); whole is false when there was
  *          more in the last hour than is looked at.
- * Context: loop thread, in slices. done() is called once, never from inside replay_start(). Freed
- * by its owner, also before that. Limits:  REPLAY_RECENT_MAX recipients of the last hour;
- * REPLAY_MOVES different moves are listed.
+ * Owner:   who started it frees it, also before it is done.
+ * Context: loop thread, in slices. done() is called once, never from inside replay_start().
+ * Limits:  REPLAY_RECENT_MAX recipients of the last hour; REPLAY_MOVES different moves are listed.
  */
 #ifndef CTL_REPLAY_H
 #define CTL_REPLAY_H

@@ -1,17 +1,18 @@
 /*
  * sinks - the feed of events, brought to files and to programs elsewhere.
  *
- * Model:   each sink has a cursor, the number of the last event that it has for certain, kept in
- *          the store (kind "sink"). It reads the feed behind its cursor, a batch at a time, hands
- * it over, and moves the cursor when the batch is on disk (file) or answered with 2xx (url). What
- * is not known to have arrived is sent again: every event at least once, in the order of the feed.
- * A sink that fails waits, twice as long each time; nothing else waits for it. A new sink begins
- * with what happens from then on. The feed forgets (queue.h): a sink that was away for longer goes
- * on with what there is, and counts what is missing. What its filter does not match is passed over.
- * Owner:   the wiring. sinks_free() after
- * queue_close(), before the loop's end. Context: loop thread; files are written by workers. Errors:
- * sinks_new(): ERR_CONFIG, ERR_IO. Limits:  one batch of each sink under way; SINK_BATCH events and
- * SINK_BODY_MAX bytes in it.
+ * Model:   each sink has a cursor, the number of the last event that it has for certain, kept
+ *          in the store (kind "sink"). It reads the feed behind its cursor, a batch at a time,
+ *          hands it over, and moves the cursor when the batch is on disk (file) or answered
+ *          with 2xx (url). What is not known to have arrived is sent again: every event at
+ *          least once, in the order of the feed. What its filter does not match is passed over.
+ *          A sink that fails waits, twice as long each time; nothing else waits for it. A new
+ *          sink begins with what happens from then on. The feed forgets (queue.h): a sink that
+ *          was away for longer goes on with what there is, and counts what is missing.
+ * Owner:   the wiring. sinks_free() after queue_close(), before the loop's end.
+ * Context: loop thread; files are written by workers.
+ * Errors:  sinks_new(): ERR_CONFIG, ERR_IO.
+ * Limits:  one batch of each sink under way; SINK_BATCH events and SINK_BODY_MAX bytes in it.
  */
 #ifndef CTL_SINKS_H
 #define CTL_SINKS_H

@@ -28,11 +28,6 @@ void steps_done(struct steps *s)
 	s->rows = NULL;
 }
 
-static json_t *text_or_null(const char *text)
-{
-	return text != NULL ? json_text_or_null(str_of(text)) : json_null();
-}
-
 void steps_add(struct steps *s, const char *step, enum step_verdict v, const char *rule,
 	       const char *change, const char *fmt, ...)
 {
@@ -42,10 +37,11 @@ void steps_add(struct steps *s, const char *step, enum step_verdict v, const cha
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	(void)json_array_append_new(
-		s->rows, json_pack("{s:s, s:s, s:o, s:o, s:o}", "step", step, "verdict",
-				   step_verdict_name(v), "rule", text_or_null(rule), "text",
-				   json_text(str_of(text)), "change", text_or_null(change)));
+	(void)json_array_append_new(s->rows, json_pack("{s:s, s:s, s:o, s:o, s:o}", "step", step,
+						       "verdict", step_verdict_name(v), "rule",
+						       json_text_or_null(str_of(rule)), "text",
+						       json_text(str_of(text)), "change",
+						       json_text_or_null(str_of(change))));
 	if (v == STEP_OK || v == STEP_NONE || s->decided != NULL)
 		return;
 	s->verdict = v;

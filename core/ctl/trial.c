@@ -128,7 +128,7 @@ static void decide(struct trial *t, struct trial_found *f)
 	if (f->stream_said) {
 		f->stream = streams_find(env->streams, str_of(t->stream));
 	} else {
-		f->network = decide_network(env, &f->mail);
+		f->network = decide_network_of(env, &f->mail);
 		f->stream = decide_stream(env, &f->mail, &f->stream_open);
 	}
 	/* what the rules see at RCPT, before DATA */

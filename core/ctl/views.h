@@ -82,6 +82,8 @@ json_t *view_cause(const struct ctl_env *env, struct str site, uint8_t reply_cla
 		   const char *reply);
 /* A row of entity "suppress"; owned. (ctl_suppress.c) */
 json_t *view_suppress(const struct suppress_entry *e);
+/* A kept report by its number; NULL: ERR_UNKNOWN. (ctl_bounces.c) */
+const struct unread_mail *view_report(const struct ctl_env *env, const char *id, struct err *err);
 /* A row of entity "stream"; owned. (ctl_stream.c) */
 json_t *view_stream_row(const struct mailstream *x);
 /* What a client of this address may do, and why, appended in words. (ctl_allow.c) */

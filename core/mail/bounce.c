@@ -136,7 +136,7 @@ static bool ends_line(struct str tag)
 	static const char *const tags[] = { "<br",  "<p",   "</p", "</div",
 					    "</tr", "</td", "</h", "</li" };
 
-	for (size_t i = 0; i < sizeof(tags) / sizeof(tags[0]); i++)
+	for (size_t i = 0; i < ARRAY_LEN(tags); i++)
 		if (str_starts_nocase(tag, str_of(tags[i])))
 			return true;
 	return false;
@@ -150,7 +150,7 @@ static char entity_at(struct str s, size_t *ret_n)
 	} known[] = { { "&lt;", '<' },	 { "&gt;", '>' },   { "&amp;", '&' },
 		      { "&#39;", '\'' }, { "&quot;", '"' }, { "&nbsp;", ' ' } };
 
-	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+	for (size_t i = 0; i < ARRAY_LEN(known); i++)
 		if (str_starts_nocase(s, str_of(known[i].name))) {
 			*ret_n = strlen(known[i].name);
 			return known[i].c;
@@ -190,13 +190,6 @@ static void strip_html(struct buf *text)
 
 /* --- what decides ----------------------------------------------------------------------------- */
 
-static struct str field(struct str block, struct str name)
-{
-	struct header_field f;
-
-	return header_find(block, name, &f) ? f.value : STR("");
-}
-
 static void decode(struct str value, char *ret, size_t size)
 {
 	struct buf out = { .p = ret, .cap = size, .limit = size - 1 };
@@ -227,21 +220,18 @@ static bool is_auto_reply(struct str block, const char *subject)
 		"automatische antwort*",
 		"r\xc3\xa9ponse automatique*",
 	};
-	static const struct str names[] = { { "X-Autoreply", 11 },
-					    { "X-Autorespond", 13 },
-					    { "X-Autoresponder", 15 },
-					    { "X-Vacation", 10 },
-					    { "X-Auto-Reply-From", 17 } };
-	struct str submitted = field(block, STR("Auto-Submitted"));
-	struct str precedence = field(block, STR("Precedence"));
+	static const char *const names[] = { "X-Autoreply", "X-Autorespond", "X-Autoresponder",
+					     "X-Vacation", "X-Auto-Reply-From" };
+	struct str submitted = bounce_field(block, "Auto-Submitted");
+	struct str precedence = bounce_field(block, "Precedence");
 
 	if (str_starts_nocase(submitted, STR("auto-replied")) ||
 	    str_eq_nocase(precedence, STR("auto_reply")))
 		return true;
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (field(block, names[i]).n > 0)
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (bounce_field(block, names[i]).n > 0)
 			return true;
-	for (size_t i = 0; i < sizeof(subjects) / sizeof(subjects[0]); i++)
+	for (size_t i = 0; i < ARRAY_LEN(subjects); i++)
 		if (str_glob(str_of(subjects[i]), str_of(subject)))
 			return true;
 	return false;
@@ -301,7 +291,7 @@ static void judge(struct walk *w, struct str block, bool null_sender, struct bou
 	} else if (w->receipt) {
 		b->format = "receipt";
 		b->kind = BOUNCE_IDLE;
-	} else if (bounce_text(buf_str(&w->text), field(block, STR("X-Failed-Recipients")),
+	} else if (bounce_text(buf_str(&w->text), bounce_field(block, "X-Failed-Recipients"),
 			       is_daemon(str_of(b->from)) || (null_sender && !automatic), b)) {
 		b->kind = BOUNCE_STATUS;
 	} else if (automatic) {
@@ -324,7 +314,7 @@ void bounce_read(struct str mail, bool null_sender, struct bounce *ret)
 		mail.n = BOUNCE_MAIL_MAX;
 	header_scan(mail, &facts);
 	decode(facts.subject, ret->subject, sizeof(ret->subject));
-	decode(field(facts.block, STR("From")), ret->from, sizeof(ret->from));
+	decode(bounce_field(facts.block, "From"), ret->from, sizeof(ret->from));
 	take_apart(mail, &w);
 	if (w.html)
 		strip_html(&w.text);

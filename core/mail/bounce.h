@@ -3,8 +3,8 @@
  * RFC 6522, with addresses of RFC 6533), complaints (ARF, RFC 5965), and what qmail, Exim, Postfix,
  * sendmail, Exchange and others write in words.
  *
- * Model:   bounce_read() takes a mail apart (GMime) and answers what it says, as it says it:
- * whether it is genuine, and whose mail it is about, is the caller's to judge. Structure comes
+ * Model:   bounce_read() takes a mail apart (GMime) and answers what it says, as it says it;
+ * whether it is genuine and whose mail it is about is for the caller to judge. Structure comes
  *          before words, words before guesses; automatic replies are told from reports.
  * Owner:   the answer owns its texts, which are clean UTF-8 without control characters.
  * Context: any thread. GMime allocates; the caller bounds the mail.

@@ -2,8 +2,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/mem.h"
 #include "base/utf8.h"
 #include "mail/bounce_int.h"
+#include "mail/verp.h"
 
 #define VALUE_MAX 2000
 
@@ -31,11 +33,11 @@ static bool next_block(struct str *rest, struct str *ret)
 	return any;
 }
 
-static struct str value_of(struct str block, struct str name)
+struct str bounce_field(struct str block, const char *name)
 {
 	struct header_field f;
 
-	return header_find(block, name, &f) ? f.value : STR("");
+	return header_find(block, str_of(name), &f) ? f.value : STR("");
 }
 
 /* What follows "TYPE;". */
@@ -136,14 +138,14 @@ void bounce_add_sender(struct bounce *b, struct str address)
 static bool action_of(struct str value, enum dsn_action *ret)
 {
 	static const struct {
-		struct str word;
+		const char *word;
 		enum dsn_action action;
-	} words[] = { { { "failed", 6 }, DSN_FAILED },	 { { "failure", 7 }, DSN_FAILED },
-		      { { "delayed", 7 }, DSN_DELAYED }, { { "delivered", 9 }, DSN_DELIVERED },
-		      { { "relayed", 7 }, DSN_RELAYED }, { { "expanded", 8 }, DSN_EXPANDED } };
+	} words[] = { { "failed", DSN_FAILED },	  { "failure", DSN_FAILED },
+		      { "delayed", DSN_DELAYED }, { "delivered", DSN_DELIVERED },
+		      { "relayed", DSN_RELAYED }, { "expanded", DSN_EXPANDED } };
 
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-		if (str_starts_nocase(value, words[i].word)) {
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (str_starts_nocase(value, str_of(words[i].word))) {
 			*ret = words[i].action;
 			return true;
 		}
@@ -160,23 +162,23 @@ static enum dsn_action action_by(struct str status)
 
 static void read_rcpt(struct str block, struct bounce *b)
 {
-	struct str status = value_of(block, STR("Status"));
+	struct str status = bounce_field(block, "Status");
 	enum dsn_action action = action_by(status);
 	struct bounce_rcpt *r;
 	size_t n;
 
-	(void)action_of(value_of(block, STR("Action")), &action);
+	(void)action_of(bounce_field(block, "Action"), &action);
 	r = bounce_add(b, action);
 	if (r == NULL)
 		return;
-	typed_address(value_of(block, STR("Original-Recipient")), r->original);
-	typed_address(value_of(block, STR("Final-Recipient")), r->final);
+	typed_address(bounce_field(block, "Original-Recipient"), r->original);
+	typed_address(bounce_field(block, "Final-Recipient"), r->final);
 	for (n = 0; n < status.n && strchr("0123456789.", status.p[n]) != NULL; n++)
 		;
 	if (smtp_enhanced_length(str_from(status.p, n)) > 0)
 		(void)snprintf(r->enhanced, sizeof(r->enhanced), "%.*s", (int)n, status.p);
-	bounce_copy(behind_type(value_of(block, STR("Remote-MTA"))), r->remote, sizeof(r->remote));
-	bounce_reply(behind_type(value_of(block, STR("Diagnostic-Code"))), r);
+	bounce_copy(behind_type(bounce_field(block, "Remote-MTA")), r->remote, sizeof(r->remote));
+	bounce_reply(behind_type(bounce_field(block, "Diagnostic-Code")), r);
 }
 
 void bounce_status(struct str fields, struct bounce *b)
@@ -185,12 +187,12 @@ void bounce_status(struct str fields, struct bounce *b)
 	struct str block;
 
 	while (next_block(&rest, &block)) {
-		struct str reporter = value_of(block, STR("Reporting-MTA"));
+		struct str reporter = bounce_field(block, "Reporting-MTA");
 		if (reporter.n > 0)
 			bounce_copy(behind_type(reporter), b->reporter, sizeof(b->reporter));
-		if (value_of(block, STR("Final-Recipient")).n > 0 ||
-		    value_of(block, STR("Original-Recipient")).n > 0 ||
-		    value_of(block, STR("Action")).n > 0)
+		if (bounce_field(block, "Final-Recipient").n > 0 ||
+		    bounce_field(block, "Original-Recipient").n > 0 ||
+		    bounce_field(block, "Action").n > 0)
 			read_rcpt(block, b);
 	}
 }
@@ -205,30 +207,28 @@ void bounce_feedback(struct str fields, struct bounce *b)
 
 	if (!next_block(&rest, &block))
 		return;
-	bounce_copy(value_of(block, STR("Feedback-Type")), b->complaint, sizeof(b->complaint));
-	bounce_copy(behind_type(value_of(block, STR("Reporting-MTA"))), b->reporter,
+	bounce_copy(bounce_field(block, "Feedback-Type"), b->complaint, sizeof(b->complaint));
+	bounce_copy(behind_type(bounce_field(block, "Reporting-MTA")), b->reporter,
 		    sizeof(b->reporter));
-	bounce_add_sender(b, value_of(block, STR("Original-Mail-From")));
+	bounce_add_sender(b, bounce_field(block, "Original-Mail-From"));
 	r = bounce_add(b, DSN_DELIVERED);
 	if (r != NULL)
-		(void)bounce_address(value_of(block, STR("Original-Rcpt-To")), r->original);
+		(void)bounce_address(bounce_field(block, "Original-Rcpt-To"), r->original);
 }
 
 /* --- what is returned ------------------------------------------------------------------------- */
 
 void bounce_returned(struct str headers, struct bounce *b)
 {
-	static const struct str names[] = { { "Return-Path", 11 },
-					    { "X-Original-Return-Path", 22 },
-					    { "X-Envelope-From", 15 },
-					    { "X-Weir-Report", 13 } };
+	static const char *const names[] = { "Return-Path", "X-Original-Return-Path",
+					     "X-Envelope-From", VERP_FIELD };
 	struct str rest = headers;
 	struct header_field f;
 
 	b->returned = true;
 	while (header_next(&rest, &f)) {
-		for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-			if (str_eq_nocase(f.name, names[i]))
+		for (size_t i = 0; i < ARRAY_LEN(names); i++)
+			if (str_eq_nocase(f.name, str_of(names[i])))
 				bounce_add_sender(b, f.value);
 		if (str_eq_nocase(f.name, STR("Message-ID")) && b->original_id[0] == '\0')
 			bounce_copy(f.value, b->original_id, sizeof(b->original_id));

@@ -11,6 +11,8 @@
 
 #include "mail/bounce.h"
 
+/* The value of a field in a block; empty without. */
+struct str bounce_field(struct str block, const char *name);
 /* The clean text that fits. */
 void bounce_copy(struct str s, char *ret, size_t size);
 /* An address with or without angle brackets and quotes; "" when it is none. */

@@ -7,6 +7,7 @@
  */
 #include <stdio.h>
 
+#include "base/mem.h"
 #include "base/utf8.h"
 #include "mail/bounce_int.h"
 
@@ -183,7 +184,7 @@ static void cut_quoted(char *text)
 	static const char *const ends[] = { " (in reply to ", " ----- ", "' ##", " ##" };
 	int open = 0;
 
-	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
 		char *at = strstr(text, ends[i]);
 		if (at != NULL)
 			*at = '\0';

@@ -3,6 +3,7 @@
  * which it is known, and names addresses at the beginning of lines with what happened behind them;
  * what is returned follows a line of its own kind and is no part of it.
  */
+#include "base/mem.h"
 #include "base/utf8.h"
 #include "mail/bounce_int.h"
 
@@ -93,7 +94,7 @@ static bool matches(struct str text, const char *const *globs, size_t n)
 			return true;
 	return false;
 }
-#define MATCHES(text, globs) matches(text, globs, sizeof(globs) / sizeof(globs[0]))
+#define MATCHES(text, globs) matches(text, globs, ARRAY_LEN(globs))
 
 /* The text without what is returned, which is read for the sender that it had. */
 static struct str words_of(struct str text, struct bounce *b)
@@ -232,7 +233,7 @@ static void read_whole(struct str words, enum dsn_action action, struct bounce *
 
 static const struct opening *opening_of(struct str words)
 {
-	for (size_t i = 0; i < sizeof(openings) / sizeof(openings[0]); i++)
+	for (size_t i = 0; i < ARRAY_LEN(openings); i++)
 		if (str_glob(str_of(openings[i].text), words))
 			return &openings[i];
 	return NULL;

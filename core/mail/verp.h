@@ -21,6 +21,8 @@
 #include "base/str.h"
 #include "mail/msgid.h"
 
+/* The header field that has the address, too: complaints often come without the envelope. */
+#define VERP_FIELD "X-Weir-Report"
 #define VERP_KEY_LEN 32
 #define VERP_LOCAL_LEN 64 /* with the terminator; 50 characters are the most that is made */
 #define VERP_TAG_LEN 9	  /* with the terminator */

@@ -34,43 +34,62 @@ void limiter_free(struct limiter **lp)
 	*lp = NULL;
 }
 
+static struct slot *row_of(struct limiter *l, uint64_t key)
+{
+	return l->rows[key % ROWS];
+}
+
+/* NULL: nothing is counted of it. */
 static struct slot *find(struct limiter *l, uint64_t key)
 {
-	struct slot *row = l->rows[key % ROWS];
-	struct slot *oldest = &row[0];
+	struct slot *row = row_of(l, key);
 
-	for (int i = 0; i < WAYS; i++) {
+	for (int i = 0; i < WAYS; i++)
 		if (row[i].key == key)
 			return &row[i];
+	return NULL;
+}
+
+/* In the place of what is forgotten for it. */
+static struct slot *add(struct limiter *l, uint64_t key)
+{
+	struct slot *row = row_of(l, key);
+	struct slot *oldest = &row[0];
+
+	for (int i = 0; i < WAYS; i++)
 		if (row[i].back_us < oldest->back_us)
 			oldest = &row[i];
-	}
 	*oldest = (struct slot){ .key = key };
 	return oldest;
 }
 
-/* When the last of n more is back; the slot is the key's. */
-static int64_t after(struct limiter *l, char what, struct str key, unsigned n, unsigned per_minute,
-		     int64_t now_us, struct slot **ret)
+static uint64_t key_of(char what, struct str key)
 {
-	struct slot *s = find(l, str_hash(key) * 31 + (unsigned char)what);
+	return str_hash(key) * 31 + (unsigned char)what;
+}
 
-	*ret = s;
-	return (s->back_us > now_us ? s->back_us : now_us) + MINUTE_US / per_minute * n;
+/* When the last of n more is back. s may be NULL. */
+static int64_t after(const struct slot *s, unsigned n, unsigned per_minute, int64_t now_us)
+{
+	return (s != NULL && s->back_us > now_us ? s->back_us : now_us) +
+	       MINUTE_US / per_minute * n;
 }
 
 bool limiter_take(struct limiter *l, char what, struct str key, unsigned n, unsigned per_minute,
 		  int64_t now_ms)
 {
 	int64_t now_us = now_ms * 1000;
-	struct slot *s;
 	int64_t back_us;
+	struct slot *s;
 
 	if (per_minute == 0)
 		return true;
-	back_us = after(l, what, key, n, per_minute, now_us, &s);
+	s = find(l, key_of(what, key));
+	back_us = after(s, n, per_minute, now_us);
 	if (back_us > now_us + MINUTE_US)
 		return false;
+	if (s == NULL)
+		s = add(l, key_of(what, key));
 	s->back_us = back_us;
 	return true;
 }
@@ -79,8 +98,7 @@ bool limiter_has(struct limiter *l, char what, struct str key, unsigned n, unsig
 		 int64_t now_ms)
 {
 	int64_t now_us = now_ms * 1000;
-	struct slot *s;
 
 	return per_minute == 0 ||
-	       after(l, what, key, n, per_minute, now_us, &s) <= now_us + MINUTE_US;
+	       after(find(l, key_of(what, key)), n, per_minute, now_us) <= now_us + MINUTE_US;
 }

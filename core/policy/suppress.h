@@ -4,14 +4,16 @@
  *
  * Model:   entries in the order of (address, scope), all in memory: the list is asked for every
  *          recipient. An address is kept in lower case, a domain without an '@'. An entry with
- *          `watch` is no suppression yet: so many bounces were counted, and it is forgotten when it
- *          ends. Entries of one import share its number; a dropped import is of no effect at once,
- *          and its entries go when suppress_sweep() comes to them.
+ *          `watch` is no suppression yet: so many bounces were counted, and it is forgotten
+ *          when it ends. Entries of one import share its number; a dropped import is of no
+ *          effect at once, and its entries go when suppress_sweep() comes to them.
  * Stored:  as an object: {"address", "scope", "source", "reason", "by", "message", "reply",
- *          "created_ms", "expires_ms", "watch", "batch"}, 0 and "" left out. Counters are not in
- * it. Owner:   entries belong to the list; pointers stay valid until the next change of it. Texts
- * are copied; those that many entries share are kept once. Context: loop thread; pure but for the
- * counters. Limits:  SUPPRESS_MAX entries.
+ *          "created_ms", "expires_ms", "watch", "batch"}, 0 and "" left out. Counters are not
+ *          in it.
+ * Owner:   entries belong to the list; pointers stay valid until the next change of it. Texts
+ *          are copied; those that many entries share are kept once.
+ * Context: loop thread; pure but for the counters.
+ * Limits:  SUPPRESS_MAX entries.
  */
 #ifndef POLICY_SUPPRESS_H
 #define POLICY_SUPPRESS_H

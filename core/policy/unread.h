@@ -5,9 +5,10 @@
  * Model:   a list, the latest first, of at most `max` mails for `keep_ms` each; of each so much as
  *          shows what it is. The same content again is counted, and not kept twice.
  * Stored:  as objects of kind UNREAD_KIND by number, {"at_ms", "last_ms", "count", "client",
- *          "from", "to", "subject", "original", "why", "size", "digest", "text"}; the owner stores
- * what unread_add() answers and drops what unread_pop() names. Owner:   the list owns its mails;
- * pointers stay valid until the next change. Context: loop thread.
+ *          "from", "to", "subject", "original", "why", "size", "digest", "text"}. Whoever has the
+ *          list stores what unread_add() answers and drops what unread_pop() names.
+ * Owner:   the list owns its mails; pointers stay valid until the next change.
+ * Context: loop thread.
  */
 #ifndef POLICY_UNREAD_H
 #define POLICY_UNREAD_H

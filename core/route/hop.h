@@ -3,8 +3,10 @@
  *
  * Model:   behind a '#' may stand what the route demands of the connection (route/routes.h), and
  *          behind an '@' what the stream does ("@!bulk": TLS, from the addresses of the pool bulk;
- * for the other signs of TLS see hop.c); they have no part in where that is. Owner:   hop_done()
- * frees the name. Context: any thread; pure. Errors:  none; what is no next hop has kind HOP_WRONG.
+ *          hop.c has the other signs of TLS); they have no part in where that is.
+ * Owner:   hop_done() frees the name.
+ * Context: any thread; pure.
+ * Errors:  none; what is no next hop has kind HOP_WRONG.
  */
 #ifndef ROUTE_HOP_H
 #define ROUTE_HOP_H

@@ -27,12 +27,12 @@
 #include "base/obj.h"
 #include "mail/header.h"
 #include "mail/smtp_cmd.h"
+#include "mail/verp.h"
 #include "outcome/classify.h"
 #include "smtpout/smtpout_int.h"
 
-#define RCPTS_KEPT 4	     /* room for so many stays with the session */
-#define MARK "X-Weir-Report" /* see mail/bounce.h */
-#define MARK_MAX (sizeof(MARK) + ADDRESS_MAX + 8)
+#define RCPTS_KEPT 4 /* room for so many stays with the session */
+#define MARK_MAX (sizeof(VERP_FIELD) + ADDRESS_MAX + 8)
 #define SLOWEST_BYTES_PER_MS 1 /* a host that takes less in the long run is given up */
 
 /* --- results ---------------------------------------------------------------------------------- */
@@ -272,7 +272,7 @@ static void put_dsn_rcpt(const struct message_rcpt *r, bool disguised, struct bu
 
 static size_t mark_size(const struct out_mail *ml)
 {
-	return ml->disguised ? sizeof(MARK ": <>\r\n") - 1 + strlen(ml->sender) : 0;
+	return ml->disguised ? sizeof(VERP_FIELD ": <>\r\n") - 1 + strlen(ml->sender) : 0;
 }
 
 static void put_mail(const struct out_session *s, struct buf *b)
@@ -431,14 +431,14 @@ bool out_mail_begin(struct out_session *s, const struct message *m_take, const u
 
 /* --- the content ------------------------------------------------------------------------------ */
 
-/* Our own sender, on top of the message: complaints often come without the envelope. */
+/* Our own sender, on top of the message. */
 static void put_mark(struct out_mail *ml, struct buf *b)
 {
 	AUTO_BUF field = BUF_INIT(MARK_MAX);
 
 	if (!ml->disguised)
 		return;
-	(void)buf_printf(&field, MARK ": <%s>\r\n", ml->sender);
+	(void)buf_printf(&field, VERP_FIELD ": <%s>\r\n", ml->sender);
 	(void)dot_encode(&ml->dots, (const uint8_t *)field.p, field.n, b);
 }
 
