@@ -4,9 +4,10 @@
  * cancelled. A commit on its way is never cancelled: its answer becomes a notice even when the
  * window was left.
  *
- *	plan:	PLANNING -> READY -> COMMITTING -> freed (done) or READY again (refused); what has
- *no plan of the relay's is READY at once form:	FILLING -> PLANNING -> a plan, or FILLING again
- *(refused)
+ *	plan:	PLANNING -> READY -> COMMITTING -> freed (done) or READY again (refused)
+ *	form:	FILLING -> PLANNING -> a plan, or FILLING again (refused)
+ *
+ * What has no plan of the relay's is READY at once.
  *
  * Nothing is sent while the link is lost. A commit that was left and whose link then breaks is not
  * sent again: acts_unlinked().
@@ -209,23 +210,6 @@ static void report(struct act *a, const json_t *result)
 	relay_refresh(a->acts->app->relay);
 }
 
-static void put_word(struct buf *out, const char *word)
-{
-	if (*word != '\0' && strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-					  "0123456789._@/+=:,-") == strlen(word)) {
-		(void)buf_puts(out, word);
-		return;
-	}
-	(void)buf_putc(out, '\'');
-	for (; *word != '\0'; word++) {
-		if (*word == '\'')
-			(void)buf_puts(out, "'\\''");
-		else
-			(void)buf_putc(out, *word);
-	}
-	(void)buf_putc(out, '\'');
-}
-
 /* As it stands on a command line; owned. */
 char *act_value(const json_t *v)
 {
@@ -241,39 +225,19 @@ char *act_value(const json_t *v)
 	return xstrdup(buf_cstr(&list));
 }
 
-/* The same as a command line, for what is done without a plan that would bring it. */
+/* The same as a command line, for what is done without a plan that would bring it; what a file
+ * would have is not repeated. */
 static char *command_of(enum method_id method, const json_t *params)
 {
 	const struct method_def *m = &method_defs[method];
+	json_t *shown = json_copy((json_t *)(uintptr_t)params);
 	struct buf out = BUF_INIT(8192);
-	const char *name;
-	json_t *v;
 
-	(void)buf_printf(&out, "weir %s", m->cli != NULL ? m->cli : m->name);
-	json_object_foreach((json_t *)(uintptr_t)params, name, v)
-	{
-		const struct param_def *p = method_param(m, name);
-		AUTO_FREE char *value = NULL;
-		size_t n = strlen(name);
-
-		if (p == NULL || p->type == T_FILE || strcmp(name, "request") == 0 ||
-		    json_is_false(v))
-			continue;
-		if (n > 2 && strcmp(name + n - 2, "_s") == 0)
-			n -= 2;
-		if (!p->positional && p->option != NULL) {
-			(void)buf_printf(&out, " --%s", p->option);
-		} else if (!p->positional) {
-			(void)buf_puts(&out, " --");
-			for (size_t i = 0; i < n; i++)
-				(void)buf_putc(&out, name[i] == '_' ? '-' : name[i]);
-		}
-		if (json_is_true(v))
-			continue;
-		(void)buf_putc(&out, ' ');
-		value = act_value(v);
-		put_word(&out, value);
-	}
+	for (size_t i = 0; i < PROTO_PARAMS_MAX && m->params[i].name != NULL; i++)
+		if (m->params[i].type == T_FILE)
+			(void)json_object_del(shown, m->params[i].name);
+	proto_put_command(&out, m, shown);
+	json_decref(shown);
 	return buf_take(&out);
 }
 
@@ -536,6 +500,7 @@ static void on_plan_decided(void *arg, struct overlay_id id, bool commit, struct
 	drop(a);
 	act_free(&a);
 }
+
 static bool open_window(struct act *a)
 {
 	AUTO_FREE char *title = act_window_title(a);
