@@ -164,6 +164,10 @@ static int run(struct cli *c, struct args *a, int argc, char **argv, struct err 
 	if (c->o->readonly && (a->m->flags & MF_MUTATES) != 0 && a->own[OWN_PLAN] == NULL)
 		return err_set(err, ERR_DENIED, "%s changes the relay, and --readonly was given",
 			       a->m->cli);
+	if (c->o->readonly && function_of(a) == verb_stdio)
+		return err_set(
+			err, ERR_DENIED,
+			"stdio passes on what changes the relay, too, and --readonly was given");
 	if (a->own[OWN_RELAY] != NULL)
 		c->relay = a->own[OWN_RELAY];
 	return function_of(a)(c, a, err);

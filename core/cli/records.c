@@ -146,7 +146,7 @@ void check_warn_of_keys(struct cli *c, const struct args *a, json_t *answer)
 
 		if (strcmp(json_get_str(row, "name"), "dkim") == 0 && *about != '\0' &&
 		    style_of(json_get_str(row, "status")) == OUT_BAD &&
-		    (*selector == '\0' || strcmp(selector, about) == 0))
+		    (*selector == '\0' || str_eq_nocase(str_of(selector), str_of(about))))
 			(void)json_array_append_new(
 				list, json_sprintf("%s: %s", about, json_get_str(row, "text")));
 	}

@@ -164,6 +164,8 @@ static int add_piece(struct phrasebook *b, struct str piece, bool gap, struct ph
 	else if (str_eq(piece, STR("#")))
 		piece = STR("192.0.2.1");
 	words_of(piece, &w);
+	if (w.n == 0 && is_plain(piece)) /* articles, which do not count */
+		return 0;
 	if (w.n == 0)
 		return err_set(err, ERR_SYNTAX, "no word in '%.*s'", STR_ARG(piece));
 	for (unsigned i = 0; i < w.n; i++) {
@@ -196,7 +198,7 @@ int phrasebook_add(struct phrasebook *b, struct str phrase, unsigned *ret_phrase
 	struct phrase p = { .n = 0 };
 	struct str rest = str_trim(phrase);
 	bool gap = false;
-	unsigned gaps = 0;
+	unsigned gaps = 0, had;
 	uint16_t *first;
 
 	while (rest.n > 0) {
@@ -210,9 +212,10 @@ int phrasebook_add(struct phrasebook *b, struct str phrase, unsigned *ret_phrase
 			gap = true;
 			continue;
 		}
+		had = p.n;
 		if (add_piece(b, piece, gap, &p, err) < 0)
 			return -ERR_SYNTAX;
-		gap = false;
+		gap = gap && p.n == had;
 	}
 	if (p.n == 0 || p.e[0].gap || gap)
 		return err_set(err, ERR_SYNTAX, "a phrase begins and ends with a word: '%.*s'",

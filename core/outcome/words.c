@@ -371,5 +371,6 @@ void words_of(struct str text, struct words *ret)
 		}
 		text = str_from(text.p + n, text.n - n);
 	}
+	r.in_host = false;
 	end_word(&r);
 }

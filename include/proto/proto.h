@@ -133,6 +133,9 @@ size_t param_bytes(const struct param_def *p); /* of this one, when it is a text
  * parameter. A null value counts as absent. What T_FILTER, T_AUDIT_FILTER, T_TARGET, T_MSGID and
  * T_CURSOR say is only checked to be text: their grammars live above this layer.
  */
+/* What an entry of the suppression list can be from, for two tables: policy/suppress.h. */
+#define SUPPRESS_SOURCES "hand|import|hard-bounce|bounce|complaint"
+
 int method_check(const struct method_def *m, const json_t *params, struct err *err) MUST_CHECK;
 /* T_AGE in either of its forms; false when it is neither. */
 bool proto_age(const json_t *value, int64_t *ret_s);

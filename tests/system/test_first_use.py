@@ -30,6 +30,7 @@ def test_readonly_holds_for_verbs(relay):
         result = readonly(*args)
         assert result.returncode == 4 and "--readonly" in result.stderr, args
     assert relay.weir("holds") == [] and len(relay.weir("allow", "list")) == 1
+    assert readonly("stdio").returncode == 4
     assert readonly("hold", "all", "--reason", "r", "--plan").returncode == 0
     assert readonly("status").returncode == 0
 

@@ -36,6 +36,8 @@ static const struct {
 	{ "http://relay.x.example:25/spam", "http/x/example/25/spam" },
 	{ "No relay.Go away relay.x", "no/relay/go/away/relay/x" },
 	{ "RESOLVER.RST.RelayDenied.User1", "resolver/rst/relaydenied/user1" },
+	{ "Message.rejected.spam", "message/rejected/spam" }, /* a host's last label is none here */
+	{ "at mx.example.quota", "at/example/quota" },
 	{ "http://x.example/?p=NoSuchUser", "http/x/example/p/nosuchuser" },
 	{ "Boîte pleine, Postämter Über groß", "boite/pleine/postaemter/ueber/gross" },
 	{ "Bo\xee"
@@ -109,6 +111,9 @@ static const struct {
 	{ "user unknown", "user: unknown!", true },
 	{ "user unknown", "user is unknown", false },
 	{ "the e-mail not valid", "Email invalid", true },
+	{ "the block*", "blocked", true },
+	{ "user .. the block*", "user is blocked", true },
+	{ "an @ not found", "anna@x.example not found", true },
 	{ "user unknown", "superuser unknown", false },
 	{ "user unknown", "user", false },
 	{ "user unknown", "user user unknown", true },
@@ -157,6 +162,21 @@ static void test_phrases(void **state)
 	}
 }
 
+static void test_no_phrase(void **state)
+{
+	static const char *const wrong[] = { "",	"the",	       "a the an",
+					     "user ..", "user .. the", "the .. user" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+		struct phrasebook *b = phrasebook_new();
+		unsigned id;
+
+		assert_true(phrasebook_add(b, str_of(wrong[i]), &id, NULL) < 0);
+		phrasebook_free(&b);
+	}
+}
+
 /* Many at once, and each found alone. */
 static void test_many(void **state)
 {
@@ -183,9 +203,8 @@ static void test_many(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_words),
-		cmocka_unit_test(test_same_words),
-		cmocka_unit_test(test_phrases),
+		cmocka_unit_test(test_words),	cmocka_unit_test(test_same_words),
+		cmocka_unit_test(test_phrases), cmocka_unit_test(test_no_phrase),
 		cmocka_unit_test(test_many),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

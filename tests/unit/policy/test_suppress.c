@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "policy/suppress.h"
+#include "proto/proto.h"
 
 static void put(struct suppress *s, const char *address, const char *scope, int64_t expires_ms,
 		uint64_t batch, uint32_t watch)
@@ -172,6 +173,29 @@ static void test_canonical(void **state)
 	}
 }
 
+/* What filters by source, and the manual of events, know all of them. */
+static void test_sources_are_told(void **state)
+{
+	struct str rest = STR(SUPPRESS_SOURCES);
+	const struct field_def *f = field_find("event", "source");
+	unsigned n = 0;
+
+	(void)state;
+	while (rest.n > 0) {
+		struct str word = str_cut(&rest, '|');
+		int k = 0;
+
+		while (k < SUPPRESS_SOURCE__COUNT &&
+		       !str_eq(word, str_of(suppress_source_name((enum suppress_source)k))))
+			k++;
+		assert_true(k < SUPPRESS_SOURCE__COUNT);
+		n++;
+	}
+	assert_int_equal(n, SUPPRESS_SOURCE__COUNT);
+	for (int k = 0; k < SUPPRESS_SOURCE__COUNT; k++)
+		assert_non_null(strstr(f->help, suppress_source_name((enum suppress_source)k)));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -179,6 +203,7 @@ int main(void)
 		cmocka_unit_test(test_json_is_what_was_put),
 		cmocka_unit_test(test_imports),
 		cmocka_unit_test(test_canonical),
+		cmocka_unit_test(test_sources_are_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
