@@ -162,7 +162,7 @@ check-system: all
 # puts under build/peers.
 .PHONY: check-peers
 check-peers: deps-full
-	@$(MAKE) --no-print-directory -j2 check-system SYSTEM_TESTS='tests/system/test_mta.py tests/system/test_peers.py'
+	@$(MAKE) --no-print-directory -j2 check-system SYSTEM_TESTS='tests/system/test_mta.py tests/system/test_peers.py tests/system/test_bounce_mta.py'
 
 # kill -9 under load, again and again: prints how many acknowledged messages were lost (none may) or doubled.
 KILLS = 60

