@@ -393,9 +393,11 @@ static size_t place(const struct keys *k, const char *domain, const char *select
 	return lo;
 }
 
+/* One that stood there without its private part was never counted by it, even if that is here now.
+ */
 static void let_go(struct keys *k, const struct key_entry *e, int64_t now_ms)
 {
-	struct secret_part *s = find_secret(k, e->secret);
+	struct secret_part *s = e->key != NULL ? find_secret(k, e->secret) : NULL;
 
 	if (s != NULL && --s->used == 0)
 		s->orphan_ms = now_ms;

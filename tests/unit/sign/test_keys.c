@@ -128,6 +128,32 @@ static void test_orphans(void **state)
 	keys_free(&k);
 }
 
+/* A key that came without its private part, and gets it: from then on that is in use. */
+static void test_completed(void **state)
+{
+	struct keys *k = keys_new();
+	char secret[KEY_SECRET_LEN];
+	char *text = keys_secret(keys_made[0], secret);
+	json_t *o = keys_public(STR("a.example"), STR("s1"), keys_made[0], KEY_ACTIVE, "root", 100);
+	AUTO_FREE char *json = json_dumps(o, 0);
+
+	(void)state;
+	json_decref(o);
+	assert_int_equal(keys_put(k, json, 100, NULL), 0);
+	assert_null(keys_at(k, 0)->key);
+	assert_int_equal(keys_put_secret(k, secret, text, 200, NULL), 0);
+	assert_int_equal(keys_put(k, json, 200, NULL), 0);
+	assert_non_null(keys_at(k, 0)->key);
+	assert_null(keys_orphan(k, INT64_MAX));
+	assert_int_equal(keys_orphan_ms(k), 0);
+	keys_drop_secret(k, secret);
+	assert_true(keys_has_secret(k, secret));
+	assert_true(keys_drop(k, STR("a.example/s1"), 300));
+	assert_int_equal(keys_orphan_ms(k), 300);
+	keys_wipe(&text);
+	keys_free(&k);
+}
+
 static void test_names(void **state)
 {
 	static const struct {
@@ -196,9 +222,8 @@ static void test_damaged(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_order_and_look_up),
-		cmocka_unit_test(test_orphans),
-		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_order_and_look_up), cmocka_unit_test(test_orphans),
+		cmocka_unit_test(test_completed),	  cmocka_unit_test(test_names),
 		cmocka_unit_test(test_damaged),
 	};
 
