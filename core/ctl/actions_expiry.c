@@ -20,11 +20,32 @@ static bool is_past(int64_t expires_ms, int64_t now)
 	return expires_ms != 0 && expires_ms <= now;
 }
 
-/* Private keys that no undo can bring back any more. */
+/* An undo of it may bring keys back. */
+static bool is_of_keys(const struct action *x)
+{
+	size_t i;
+	json_t *o;
+	json_array_foreach(x->objects, i, o)
+	{
+		if (strcmp(json_get_str(o, "kind"), KEYS_KIND) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Private keys that no undo can bring back any more; 0: nobody knows yet. What probation takes back
+ * may come later than its window. */
 static int64_t secret_end_ms(const struct actions *a)
 {
-	int64_t orphan = keys_orphan_ms(a->env->keys);
-	return orphan != 0 ? orphan + a->env->undo_window_ms + SECRET_GRACE_MS : 0;
+	int64_t end = keys_orphan_ms(a->env->keys);
+	const struct action *x;
+	if (end == 0 || a->env->probation != NULL)
+		return 0;
+	end += a->env->undo_window_ms;
+	TAILQ_FOREACH (x, &a->recent, link)
+		if (x->state == ACTION_UNDOABLE && x->undo_until_ms > end && is_of_keys(x))
+			end = x->undo_until_ms;
+	return end + SECRET_GRACE_MS;
 }
 
 /* The first old secret that nobody uses; a use after this makes it later. */
@@ -123,9 +144,11 @@ static void end_silent(struct op *op, int64_t now)
 
 static void forget_secret(struct op *op, int64_t now)
 {
+	int64_t end = secret_end_ms(op->a);
 	const char *id =
 		keys_orphan(op->env->keys, now - op->env->undo_window_ms - SECRET_GRACE_MS + 1);
-	if (id == NULL || !room(op) || op_lock(op, KEYS_KIND_SECRET, id, NULL) < 0)
+	if (end == 0 || end > now || id == NULL || !room(op) ||
+	    op_lock(op, KEYS_KIND_SECRET, id, NULL) < 0)
 		return;
 	op_object(op, KEYS_KIND_SECRET, id, NULL, NULL);
 }
