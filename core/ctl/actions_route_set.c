@@ -38,6 +38,16 @@ static int put_to(const struct ctl_call *call, json_t *o, struct err *err)
 	return rc;
 }
 
+/* What a route demands without being told follows from where it goes and its login: another login
+ * or another host has its own. */
+static void put_default_tls(const struct ctl_call *call, const struct route *was, json_t *o)
+{
+	enum route_tls tls = routes_default_tls(json_get_str(o, "to"), json_get_str(o, "user"));
+
+	if (ctl_str(call, "tls") == NULL && was->tls == routes_default_tls(was->to, was->user))
+		(void)json_object_set_new(o, "tls", json_string(route_tls_name(tls)));
+}
+
 static void put_texts(const struct ctl_call *call, json_t *o)
 {
 	static const char *const names[] = { "tls", "user", "note" };
@@ -101,6 +111,7 @@ void ctl_route_set(struct ctl_call *call)
 		rc = route_check_pool(call, json_get_str(o, "to"), &err);
 	if (rc >= 0) {
 		put_texts(call, o);
+		put_default_tls(call, x, o);
 		put_pool(call, o);
 		rc = put_password(call, x, o, &err);
 	}
