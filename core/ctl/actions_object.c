@@ -415,28 +415,37 @@ json_t *object_current(const struct ctl_env *env, const char *kind, const char *
 	return k != NULL ? k->current(env, str_of(id)) : NULL;
 }
 
-void objects_apply(struct op *op)
+/* What goes away, or what stays. */
+static void apply_some(struct op *op, bool removals, bool changed[static ARRAY_LEN(kinds)])
 {
-	const struct kind *last = NULL;
 	size_t i;
 	json_t *o;
-	secrets_apply(op); /* what keys name */
 	json_array_foreach(op->objects, i, o)
 	{
 		const json_t *after = json_object_get(o, "after");
 		const struct kind *k = kind_of(json_get_str(o, "kind"));
 		struct err err = ERR_INIT;
-		char *json = json_is_null(after) ? NULL : json_dumps(after, JSON_COMPACT);
-		if (k != NULL && k->apply(op, str_of(json_get_str(o, "id")), json, &err) < 0)
+		char *json;
+		if (k == NULL || json_is_null(after) != removals)
+			continue;
+		json = removals ? NULL : json_dumps(after, JSON_COMPACT);
+		if (k->apply(op, str_of(json_get_str(o, "id")), json, &err) < 0)
 			log_error(json_get_str(o, "id"), "actions.apply", F_STR("kind", k->name),
 				  F_STR("error", err.msg));
 		free(json);
-		if (k != last && last != NULL)
-			last->after(op);
-		last = k;
+		changed[k - kinds] = true;
 	}
-	if (last != NULL)
-		last->after(op);
+}
+
+void objects_apply(struct op *op)
+{
+	bool changed[ARRAY_LEN(kinds)] = { false };
+	secrets_apply(op);	       /* what keys name */
+	apply_some(op, true, changed); /* a list that is full takes others in their place */
+	apply_some(op, false, changed);
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		if (changed[i])
+			kinds[i].after(op);
 	actions_arm(op->a); /* some of it may end sooner than all else */
 }
 

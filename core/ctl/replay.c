@@ -447,7 +447,7 @@ static int put(struct replay *r, const char *kind, const json_t *object, struct 
 	return streams_put(r->streams, text, err);
 }
 
-static int put_edit(struct replay *r, const json_t *o, struct err *err)
+static int put_edit(struct replay *r, const json_t *o, bool removal, struct err *err)
 {
 	const char *kind = json_get_str(o, "kind");
 	const char *id = json_get_str(o, "id");
@@ -455,6 +455,8 @@ static int put_edit(struct replay *r, const json_t *o, struct err *err)
 	const struct route *x;
 
 	if (strcmp(kind, "route") != 0 && strcmp(kind, STREAMS_KIND) != 0)
+		return 0;
+	if (json_is_object(after) == removal)
 		return 0;
 	if (json_is_object(after))
 		return put(r, kind, after, err);
@@ -488,10 +490,12 @@ static int put_route(struct replay *r, const struct route *x, struct err *err)
 	return rc;
 }
 
+/* The rules of now, then what goes away, then what comes: the lists have their limits. */
 static int build(struct replay *r, bool *ret_more, struct err *err)
 {
 	const struct routes *now = r->env->routes;
 	size_t routes = r->routes != NULL ? routes_n(now) : 0;
+	size_t edits_n = json_array_size(r->objects);
 	int rc = 0;
 
 	if (r->at == 0 && r->streams != NULL)
@@ -499,12 +503,13 @@ static int build(struct replay *r, bool *ret_more, struct err *err)
 	for (size_t end = r->at + BUILD_ITEMS; rc >= 0 && r->at < end; r->at++) {
 		if (r->at < routes)
 			rc = put_route(r, routes_at(now, r->at), err);
-		else if (r->at - routes < json_array_size(r->objects))
-			rc = put_edit(r, json_array_get(r->objects, r->at - routes), err);
+		else if (r->at - routes < 2 * edits_n)
+			rc = put_edit(r, json_array_get(r->objects, (r->at - routes) % edits_n),
+				      r->at - routes < edits_n, err);
 		else
 			break;
 	}
-	*ret_more = r->at < routes + json_array_size(r->objects);
+	*ret_more = r->at < routes + 2 * edits_n;
 	return rc;
 }
 

@@ -210,6 +210,12 @@ static ctl_handler_fn *const rig_handlers[M__COUNT] = {
 	[M_ROUTE_ADD] = ctl_route_add,
 	[M_ROUTE_REMOVE] = ctl_route_remove,
 	[M_ROUTE_MOVE] = ctl_route_move,
+	[M_ROUTE_SET] = ctl_route_set,
+	[M_STREAM_ADD] = ctl_stream_add,
+	[M_STREAM_SET] = ctl_stream_set,
+	[M_STREAM_MOVE] = ctl_stream_move,
+	[M_CONFIG_IMPORT] = ctl_config_import,
+	[M_CONFIG_CONFIRM] = ctl_config_confirm,
 	[M_AUDIT_LIST] = ctl_audit_list,
 	[M_AUDIT_VERIFY] = ctl_audit_verify,
 };

@@ -1,0 +1,210 @@
+/*
+ * Edits of the configuration over the control protocol: routes that are set, files that are
+ * imported, and what the lists and secrets are after them.
+ */
+#include "ops_rig.h"
+
+#define SECRET "MC4CAQAwBQYDK2VwBCIEIBhCyhhpOIbrdW5Wx+jYbLQ3nM4wHOxUyGjBCbVeRg8Z"
+#define PEM "-----BEGIN PRIVATE KEY-----\\n" SECRET "\\n-----END PRIVATE KEY-----\\n"
+#define HOUR_MS 3600000
+#define TEXT_MAX (192u << 10)
+#define SOURCE "source = \"127.0.0.7\"\n"
+#define POOL(name) "pool \"" name "\" {\n" SOURCE "}\n"
+
+/* config.import of a text; `more` are further parameters. */
+static json_t *import_params(const char *contains, const char *text, const char *more)
+{
+	json_t *params = json_loads(more, 0, NULL);
+	AUTO_FREE char *all = xasprintf("format = 1\ncontains = \"%s\"\n%s", contains, text);
+	assert_non_null(params);
+	(void)json_object_set_new(params, "text", json_string(all));
+	(void)json_object_set_new(params, "reason", json_string("r"));
+	return params;
+}
+
+static void import(const char *contains, const char *text, const char *more)
+{
+	json_t *params = import_params(contains, text, more);
+	AUTO_FREE char *line = json_dumps(params, 0);
+	json_decref(params);
+	json_decref(rig_do("config.import", line));
+}
+
+static void put_many(struct buf *out, const char *kind, const char *name, unsigned n,
+		     const char *members)
+{
+	for (unsigned i = 0; i < n; i++)
+		(void)buf_printf(out, "%s \"%s%u\" {\n%s}\n", kind, name, i, members);
+}
+
+static const struct route *route_of(const char *id)
+{
+	const struct route *x = routes_find(rig.env.routes, str_of(id));
+	assert_non_null(x);
+	return x;
+}
+
+static char *add_route(const char *params)
+{
+	json_t *v = rig_do("route.add", params);
+	char *id = xstrdup(json_get_str(v, "id"));
+	json_decref(v);
+	return id;
+}
+
+static void set_route(const char *id, const char *fmt)
+{
+	AUTO_FREE char *params = xasprintf("{\"id\":\"%s\",\"reason\":\"r\",%s}", id, fmt);
+	json_decref(rig_do("route.set", params));
+}
+
+/* --- lists that are full ---------------------------------------------------------------------- */
+
+/* Most of what there may be, and as many others in their place: at once, and planned before. */
+static void test_others_in_their_place(void **state)
+{
+	AUTO_BUF text = BUF_INIT(TEXT_MAX);
+	json_t *asked;
+	(void)state;
+	put_many(&text, "pool", "a", POOLS_MAX - 50, SOURCE);
+	put_many(&text, "stream", "a", STREAMS_MAX - 50, "");
+	import("pools,streams", buf_cstr(&text), "{}");
+	buf_reset(&text);
+	put_many(&text, "pool", "b", POOLS_MAX - 50, SOURCE);
+	put_many(&text, "stream", "b", STREAMS_MAX - 50, "");
+	asked = json_pack("{s:s, s:o}", "method", "config.import", "params",
+			  import_params("pools,streams", buf_cstr(&text), "{}"));
+	AUTO_FREE char *line = json_dumps(asked, 0);
+	json_decref(asked);
+	json_decref(rig_do("plan.make", line));
+	import("pools,streams", buf_cstr(&text), "{}");
+	assert_null(strstr(rig.log, "actions.apply"));
+	assert_int_equal(pools_n(rig.env.pools), POOLS_MAX - 50);
+	assert_int_equal(streams_n(rig.env.streams), STREAMS_MAX - 50 + 1);
+	assert_non_null(streams_find(rig.env.streams, STR("b149")));
+	assert_null(streams_find(rig.env.streams, STR("a0")));
+}
+
+/* --- routes ----------------------------------------------------------------------------------- */
+
+static void expect_tls(const char *id, enum route_tls tls)
+{
+	assert_string_equal(route_tls_name(route_of(id)->tls), route_tls_name(tls));
+}
+
+/* A login demands TLS, also one that is added later or goes to another host. */
+static void test_tls_of_a_login(void **state)
+{
+	(void)state;
+	AUTO_FREE char *r1 = add_route("{\"to\":\"smarthost:mail.example.net:25\"}");
+	expect_tls(r1, ROUTE_TLS_OPPORTUNISTIC);
+	set_route(r1, "\"user\":\"u\",\"password\":\"p\"");
+	expect_tls(r1, ROUTE_TLS_REQUIRED);
+	set_route(r1, "\"note\":\"n\"");
+	expect_tls(r1, ROUTE_TLS_REQUIRED);
+	AUTO_FREE char *r2 = add_route("{\"to\":\"smarthost:127.0.0.1:2525\",\"user\":\"u\","
+				       "\"password\":\"p\"}");
+	expect_tls(r2, ROUTE_TLS_OPPORTUNISTIC);
+	set_route(r2, "\"to\":\"smarthost:mail.example.net:25\",\"password\":\"p\"");
+	expect_tls(r2, ROUTE_TLS_REQUIRED);
+	/* what was said stays said */
+	AUTO_FREE char *r3 = add_route("{\"to\":\"smarthost:mail.example.net:25\",\"tls\":"
+				       "\"dane\"}");
+	set_route(r3, "\"user\":\"u\",\"password\":\"p\"");
+	expect_tls(r3, ROUTE_TLS_DANE);
+	set_route(r1, "\"tls\":\"opportunistic\"");
+	set_route(r1, "\"to\":\"smarthost:other.example.net:25\",\"password\":\"p\"");
+	expect_tls(r1, ROUTE_TLS_OPPORTUNISTIC);
+}
+
+/* --- private keys ----------------------------------------------------------------------------- */
+
+#define WITH_PEM                                                                                   \
+	"{\"domain\":\"shop.example\",\"selector\":\"s1\",\"pem\":\"" PEM "\",\"reason\":\"r\"}"
+
+static bool can_sign(void)
+{
+	const struct key_entry *e = keys_find(rig.env.keys, STR("shop.example/s1"));
+	return e != NULL && e->key != NULL;
+}
+
+/* An import without the key is taken back when nobody confirms it, and the key signs again. */
+static void test_a_key_on_probation(void **state)
+{
+	(void)state;
+	json_decref(rig_do("dkim.add", WITH_PEM));
+	assert_true(can_sign());
+	import("pools,keys", POOL("x"), "{\"probation_s\":3600}");
+	assert_false(can_sign());
+	rig_advance(RIG_UNDO_MS + 60000);
+	rig_restart();
+	rig_advance(RIG_UNDO_MS + 60000);
+	assert_int_not_equal(keys_orphan_ms(rig.env.keys), 0);
+	rig_advance(HOUR_MS);
+	for (unsigned n = 0; rig.env.probation != NULL; n++)
+		rig_turn(n);
+	assert_true(can_sign());
+	rig_restart();
+	rig_advance(HOUR_MS);
+	assert_true(can_sign());
+}
+
+/* Confirmed, it can still be undone for as long as was said; then the secret goes. */
+static void test_a_key_after_probation(void **state)
+{
+	json_t *v;
+	(void)state;
+	json_decref(rig_do("dkim.add", WITH_PEM));
+	import("pools,keys", POOL("x"), "{\"probation_s\":3600}");
+	rig_advance(60000);
+	json_decref(rig_do("config.confirm", "{}"));
+	rig_advance(RIG_UNDO_MS + 60000);
+	assert_int_not_equal(keys_orphan_ms(rig.env.keys), 0);
+	v = rig_do("action.undo", "{\"action\":\"a2\"}");
+	json_decref(v);
+	assert_true(can_sign());
+	import("pools,keys", POOL("y"), "{\"probation_s\":3600}");
+	json_decref(rig_do("config.confirm", "{}"));
+	rig_advance(HOUR_MS + 60000);
+	for (unsigned n = 0; keys_orphan_ms(rig.env.keys) != 0; n++)
+		rig_turn(n);
+	assert_false(can_sign());
+}
+
+/* Its private part comes after it, and stays. */
+static void test_a_key_is_completed(void **state)
+{
+	const struct key_entry *e;
+	(void)state;
+	json_decref(rig_do("dkim.add", WITH_PEM));
+	e = keys_find(rig.env.keys, STR("shop.example/s1"));
+	AUTO_FREE char *text =
+		xasprintf("key \"shop.example/s1\" {\n state = \"active\"\n public = "
+			  "\"%s\"\n}\n",
+			  e->record);
+	json_decref(rig_do("dkim.remove", "{\"id\":\"shop.example/s1\",\"reason\":\"r\"}"));
+	rig_advance(RIG_UNDO_MS + 60000);
+	for (unsigned n = 0; keys_orphan_ms(rig.env.keys) != 0; n++)
+		rig_turn(n);
+	import("keys", text, "{}");
+	assert_false(can_sign());
+	json_decref(rig_do("dkim.add", WITH_PEM));
+	assert_true(can_sign());
+	rig_advance(RIG_UNDO_MS + 60000);
+	rig_restart();
+	assert_true(can_sign());
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_others_in_their_place, rig_setup,
+						rig_teardown),
+		cmocka_unit_test_setup_teardown(test_tls_of_a_login, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_a_key_on_probation, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_a_key_after_probation, rig_setup,
+						rig_teardown),
+		cmocka_unit_test_setup_teardown(test_a_key_is_completed, rig_setup, rig_teardown),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
