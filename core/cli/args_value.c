@@ -86,34 +86,6 @@ static json_t *int_value(const char *text)
 	return json_integer(minus ? -(json_int_t)n : (json_int_t)n);
 }
 
-/* Up to the next comma that means one: "\\," is a comma and "\\\\" a backslash. */
-static json_t *next_string(struct str *rest)
-{
-	AUTO_BUF one = BUF_INIT(rest->n);
-	size_t i = 0;
-
-	for (; i < rest->n && rest->p[i] != ','; i++) {
-		if (rest->p[i] == '\\' && i + 1 < rest->n &&
-		    (rest->p[i + 1] == ',' || rest->p[i + 1] == '\\'))
-			i++;
-		(void)buf_putc(&one, rest->p[i]);
-	}
-	i += i < rest->n;
-	rest->p += i;
-	rest->n -= i;
-	return json_stringn(buf_cstr(&one), one.n);
-}
-
-static json_t *strings_value(const char *text)
-{
-	json_t *all = json_array();
-	struct str rest = str_of(text);
-
-	while (rest.n > 0)
-		(void)json_array_append_new(all, next_string(&rest));
-	return all;
-}
-
 static json_t *bool_value(const char *text)
 {
 	if (*text == '\0' || strcmp(text, "true") == 0 || strcmp(text, "yes") == 0)
@@ -151,7 +123,7 @@ int args_value(struct args *a, const struct param_def *p, const char *text, json
 	case T_MSGID:
 		return msgid_value(p, text, ret, err);
 	case T_STRINGS:
-		*ret = strings_value(text);
+		*ret = proto_strings(str_of(text));
 		break;
 	case T_OBJECT:
 		*ret = json_loads(text, 0, NULL);

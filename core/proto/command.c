@@ -72,7 +72,34 @@ static void put_list(const json_t *list, struct buf *out)
 	}
 }
 
-static void put_value(const struct param_def *p, const json_t *v, struct buf *out)
+/* Up to the next comma that means one. */
+static json_t *next_string(struct str *rest)
+{
+	AUTO_BUF one = BUF_INIT(rest->n);
+	size_t i = 0;
+
+	for (; i < rest->n && rest->p[i] != ','; i++) {
+		if (rest->p[i] == '\\' && i + 1 < rest->n &&
+		    (rest->p[i + 1] == ',' || rest->p[i + 1] == '\\'))
+			i++;
+		(void)buf_putc(&one, rest->p[i]);
+	}
+	i += i < rest->n;
+	rest->p += i;
+	rest->n -= i;
+	return json_stringn(buf_cstr(&one), one.n);
+}
+
+json_t *proto_strings(struct str text)
+{
+	json_t *all = json_array();
+
+	while (text.n > 0)
+		(void)json_array_append_new(all, next_string(&text));
+	return all;
+}
+
+void proto_put_value(struct buf *out, const struct param_def *p, const json_t *v)
 {
 	if (json_is_integer(v) && p->type == T_AGE)
 		proto_put_age(out, json_integer_value(v));
@@ -126,7 +153,7 @@ static void put_named(const struct param_def *p, const json_t *params, struct bu
 	put_option(p, out);
 	if (json_is_true(v))
 		return;
-	put_value(p, v, &value);
+	proto_put_value(&value, p, v);
 	(void)buf_putc(out, value.n > 0 && value.p[0] == '-' ? '=' : ' ');
 	put_word(out, buf_str(&value));
 }
@@ -139,7 +166,7 @@ static bool put_positional(const struct param_def *p, const json_t *params, stru
 
 	if (v == NULL)
 		return false;
-	put_value(p, v, &value);
+	proto_put_value(&value, p, v);
 	(void)buf_putc(out, ' ');
 	put_word(out, buf_str(&value));
 	return value.n > 1 && value.p[0] == '-';

@@ -148,6 +148,11 @@ bool proto_age(const json_t *value, int64_t *ret_s);
 void proto_put_command(struct buf *b, const struct method_def *m, const json_t *params);
 /* "1d2h": exactly, as T_AGE takes it. */
 void proto_put_age(struct buf *b, int64_t s);
+/* One value other than true, as it stands in that line before it is quoted. */
+void proto_put_value(struct buf *b, const struct param_def *p, const json_t *v);
+/* A T_STRINGS of such a value: commas part the strings, "\\," is a comma and "\\\\" a backslash.
+ * Returns owned. */
+json_t *proto_strings(struct str text);
 
 enum field_kind {
 	FK_TEXT,

@@ -41,6 +41,7 @@ static struct {
 	_Atomic int conn;
 	atomic_bool refuse;
 	atomic_bool break_at_commit; /* once */
+	atomic_bool silent;	     /* commits are not answered */
 	atomic_bool stop;
 	atomic_int commits;
 	char request[2][64];
@@ -82,6 +83,8 @@ static bool answer(int fd, struct proto_msg *m)
 				       js(m->params, "request"));
 		if (atomic_exchange(&relay.break_at_commit, false))
 			return false;
+		if (atomic_load(&relay.silent))
+			return true;
 	}
 	for (size_t i = 0; i < ARRAY_LEN(answers); i++)
 		text = strcmp(m->method, answers[i].method) == 0 ? answers[i].answer : text;
@@ -170,6 +173,7 @@ static void start_relay(void)
 	atomic_store(&relay.stop, false);
 	atomic_store(&relay.refuse, false);
 	atomic_store(&relay.commits, 0);
+	atomic_store(&relay.silent, false);
 	write_relays();
 	assert_int_equal(pthread_create(&relay.thread, NULL, run_relay, NULL), 0);
 }
@@ -370,6 +374,29 @@ static void test_left_change_is_not_sent_again(void **state)
 	assert_int_equal(atomic_load(&relay.commits), 1);
 }
 
+/* Nor is one that was left while the relay was thinking about it, and that is what is told then. */
+static void test_change_left_before_the_break(void **state)
+{
+	(void)state;
+	expect("slow.example");
+	atomic_store(&relay.silent, true);
+	hold();
+	for (int i = 0; i < WAIT_STEPS && atomic_load(&relay.commits) == 0; i++)
+		pause_shortly();
+	vt_type(vt, "\033");
+	expect("what came of it is told here");
+	atomic_store(&relay.refuse, true);
+	hang_up();
+	expect("LOST");
+	expect("is not sent again");
+	atomic_store(&relay.silent, false);
+	atomic_store(&relay.refuse, false);
+	expect("1 204 queued");
+	vt_type(vt, "1");
+	expect("by domain");
+	assert_int_equal(atomic_load(&relay.commits), 1);
+}
+
 /* The menu changes to a relay of the file, which is marked; a wrong address leaves all as it is. */
 static void test_another_relay(void **state)
 {
@@ -404,6 +431,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_link_lost_in_a_change, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_left_change_is_not_sent_again, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(test_change_left_before_the_break, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_another_relay, setup, teardown),
 	};
 

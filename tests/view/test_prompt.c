@@ -228,6 +228,26 @@ static void test_looks(void **state)
 	grid_free(&g);
 }
 
+/* One that fits neither before nor behind its column has lines of its own. */
+static void test_errors_are_not_cut(void **state)
+{
+	struct grid *g = grid_new(6, 78);
+	struct canvas c = canvas_of(g, NULL, false);
+	struct err err = ERR_INIT;
+
+	(void)state;
+	prompt.label = NULL;
+	type("state:held domain:example.org age>12h foo:1");
+	(void)err_set(&err, ERR_SYNTAX, "there is no field foo; did you mean from?");
+	err.column = 37;
+	prompt_error(&prompt, &err);
+	assert_int_equal(prompt_height(&prompt, 78), 3);
+	prompt_draw(&prompt, &c);
+	assert_true(screen_has(g, "there is no field foo; did you mean from?"));
+	assert_int_equal(prompt_height(&prompt, 80), 2);
+	grid_free(&g);
+}
+
 static void test_long_line_scrolls(void **state)
 {
 	struct grid *g = grid_new(1, 20);
@@ -257,6 +277,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_completion, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_secret, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_looks, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_errors_are_not_cut, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_long_line_scrolls, setup, teardown),
 	};
 

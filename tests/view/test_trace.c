@@ -78,6 +78,31 @@ static void test_trace_frozen(void **state)
 	assert_true(shows("the link was lost"));
 }
 
+/* What the mail waits for is asked while somebody looks, also after a freeze. */
+static void test_trace_asks_while_it_is_seen(void **state)
+{
+	int calls;
+
+	(void)state;
+	key('l');
+	calls = fake_rpc_calls("why.get");
+	key('p');
+	loop_advance(app.loop, 6000);
+	frame();
+	assert_int_equal(fake_rpc_calls("why.get"), calls);
+	key('p');
+	loop_advance(app.loop, 6000);
+	frame();
+	assert_int_equal(fake_rpc_calls("why.get"), calls + 1);
+	loop_advance(app.loop, 5000); /* asked, and left before it is answered */
+	assert_int_equal(fake_rpc_calls("why.get"), calls + 2);
+	shell_event(app.shell, &EVENT_OF_KEY('0'));
+	frame();
+	loop_advance(app.loop, 60000);
+	frame();
+	assert_int_equal(fake_rpc_calls("why.get"), calls + 2);
+}
+
 /* Bounded, however much is spoken and however long the screen stands still. */
 static void test_trace_is_bounded(void **state)
 {
@@ -135,6 +160,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_trace),
 		cmocka_unit_test_setup_teardown(test_trace_frozen, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_trace_asks_while_it_is_seen, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_trace_is_bounded, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_trace_of_a_message, setup, teardown),
 	};

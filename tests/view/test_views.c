@@ -56,8 +56,14 @@ static void test_bounces(void **state)
 	assert_true(shows("it names nobody") && shows("Subject: Complaint") && shows("[31mit."));
 	key(K_ESC);
 	key('D');
-	frame();
-	assert_true(shows("12"));
+	assert_true(shows("Remove 12") || shows("[ OK ]"));
+	for (int i = 0; i < 6 && !shows("weir bounces remove 12"); i++)
+		key(K_ENTER);
+	assert_int_equal(fake_rpc_calls("bounces.remove"), 0); /* asked about first */
+	key(K_TAB);
+	key(K_TAB);
+	key(K_ENTER);
+	assert_string_equal(fake_rpc_params("bounces.remove"), "{\"id\":\"12\"}");
 }
 
 /* Filtered by its own fields; a record with what changed; whether the log is whole. */
@@ -284,6 +290,47 @@ static void test_alerts(void **state)
 	assert_string_equal(view_def_of(shell_view(app.shell))->name, "pools");
 }
 
+static json_t *serve_other_alerts(const json_t *params)
+{
+	(void)params;
+	return no_more("[{'id':'unread-bounces','kind':'unread-bounces','severity':'warn','target':"
+		       "null,'text':'3 reports','command':'weir bounces list','meaning':'kept'},"
+		       "{'id':'ageing','kind':'ageing','severity':'warn','target':null,'text':"
+		       "'old','command':'weir queue --where \\'age>1d\\'','meaning':'old'}]");
+}
+
+/* The command of an alert says which screen it is, and with which filter. */
+static void test_alerts_lead_to_screens(void **state)
+{
+	(void)state;
+	fake_rpc_answer_fn("alert.list", serve_other_alerts);
+	(void)shell_open(app.shell, "alerts", "");
+	frame();
+	key('l');
+	assert_true(shows("it is about no destination"));
+	key(K_ENTER);
+	assert_string_equal(view_def_of(shell_view(app.shell))->name, "bounces");
+	key('[');
+	key('j');
+	key(K_ENTER);
+	assert_string_equal(view_def_of(shell_view(app.shell))->name, "queues");
+	assert_non_null(strstr(fake_rpc_params("queue.list"), "age>1d"));
+}
+
+/* Why a destination is slowed down is said where no reply is known, too. */
+static void test_overview_says_all_it_knows(void **state)
+{
+	(void)state;
+	fake_rpc_push(
+		"status",
+		"{'relay':'mx1','queued':{'messages':1,'recipients':1},'attention':[{'domain':"
+		"'slow.example','total':1,'backoff':'rate limited'}]}",
+		false);
+	frame();
+	key('j');
+	assert_true(shows("slowed down: rate limited"));
+}
+
 /* What a hold covers grows with the queue, and the overview says how much that is. */
 static void test_overview_counts_what_is_held_now(void **state)
 {
@@ -437,6 +484,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_events_follow, setup, teardown),
 		cmocka_unit_test(test_overview_says_what_is_the_matter),
 		cmocka_unit_test_setup_teardown(test_alerts, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_alerts_lead_to_screens, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_overview_says_all_it_knows, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_body_is_decoded, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_others_with_the_same_cause, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_save_writes_all_rows, setup, teardown),

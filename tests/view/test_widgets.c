@@ -138,6 +138,61 @@ static void test_form(void **state)
 	assert_int_equal(form_key(f, K_ESC), WIDGET_CANCELLED);
 }
 
+/* What need not be chosen can be left empty again. */
+static void test_choices_end_with_none(void **state)
+{
+	static const struct form_field free_choice[] = {
+		{ .name = "mode", .title = "May", .kind = FORM_CHOICE, .choices = modes },
+	};
+	AUTO(form) struct form *f = form_new(free_choice, ARRAY_LEN(free_choice));
+
+	(void)state;
+	has_value(f, "mode", "");
+	(void)form_key(f, ' ');
+	has_value(f, "mode", "relay");
+	(void)form_key(f, ' ');
+	(void)form_key(f, ' ');
+	has_value(f, "mode", "");
+	(void)form_key(f, K_LEFT);
+	has_value(f, "mode", "authenticate");
+}
+
+static size_t complete_states(struct str line, size_t cursor, struct prompt_candidates *to,
+			      void *arg)
+{
+	static const char *const words[] = { "state:held", "subject:", "subject-words:" };
+
+	(void)arg;
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (str_starts(str_of(words[i]), str_from(line.p, cursor)))
+			prompt_offer(to, str_of(words[i]), "");
+	return 0;
+}
+
+/* Tab completes what can be, and then goes on. */
+static void test_tab_leaves_complete_words(void **state)
+{
+	static const struct form_field filter[] = {
+		{ .name = "match", .title = "Match", .complete = complete_states },
+		{ .name = "note", .title = "Note" },
+	};
+	AUTO(form) struct form *f = form_new(filter, ARRAY_LEN(filter));
+
+	(void)state;
+	form_type(f, "st");
+	assert_int_equal(form_key(f, K_TAB), WIDGET_USED | WIDGET_CHANGED);
+	has_value(f, "match", "state:held");
+	assert_int_equal(form_key(f, K_TAB), WIDGET_USED | WIDGET_MOVED);
+	form_type(f, "x");
+	has_value(f, "note", "x");
+	(void)form_key(f, K_UP);
+	(void)form_key(f, K_CTRL | 'u');
+	form_type(f, "subject"); /* two begin so: they are shown first */
+	assert_int_equal(form_key(f, K_TAB) & WIDGET_MOVED, 0);
+	assert_int_equal(form_key(f, K_TAB) & WIDGET_MOVED, 0);
+	has_value(f, "match", "subject:");
+}
+
 /* --- menu --- */
 
 static const struct menu_item items[] = {
@@ -314,6 +369,8 @@ static void test_meters(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_choices_end_with_none, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_tab_leaves_complete_words, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_form, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_form_scrolls, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_menu, setup, teardown),

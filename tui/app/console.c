@@ -101,15 +101,14 @@ static void summarise(const json_t *status, struct shell_status *out)
 static void warn_of_probation(const json_t *status, struct shell_status *out)
 {
 	const json_t *p = json_object_get(status, "probation");
-	char left[FMT_SHORT_LEN];
 
 	if (!json_is_object(p))
 		return;
-	fmt_age(ji(p, "left_s"), left);
-	(void)snprintf(out->banner, sizeof(out->banner),
-		       "version %lld goes back in %s: %.40s %.60s by %.40s",
-		       (long long)ji(p, "version"), left, js(p, "method"), js(p, "target"),
-		       js(p, "who"));
+	(void)snprintf(out->banner, sizeof(out->banner), "version %lld goes back",
+		       (long long)ji(p, "version"));
+	(void)fmt_parse_time(str_of(js(p, "until_at")), &out->banner_wall_ms);
+	(void)snprintf(out->banner_about, sizeof(out->banner_about), ": %.40s %.60s by %.40s",
+		       js(p, "method"), js(p, "target"), js(p, "who"));
 	(void)snprintf(out->banner_keys, sizeof(out->banner_keys),
 		       ":config confirm  :config rollback");
 }
@@ -147,9 +146,9 @@ static void show_status(struct console *c)
 	summarise(relay_status(c->app.relay), &status);
 	warn_of_probation(relay_status(c->app.relay), &status);
 	shell_status_set(c->app.shell, &status);
+	tell_trouble(c, &status); /* which the top bar says, too: it is the notice that gives way */
 	if (status.link != LINK_UP)
 		acts_unlinked(c->app.acts);
-	tell_trouble(c, &status);
 }
 
 static void on_link(void *arg)

@@ -295,12 +295,18 @@ static void draw_banner(const struct shell *s, const struct canvas *c)
 	int row = canvas_rows(c) - 2 - notice_rows(s, c);
 	struct str keys = str_of(s->status.banner_keys);
 	int right = canvas_cols(c) - text_width(keys) - 1;
+	int64_t left_ms = s->status.banner_wall_ms - shell_wall_ms(s);
+	AUTO_BUF text = BUF_INIT(600);
 
 	if (s->status.banner[0] == '\0')
 		return;
+	(void)buf_puts(&text, s->status.banner);
+	if (s->status.banner_wall_ms != 0)
+		put_age(&text, " in ", left_ms > 0 ? left_ms : 0, "");
+	(void)buf_puts(&text, s->status.banner_about);
 	canvas_fill(c, row, 0, 1, canvas_cols(c), ROLE_NOTICE_WARN);
 	canvas_glyph(c, row, 1, ROLE_NOTICE_WARN, GLYPH_WARN);
-	canvas_field(c, row, 3, right - 4, ALIGN_LEFT, ROLE_NOTICE_WARN, str_of(s->status.banner));
+	canvas_field(c, row, 3, right - 4, ALIGN_LEFT, ROLE_NOTICE_WARN, buf_str(&text));
 	canvas_puts(c, row, right, ROLE_NOTICE_WARN, keys);
 }
 

@@ -108,6 +108,8 @@ struct shell_status {
 	/* A line of its own while something waits for a decision, and what is to be typed for one;
 	 * empty: none. */
 	char banner[256];
+	int64_t banner_wall_ms; /* how long until then stands behind it; 0: nothing does */
+	char banner_about[160]; /* and behind that, as far as there is room */
 	char banner_keys[48];
 	char trouble[464]; /* why it is connecting, lost or refused */
 	enum shell_link link;

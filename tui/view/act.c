@@ -22,9 +22,12 @@
 #include "base/fmt.h"
 #include "base/mem.h"
 #include "base/obj.h"
+#include "base/utf8.h"
 #include "view/cells.h"
 
 #define ROWS_AT_ONCE 200
+#define TARGET_SHOWN 60	   /* bytes of it in a notice */
+#define WARNINGS_TOLD 2000 /* bytes of all of them; a notice takes what it has room for */
 
 struct acts *acts_new(struct app *app)
 {
@@ -126,10 +129,10 @@ void acts_unlinked(struct acts *acts)
 	while (a != NULL) {
 		struct act *next = LIST_NEXT(a, link);
 
-		if (a->committing && a->left) {
+		if (a->committing && a->left)
 			act_forget(a);
+		if (a->left)
 			act_free(&a);
-		}
 		a = next;
 	}
 }
@@ -183,16 +186,54 @@ char *act_verb(enum method_id method)
 
 /* --- what came of it --- */
 
+/* All of it, or its beginning and an ellipsis. */
+static void put_cut(struct buf *out, struct str text, size_t max)
+{
+	size_t n = 0;
+
+	if (text.n <= max) {
+		(void)buf_put_str(out, text);
+		return;
+	}
+	for (;;) {
+		uint32_t cp;
+		size_t one = utf8_decode(str_from(text.p + n, text.n - n), &cp);
+
+		if (n + one > max)
+			break;
+		n += one;
+	}
+	(void)buf_printf(out, "%.*s…", (int)n, text.p);
+}
+
+/* "; careful: …" for each: behind what is done, which a notice is never to lose for them. */
+static void put_warnings(struct buf *out, const json_t *warnings)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(warnings, i, one) if (json_is_string(one))(void)
+		buf_printf(out, "; careful: %s", json_string_value(one));
+}
+
+static enum notice_level level_of(const json_t *warnings)
+{
+	return json_array_size(warnings) > 0 ? NOTICE_WARN : NOTICE_INFO;
+}
+
 static void report(struct act *a, const json_t *result)
 {
 	char count[FMT_TIME_LEN], skipped[FMT_TIME_LEN];
 	AUTO_FREE char *verb = act_verb(a->method);
 	const json_t *undo = json_object_get(result, "undo_until_at");
-	AUTO_BUF text = BUF_INIT(400);
+	const json_t *warnings = json_object_get(result, "warnings");
+	AUTO_BUF text = BUF_INIT(400 + WARNINGS_TOLD);
 
 	fmt_count((uint64_t)ji(result, "recipients"), count);
 	fmt_count((uint64_t)ji(result, "skipped"), skipped);
-	(void)buf_printf(&text, "%s%s%s: ", verb, *a->target != '\0' ? " " : "", a->target);
+	(void)buf_printf(&text, "%s%s", verb, *a->target != '\0' ? " " : "");
+	put_cut(&text, str_of(a->target), TARGET_SHOWN);
+	(void)buf_puts(&text, ": ");
 	if ((method_defs[a->method].flags & MF_EDIT) != 0)
 		(void)buf_puts(&text, "done");
 	else
@@ -203,26 +244,12 @@ static void report(struct act *a, const json_t *result)
 		(void)buf_printf(&text, "; z takes it back until %.8sZ",
 				 strlen(json_string_value(undo)) > 19 ? json_string_value(undo) + 11
 								      : json_string_value(undo));
-	shell_notice(shell_of(a), NOTICE_INFO, "%s", buf_cstr(&text));
+	put_warnings(&text, warnings);
+	shell_notice(shell_of(a), level_of(warnings), "%s", buf_cstr(&text));
 	shell_log_command(shell_of(a),
 			  a->command != NULL ? a->command : method_defs[a->method].name,
 			  buf_cstr(&text));
 	relay_refresh(a->acts->app->relay);
-}
-
-/* As it stands on a command line; owned. */
-char *act_value(const json_t *v)
-{
-	AUTO_BUF list = BUF_INIT(8192);
-
-	if (json_is_integer(v))
-		return xasprintf("%lld", (long long)json_integer_value(v));
-	if (json_is_string(v))
-		return xstrdup(json_string_value(v));
-	for (size_t i = 0; i < json_array_size(v); i++)
-		(void)buf_printf(&list, "%s%s", i > 0 ? "," : "",
-				 json_string_value(json_array_get(v, i)));
-	return xstrdup(buf_cstr(&list));
 }
 
 /* The same as a command line, for what is done without a plan that would bring it; what a file
@@ -320,6 +347,7 @@ static void put_plan(struct act *a, struct text *t, const json_t *plan)
 	text_addf(t, ROLE_STRONG, "%s recipients of %s messages", recipients, messages);
 	json_array_foreach(json_object_get(plan, "effects"), i, effect) text_add_field(
 		t, 12, i == 0 ? "also" : "", ROLE_TEXT, str_of(json_string_value(effect)));
+	act_put_warnings(t, plan);
 	put_end_of_hold(a, t);
 	if (ji(plan, "in_delivery") > 0)
 		text_addf(t, ROLE_WARN, "%s more are in delivery this moment: not touched", active);
@@ -378,6 +406,10 @@ static void on_planned(void *arg, const json_t *plan, const struct err *err)
 	struct text *t = shell_plan_body(shell_of(a), a->overlay);
 
 	a->call = 0;
+	if (a->left) {
+		act_left(a, plan);
+		return;
+	}
 	if (t == NULL)
 		return;
 	if (plan == NULL) {
@@ -468,6 +500,24 @@ static void commit_now(struct act *a, struct overlay_id id, struct str reason)
 	act_send(a);
 }
 
+void act_left(struct act *a, const json_t *plan)
+{
+	if (plan != NULL)
+		a->plan = xstrdup(js(plan, "plan"));
+	drop(a);
+	act_free(&a);
+}
+
+void act_leave(struct act *a)
+{
+	bool planning = a->call != 0 && a->plan == NULL && !a->committing &&
+			(method_defs[a->method].flags & MF_PLAN) != 0;
+
+	a->left = true;
+	if (!planning)
+		act_left(a, NULL);
+}
+
 /* Back to what it was made from, to be planned once more. */
 static void on_change(void *arg, struct str reason)
 {
@@ -476,9 +526,8 @@ static void on_change(void *arg, struct str reason)
 
 	if (reason.n > 0)
 		(void)json_object_set_new(params, "reason", json_stringn(reason.p, reason.n));
-	drop(a);
 	act_form_again(a->acts, a->method, params, a->given != NULL ? json_incref(a->given) : NULL);
-	act_free(&a);
+	act_leave(a);
 }
 
 static void on_plan_decided(void *arg, struct overlay_id id, bool commit, struct str reason)
@@ -495,10 +544,12 @@ static void on_plan_decided(void *arg, struct overlay_id id, bool commit, struct
 			     a->command != NULL ? a->command : method_defs[a->method].name);
 		return;
 	}
-	if (a->committing)
+	if (a->committing) {
 		act_forget(a);
-	drop(a);
-	act_free(&a);
+		act_left(a, NULL);
+	} else {
+		act_leave(a);
+	}
 }
 
 static bool open_window(struct act *a)
@@ -579,12 +630,11 @@ void act_plan(struct acts *acts, enum method_id method, json_t *params)
 
 static void notice_done(struct shell *s, const char *command, const json_t *warnings)
 {
-	const char *first = json_string_value(json_array_get(warnings, 0));
+	AUTO_BUF text = BUF_INIT(400 + WARNINGS_TOLD);
 
-	if (first != NULL)
-		shell_notice(s, NOTICE_WARN, "Done: %s; careful: %s", command, first);
-	else
-		shell_notice(s, NOTICE_INFO, "Done: %s", command);
+	put_cut(&text, str_of(command), json_array_size(warnings) > 0 ? TARGET_SHOWN : 400);
+	put_warnings(&text, warnings);
+	shell_notice(s, level_of(warnings), "Done: %s", buf_cstr(&text));
 }
 
 static void on_called(void *arg, const json_t *result, const struct err *err)
@@ -640,12 +690,17 @@ static void on_undo_decided(void *arg, bool yes)
 	}
 	a->overlay.v = 0;
 	a->committing = true;
+	a->left = true; /* nothing stands on the screen for it */
+	if (a->reason != NULL)
+		(void)json_object_set_new(a->params, "reason", json_string(a->reason));
+	a->command = command_of(a->method, a->params);
 	a->call = call(a, "action.undo", json_incref(a->params), on_called);
 }
 
-void act_undo(struct acts *acts, const char *action, const char *what)
+void act_undo(struct acts *acts, const char *action, const char *what, const char *reason)
 {
-	struct act *a = act_new(acts, M_ACTION_UNDO, json_pack("{s:s}", "action", action));
+	struct act *a = act_new(acts, M_ACTION_UNDO,
+				json_pack("{s:s, s:s*}", "action", action, "reason", reason));
 	AUTO_FREE char *text =
 		xasprintf("%s\nEverything it changed goes back to what it was.", what);
 

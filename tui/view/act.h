@@ -34,8 +34,8 @@ void act_read(struct acts *a, enum method_id method, json_t *params);
 void acts_unlinked(struct acts *a);
 /* A method of files, which the command line reads. */
 bool act_in_shell_only(const struct method_def *m);
-/* Takes an action back, after asking. */
-void act_undo(struct acts *a, const char *action, const char *what);
+/* Takes an action back, after asking; the reason may be NULL. */
+void act_undo(struct acts *a, const char *action, const char *what, const char *reason);
 /* Rows of entity "change", a line each. (act_edit.c) */
 struct text;
 void act_put_changes(struct text *t, const json_t *changes);
@@ -47,5 +47,7 @@ void act_trial_of(struct acts *a, const json_t *row);
 void act_same_cause(struct acts *a, const char *id);
 /* A line of the palette, as on the command line: "hold domain:gmail.com --for 2h". */
 int act_command(struct acts *a, struct str line, struct err *err) MUST_CHECK;
+/* Opens the screen where what such a line asks for stands; false when none has it. */
+bool act_follow(struct acts *a, struct str line);
 
 #endif

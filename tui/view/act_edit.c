@@ -8,13 +8,13 @@
 
 #define LABEL_COLS 12
 
-static void put_texts(struct text *t, const char *label, const json_t *texts)
+void act_put_warnings(struct text *t, const json_t *plan)
 {
 	const json_t *one;
 	size_t i;
 
-	json_array_foreach(texts, i, one)
-		text_add_field(t, LABEL_COLS, label, ROLE_WARN, str_of(json_string_value(one)));
+	json_array_foreach(json_object_get(plan, "warnings"), i, one)
+		text_add_field(t, LABEL_COLS, "careful", ROLE_WARN, str_of(json_string_value(one)));
 }
 
 static void put_move(struct text *t, const json_t *move)
@@ -42,6 +42,9 @@ static void put_moves(struct text *t, const json_t *moves)
 	if (json_array_size(list) == 0)
 		text_add_field(t, LABEL_COLS, "moves", ROLE_TEXT,
 			       STR("nothing that is queued or came in the last hour"));
+	if (ji(moves, "in_delivery") > 0)
+		text_addf(t, ROLE_TEXT, "%*s%lld more would, but are in delivery this moment",
+			  LABEL_COLS, "", (long long)ji(moves, "in_delivery"));
 	if (ji(moves, "undecided") > 0)
 		text_addf(t, ROLE_TEXT, "%*s%lld more depend on what is not known here", LABEL_COLS,
 			  "", (long long)ji(moves, "undecided"));
@@ -88,7 +91,7 @@ void act_put_edit(struct text *t, const json_t *plan)
 	act_put_changes(t, json_object_get(plan, "changes"));
 	put_moves(t, json_object_get(plan, "moves"));
 	put_others(t, json_object_get(plan, "others"));
-	put_texts(t, "careful", json_object_get(plan, "warnings"));
+	act_put_warnings(t, plan);
 	if (js_has(plan, "probation_s")) {
 		fmt_age(ji(plan, "probation_s"), probation);
 		(void)buf_printf(&line, "%s, then it is taken back unless it is confirmed",

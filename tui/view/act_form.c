@@ -80,19 +80,68 @@ char *act_title(const struct param_def *p)
 	return title;
 }
 
-/* With what is known of it already. */
-static void begin_with(struct act *a, struct form_field *f)
+/* What is not said stays as it is. */
+static bool keeps_unsaid(const struct method_def *m)
 {
-	const json_t *given = json_object_get(a->params, f->name);
+	return str_ends_nocase(str_of(m->name), STR(".set"));
+}
 
-	if (json_is_string(given))
-		f->initial = act_keep(a, xstrdup(json_string_value(given)));
-	else if (json_is_integer(given))
-		f->initial = act_keep(a, xasprintf("%lld", (long long)json_integer_value(given)));
-	else if (json_array_size(given) > 0)
-		f->initial = act_keep(a, act_value(given));
-	else if (json_is_true(given))
-		f->initial = "true";
+static bool in_list(const json_t *list, const char *name)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(list, i, one) if (strcmp(json_string_value(one), name) == 0) return true;
+	return false;
+}
+
+/* What is known of it already: as it was filled in before, or as it is. */
+static const json_t *known_of(const struct act *a, const struct param_def *p)
+{
+	const json_t *v = json_object_get(a->params, p->name);
+
+	if (v == NULL && keeps_unsaid(&method_defs[a->method]) &&
+	    !in_list(json_object_get(a->params, "reset"), p->name))
+		v = json_object_get(a->given, p->name);
+	return v;
+}
+
+/* As its field shows it; owned. */
+static char *value_text(const struct param_def *p, const json_t *v)
+{
+	struct buf out = BUF_INIT(PROTO_REQUEST_MAX);
+
+	if (json_is_true(v))
+		return xstrdup("true");
+	proto_put_value(&out, p, v);
+	return buf_take(&out);
+}
+
+static void begin_with(struct act *a, const struct param_def *p, struct form_field *f)
+{
+	const json_t *v = known_of(a, p);
+
+	if (v != NULL && !json_is_false(v))
+		f->initial = act_keep(a, value_text(p, v));
+}
+
+/* The field says what it said when that was all that there is; what cannot stand in a line is not
+ * in either. */
+static bool untouched(const struct act *a, const struct param_def *p, struct str text)
+{
+	const json_t *given = json_object_get(a->given, p->name);
+	AUTO_FREE char *was = NULL;
+	struct prompt line;
+	bool same;
+
+	if (given == NULL || p->required || !keeps_unsaid(&method_defs[a->method]))
+		return false;
+	was = value_text(p, given);
+	prompt_init(&line, NULL);
+	prompt_set(&line, str_of(was));
+	same = str_eq(prompt_text(&line), text);
+	prompt_done(&line);
+	return same;
 }
 
 /* With what fits, where that is a choice of texts. */
@@ -119,7 +168,7 @@ static int make_fields(struct act *a)
 					  .help = help_of(a, p),
 					  .kind = kind_of(p->type),
 					  .required = p->required };
-		begin_with(a, f);
+		begin_with(a, p, f);
 		if (p->type == T_FILTER || p->type == T_TARGET)
 			f->complete = filter_prompt_complete;
 		if (p->type == T_ENUM) {
@@ -135,11 +184,12 @@ static int make_fields(struct act *a)
 		n++;
 	}
 	if ((m->flags & MF_PROBATION) != 0) {
-		a->fields[n] = (struct form_field){ .name = "probation_s",
-						    .title = "probation",
-						    .help = method_param(m, "probation_s")->help,
-						    .kind = FORM_AGE };
-		begin_with(a, &a->fields[n++]);
+		const struct param_def *p = method_param(m, "probation_s");
+
+		a->fields[n] = (struct form_field){
+			.name = p->name, .title = "probation", .help = p->help, .kind = FORM_AGE
+		};
+		begin_with(a, p, &a->fields[n++]);
 	}
 	return n;
 }
@@ -150,22 +200,18 @@ int act_param(json_t *params, const struct param_def *p, struct str text, struct
 	uint64_t number = 0;
 	json_t *v;
 
-	if (text.n == 0)
-		return 0;
 	if (p->type == T_FILE)
 		return err_param(err, ERR_INVALID, p->name,
 				 "a file is read by the command line only: weir in a shell");
 	if (p->type == T_BOOL) {
-		if (!str_eq(text, STR("true")) && !str_eq(text, STR("yes")))
+		if (str_eq(text, STR("false")) || str_eq(text, STR("no")))
 			return 0;
+		if (!str_eq(text, STR("true")) && !str_eq(text, STR("yes")))
+			return err_param(err, ERR_INVALID, p->name, "%.*s is neither yes nor no",
+					 STR_ARG(text));
 		v = json_true();
 	} else if (p->type == T_STRINGS) {
-		v = json_array();
-		while (text.n > 0) {
-			struct str one = str_trim(str_cut(&text, ','));
-			if (one.n > 0)
-				(void)json_array_append_new(v, json_stringn(one.p, one.n));
-		}
+		v = proto_strings(text);
 	} else if (p->type == T_AGE) {
 		if (!fmt_parse_age(text, &seconds))
 			return err_param(err, ERR_INVALID, p->name,
@@ -177,36 +223,63 @@ int act_param(json_t *params, const struct param_def *p, struct str text, struct
 			return err_param(err, ERR_INVALID, p->name, "%.*s is not a number",
 					 STR_ARG(text));
 		v = json_integer((json_int_t)number);
+	} else if (p->type == T_OBJECT) {
+		v = json_loadb(text.p, text.n, 0, NULL);
 	} else {
 		v = json_stringn(text.p, text.n);
 	}
+	if (v == NULL)
+		return err_param(err, ERR_INVALID, p->name, "it is not %s",
+				 p->type == T_OBJECT ? "a JSON object" : "UTF-8 text");
 	(void)json_object_set_new(params, p->name, v);
 	return 0;
 }
 
+/* "a, b" is typed by hand: blanks around a comma mean nothing. */
+static void trim_strings(json_t *params, const struct param_def *p)
+{
+	json_t *list = json_object_get(params, p->name);
+	size_t i = 0;
+
+	if (p->type != T_STRINGS)
+		return;
+	while (i < json_array_size(list)) {
+		const json_t *v = json_array_get(list, i);
+		struct str one = str_trim(str_from(json_string_value(v), json_string_length(v)));
+
+		if (one.n == 0)
+			(void)json_array_remove(list, i);
+		else
+			(void)json_array_set_new(list, i++, json_stringn(one.p, one.n));
+	}
+}
+
 /* Nothing stands where something stood: it is to go. */
-static void put_emptied(const struct method_def *m, json_t *params, const struct param_def *p,
-			const json_t *given)
+static int put_emptied(const struct method_def *m, json_t *params, const struct param_def *p,
+		       const json_t *given, struct err *err)
 {
 	bool texts = p->type == T_STRING || p->type == T_FILTER;
 	json_t *gone = NULL;
 
 	if (given == NULL || (json_is_array(given) && json_array_size(given) == 0) || p->required)
-		return;
+		return 0;
 	if (method_param(m, "reset") != NULL)
 		gone = json_string(p->name);
 	else if (p->type == T_STRINGS || (p->type == T_INT && p->min == 0))
 		gone = p->type == T_INT ? json_integer(0) : json_array();
-	else if (texts && str_ends_nocase(str_of(m->name), STR(".set")))
+	else if (texts && keeps_unsaid(m))
 		gone = json_string("");
+	else if (keeps_unsaid(m))
+		return err_param(err, ERR_INVALID, p->name, "it cannot be left empty");
 	if (gone == NULL)
-		return;
+		return 0;
 	if (method_param(m, "reset") == NULL)
 		(void)json_object_set_new(params, p->name, gone);
 	else if (json_object_get(params, "reset") != NULL)
 		(void)json_array_append_new(json_object_get(params, "reset"), gone);
 	else
 		(void)json_object_set_new(params, "reset", json_pack("[o]", gone));
+	return 0;
 }
 
 /* What is wrong with it stands at its field; a plan takes the place of the form. */
@@ -217,6 +290,10 @@ static void on_planned(void *arg, const json_t *plan, const struct err *err)
 	struct overlay_id form = a->overlay;
 
 	a->call = 0;
+	if (a->left) {
+		act_left(a, plan);
+		return;
+	}
 	if (plan == NULL) {
 		shell_overlay_error(s, form, err);
 		return;
@@ -278,9 +355,14 @@ static int on_form(void *arg, const struct form *form, struct err *err)
 		const struct param_def *p = method_param(m, a->fields[i].name);
 		struct str text = form_value(form, p->name);
 
+		if (untouched(a, p, text))
+			continue;
+		if (text.n == 0) {
+			result = put_emptied(m, params, p, json_object_get(a->given, p->name), err);
+			continue;
+		}
 		result = act_param(params, p, text, err);
-		if (text.n == 0)
-			put_emptied(m, params, p, json_object_get(a->given, p->name));
+		trim_strings(params, p);
 	}
 	if (result >= 0)
 		result = act_complete(m, params, err);
@@ -302,18 +384,17 @@ static int on_form(void *arg, const struct form *form, struct err *err)
 /* Nothing of it has been sent that changes anything. */
 static void on_form_left(void *arg)
 {
-	struct act *a = OBJ(act, ACT_MAGIC, arg);
-
-	act_free(&a);
+	act_leave(OBJ(act, ACT_MAGIC, arg));
 }
 
 void act_form_again(struct acts *acts, enum method_id method, json_t *params, json_t *given)
 {
 	struct act *a = act_new(acts, method, params);
 	AUTO_FREE char *verb = act_verb(method);
-	int n = make_fields(a);
+	int n;
 
 	a->given = given;
+	n = make_fields(a);
 	a->overlay = shell_form(
 		acts->app->shell,
 		&(struct shell_form){ .title = verb,

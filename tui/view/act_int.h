@@ -47,10 +47,14 @@ void act_free(struct act **ap);
 void act_take_params(struct act *a, json_t *params);
 char *act_window_title(const struct act *a); /* owned */
 char *act_verb(enum method_id method);	     /* "Hold", from the verb of the command line; owned */
-char *act_value(const json_t *v);	     /* as it stands on a command line; owned */
 char *act_keep(struct act *a, char *text_take); /* for its life */
 /* The method itself, without a plan, with a->params: its answer is told, or goes to the window. */
 void act_send(struct act *a);
+/* Its window is gone: nothing of it is to stay at the relay, also what is not answered yet. Frees.
+ */
+void act_leave(struct act *a);
+/* The plan (NULL: none came) of what was left while it was made. Frees. */
+void act_left(struct act *a, const json_t *plan);
 /* Asks about what the relay makes no plan of. */
 void act_ask(struct act *a);
 int act_linked(const struct acts *acts, struct err *err);
@@ -70,6 +74,7 @@ void act_put_trial(struct text *t, const json_t *result);
 void act_planned(struct act *a, const json_t *plan);
 /* What an edit would change, and move. (act_edit.c) */
 void act_put_edit(struct text *t, const json_t *plan);
+void act_put_warnings(struct text *t, const json_t *plan);
 
 /* --- forms (act_form.c) ----------------------------------------------------------------------- */
 

@@ -6,7 +6,7 @@
 #include "view/act_int.h"
 #include "view/cells.h"
 
-/* Cuts the next word off; quotes keep blanks. */
+/* Cuts the next word off, as a shell does: what stands in quotes or behind '\\' is itself. */
 static bool next_word(struct str *rest, struct buf *word)
 {
 	char quote = '\0';
@@ -15,15 +15,23 @@ static bool next_word(struct str *rest, struct buf *word)
 	*rest = str_trim(*rest);
 	if (rest->n == 0)
 		return false;
-	while (rest->n > 0 && (quote != '\0' || *rest->p != ' ')) {
-		if (quote == '\0' && *rest->p == '\'')
-			quote = *rest->p;
-		else if (quote != '\0' && *rest->p == quote)
-			quote = '\0';
-		else
+	for (; rest->n > 0 && (quote != '\0' || *rest->p != ' '); rest->p++, rest->n--) {
+		char c = *rest->p;
+		bool escapes =
+			c == '\\' && rest->n > 1 &&
+			(quote == '\0' || (quote == '"' && strchr("\"\\$`", rest->p[1]) != NULL));
+
+		if (escapes) {
+			rest->p++;
+			rest->n--;
 			(void)buf_putc(word, *rest->p);
-		rest->p++;
-		rest->n--;
+		} else if (quote == '\0' && (c == '\'' || c == '"')) {
+			quote = c;
+		} else if (c == quote) {
+			quote = '\0';
+		} else {
+			(void)buf_putc(word, c);
+		}
 	}
 	return true;
 }
@@ -51,49 +59,94 @@ static enum method_id method_of_line(struct str *rest)
 	return best;
 }
 
-static const struct param_def *option_of(const struct method_def *m, const char *option)
+static const struct param_def *option_of(const struct method_def *m, struct str option)
 {
+	static const struct {
+		const char *option, *name;
+	} implied[] = { { "probation", "probation_s" },
+			{ "reason", "reason" },
+			{ "base", "base" } };
+
 	for (int i = 0; i < PROTO_PARAMS_MAX && m->params[i].name != NULL; i++) {
 		AUTO_FREE char *derived = act_title(&m->params[i]);
 		bool none = m->params[i].option != NULL && *m->params[i].option == '\0';
 
-		if ((!none && strcmp(derived, option) == 0) ||
-		    (m->params[i].alias != NULL && strcmp(m->params[i].alias, option) == 0))
+		if ((!none && str_eq(str_of(derived), option)) ||
+		    (m->params[i].alias != NULL && str_eq(str_of(m->params[i].alias), option)))
 			return &m->params[i];
 	}
-	if (strcmp(option, "probation") == 0)
-		return method_param(m, "probation_s");
-	return strcmp(option, "reason") == 0 ? method_param(m, option) : NULL;
+	for (size_t i = 0; i < ARRAY_LEN(implied); i++)
+		if (str_eq(str_of(implied[i].option), option))
+			return method_param(m, implied[i].name);
+	return NULL;
+}
+
+/* Lists grow when they are said again; of what else is said twice, one was not meant. */
+static int put_param(json_t *params, const struct param_def *p, struct str text, struct err *err)
+{
+	json_t *before = json_object_get(params, p->name);
+
+	if (before != NULL && p->type == T_STRINGS) {
+		json_t *more = proto_strings(text);
+
+		(void)json_array_extend(before, more);
+		json_decref(more);
+		return 0;
+	}
+	if (before != NULL && p->type != T_BOOL)
+		return err_param(err, ERR_INVALID, p->name, "%s is given twice", p->name);
+	return act_param(params, p, text, err);
+}
+
+/* "--name VALUE", "--name=VALUE" or, of what is or is not, "--name". */
+static int put_option(const struct method_def *m, struct buf *word, struct str *rest,
+		      json_t *params, struct err *err)
+{
+	struct str name = str_from(word->p + 2, word->n - 2);
+	ptrdiff_t equals = str_index(name, '=');
+	struct str value = STR("true");
+	const struct param_def *p;
+
+	if (equals >= 0) {
+		value = str_from(name.p + equals + 1, name.n - (size_t)equals - 1);
+		name.n = (size_t)equals;
+	}
+	p = option_of(m, name);
+	if (p == NULL)
+		return err_set(err, ERR_INVALID, "%s has no option --%.*s", m->cli, STR_ARG(name));
+	if (equals < 0 && p->type != T_BOOL) {
+		if (!next_word(rest, word) || str_starts(buf_str(word), STR("--")))
+			return err_set(err, ERR_INVALID, "--%s needs a value", p->name);
+		value = buf_str(word);
+	}
+	return put_param(params, p, value, err);
+}
+
+static int put_word(const struct method_def *m, struct str word, json_t *params, struct err *err)
+{
+	for (int i = 0; i < PROTO_PARAMS_MAX && m->params[i].name != NULL; i++) {
+		const struct param_def *p = &m->params[i];
+
+		if (p->positional &&
+		    (json_object_get(params, p->name) == NULL || p->type == T_STRINGS))
+			return put_param(params, p, word, err);
+	}
+	return err_set(err, ERR_INVALID, "%s takes no %.*s", m->cli, STR_ARG(word));
 }
 
 static int parse_words(const struct method_def *m, struct str rest, json_t *params, struct err *err)
 {
 	AUTO_BUF word = BUF_INIT(PROMPT_MAX);
-	int positional = 0, result = 0;
+	bool options = true; /* "--" ends them */
+	int result = 0;
 
 	while (result >= 0 && next_word(&rest, &word)) {
-		const struct param_def *p;
-
-		if (str_starts(buf_str(&word), STR("--"))) {
-			p = option_of(m, buf_cstr(&word) + 2);
-			if (p == NULL)
-				return err_set(err, ERR_INVALID, "%s has no option %s", m->cli,
-					       buf_cstr(&word));
-			if (p->type == T_BOOL)
-				(void)buf_puts((buf_reset(&word), &word), "true");
-			else if (!next_word(&rest, &word))
-				return err_set(err, ERR_INVALID, "--%s needs a value", p->name);
-		} else {
-			while (positional < PROTO_PARAMS_MAX &&
-			       m->params[positional].name != NULL &&
-			       !m->params[positional].positional)
-				positional++;
-			if (positional >= PROTO_PARAMS_MAX || m->params[positional].name == NULL)
-				return err_set(err, ERR_INVALID, "%s takes no %s", m->cli,
-					       buf_cstr(&word));
-			p = &m->params[positional++];
-		}
-		result = act_param(params, p, buf_str(&word), err);
+		if (options && str_eq(buf_str(&word), STR("--")))
+			options = false;
+		else if (options && str_starts(buf_str(&word), STR("--")))
+			result = put_option(m, &word, &rest, params, err);
+		else
+			result = put_word(m, buf_str(&word), params, err);
 	}
 	return result;
 }
@@ -150,7 +203,8 @@ static void run(struct acts *acts, enum method_id id, json_t *params)
 		json_decref(params);
 	} else if (id == M_ACTION_UNDO) {
 		if (js_has(params, "action"))
-			act_undo(acts, js(params, "action"), js(params, "action"));
+			act_undo(acts, js(params, "action"), js(params, "action"),
+				 json_string_value(json_object_get(params, "reason")));
 		else
 			(void)shell_open(acts->app->shell, "undo", "");
 		json_decref(params);
@@ -163,17 +217,55 @@ static void run(struct acts *acts, enum method_id id, json_t *params)
 	}
 }
 
+/* The method, behind "weir" or not; the words that follow it are left. */
+static enum method_id cut_method(struct str *rest)
+{
+	*rest = str_trim(*rest);
+	if (str_starts(*rest, STR("weir ")))
+		*rest = str_trim(str_from(rest->p + 5, rest->n - 5));
+	return method_of_line(rest);
+}
+
+/* The list that one of its rows is shown of: pool.list for pool.show. */
+static const char *list_view_of(enum method_id id)
+{
+	const struct method_def *m = &method_defs[id];
+	struct str rest = str_of(m->name);
+	struct str area = str_cut(&rest, '.');
+	AUTO_FREE char *name = NULL;
+
+	if ((m->flags & MF_LIST) != 0)
+		return app_view_of(id);
+	if (!str_eq(rest, STR("show")))
+		return NULL;
+	name = xasprintf("%.*s.list", STR_ARG(area));
+	m = method_find(name);
+	return m != NULL ? app_view_of((enum method_id)(m - method_defs)) : NULL;
+}
+
+bool act_follow(struct acts *acts, struct str line)
+{
+	enum method_id id = cut_method(&line);
+	const char *view = id != M__COUNT ? list_view_of(id) : NULL;
+	json_t *params;
+
+	if (view == NULL)
+		return false;
+	params = json_object();
+	(void)parse_words(&method_defs[id], line, params, NULL);
+	(void)shell_open(acts->app->shell, view, js(params, "where"));
+	json_decref(params);
+	return true;
+}
+
 int act_command(struct acts *acts, struct str line, struct err *err)
 {
-	struct str rest = str_trim(line);
-	enum method_id id;
+	struct str rest = line;
+	enum method_id id = cut_method(&rest);
 	const struct method_def *m;
 	json_t *params;
 	int result;
 
-	if (str_starts(rest, STR("weir ")))
-		rest = str_trim(str_from(rest.p + 5, rest.n - 5));
-	id = method_of_line(&rest);
 	if (id == M__COUNT)
 		return err_set(err, ERR_UNKNOWN, "no such action, screen or command: %.*s",
 			       STR_ARG(line));

@@ -21,24 +21,12 @@ static bool alerts_where(const struct listing *l, const json_t *row, struct buf 
 
 static void alerts_enter(struct listing *l, const json_t *row)
 {
-	static const struct {
-		const char *kind;
-		const char *view;
-	} views[] = { { "destinations", "queues" }, { "pool-source", "pools" },
-		      { "pool-cap", "pools" },	    { "credential-ends", "access" },
-		      { "secret-ends", "access" },  { "ageing", "queues" } };
 	AUTO_BUF where = BUF_INIT(VIEW_ARG_MAX);
 
-	if (alerts_where(l, row, &where)) {
+	if (alerts_where(l, row, &where))
 		(void)shell_open(view_shell(l->view), "messages", buf_cstr(&where));
-		return;
-	}
-	for (size_t i = 0; i < sizeof(views) / sizeof(views[0]); i++)
-		if (strcmp(views[i].kind, js(row, "kind")) == 0) {
-			(void)shell_open(view_shell(l->view), views[i].view, "");
-			return;
-		}
-	shell_run(view_shell(l->view), A_DESCRIBE);
+	else if (!act_follow(listing_app(l)->acts, str_of(js(row, "command"))))
+		shell_run(view_shell(l->view), A_DESCRIBE);
 }
 
 static void alerts_foot(const struct listing *l, const json_t *row, struct buf *out)
@@ -85,7 +73,7 @@ static const char *alerts_refuse(struct view *v, enum action_id a)
 {
 	const struct alerts *s = view_state(v);
 	const json_t *row = listing_row(&s->list);
-	bool of_mail = a == A_HOLD || a == A_RETRY || a == A_WHY || a == A_RELATED;
+	bool of_mail = a == A_HOLD || a == A_RETRY || a == A_WHY || a == A_RELATED || a == A_TAIL;
 
 	return of_mail && row != NULL && strcmp(js(row, "kind"), "destination") != 0
 		       ? "it is about no destination"

@@ -44,7 +44,7 @@ static void journal_enter(struct listing *l, const json_t *row)
 	}
 	if (*js(row, "reason") != '\0')
 		(void)buf_printf(&what, ": %s", js(row, "reason"));
-	act_undo(listing_app(l)->acts, js(row, "action"), buf_cstr(&what));
+	act_undo(listing_app(l)->acts, js(row, "action"), buf_cstr(&what), NULL);
 }
 
 static void journal_foot(const struct listing *l, const json_t *row, struct buf *out)

@@ -347,7 +347,10 @@ static void draw_urgent(const struct overview *o, const struct canvas *c, int ro
 		AUTO_BUF line = BUF_INIT(1024);
 
 		if (i + 1 == rows && n > rows) {
-			(void)buf_printf(&line, "%d more: command alerts", n - i);
+			(void)buf_printf(&line,
+					 i > 0 ? "%d more: command alerts"
+					       : "%d alerts: command alerts",
+					 n - i);
 		} else {
 			cell_time_short(js(x, "since_at"), shell_wall_ms(view_shell(o->view)),
 					&line);
@@ -388,7 +391,7 @@ static void draw_holds(const struct overview *o, const struct canvas *c, int row
 /* One has what the other says, which then is not said twice. */
 static bool same_words(const char *a, const char *b)
 {
-	return strstr(a, b) != NULL || strstr(b, a) != NULL;
+	return *a != '\0' && *b != '\0' && (strstr(a, b) != NULL || strstr(b, a) != NULL);
 }
 
 /* The whole story of the destination under the cursor. */

@@ -36,10 +36,12 @@ static void put_list(struct buf *out, const char *title, const json_t *list)
 
 static void streams_foot(const struct listing *l, const json_t *row, struct buf *out)
 {
+	AUTO_BUF cut = BUF_INIT(out->limit);
+
 	put_list(out, "refused without ", json_object_get(row, "require"));
-	if (out->n > 0)
-		(void)buf_puts(out, "; ");
-	listing_cut(l, out);
+	listing_cut(l, &cut);
+	if (cut.n > 0)
+		(void)buf_printf(out, "%s%s", out->n > 0 ? "; " : "", buf_cstr(&cut));
 }
 
 static void streams_describe(const json_t *row, struct text *t)

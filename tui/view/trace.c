@@ -190,7 +190,11 @@ static void on_again(void *arg)
 {
 	struct trace *t = OBJ(trace, TRACE_MAGIC, arg);
 
-	if (lines_count(t->lines) == 0 && !shell_frozen(view_shell(t->view)))
+	if (lines_count(t->lines) > 0)
+		return;
+	if (shell_frozen(view_shell(t->view)))
+		loop_timer_set(t->again, WHY_MS);
+	else
 		ask_why(t);
 }
 
@@ -271,10 +275,12 @@ static void trace_shown(struct view *v, bool shown)
 	struct trace *t = view_state(v);
 
 	lines_pause(t->lines, !shown);
-	if (shown)
+	if (shown) {
 		on_again(t);
-	else
-		loop_timer_cancel(t->again);
+		return;
+	}
+	rpc_cancel(app_of(t)->rpc, &t->call); /* whose answer would set the timer again */
+	loop_timer_cancel(t->again);
 }
 
 /* --- drawing --- */

@@ -164,14 +164,18 @@ static unsigned cycle(struct form *f, int step)
 	const struct form_field *d = &f->fields[f->focus];
 	const char *const *choices = d->kind == FORM_BOOL ? yes_no : d->choices;
 	struct str now = prompt_text(&f->prompts[f->focus]);
+	bool none = d->kind == FORM_CHOICE && !d->required; /* is one of them */
 	int n = 0;
-	int at = step > 0 ? -1 : 0;
+	int at = -1;
+	int to;
 
 	for (; choices[n] != NULL; n++)
 		if (str_eq(now, str_of(choices[n])))
 			at = n;
-	if (n > 0)
-		prompt_set(&f->prompts[f->focus], str_of(choices[(at + step + n) % n]));
+	if (at < 0)
+		at = none ? n : step > 0 ? -1 : 0;
+	to = (at + step + n + none) % (n + none);
+	prompt_set(&f->prompts[f->focus], to < n ? str_of(choices[to]) : STR(""));
 	return WIDGET_USED | WIDGET_CHANGED;
 }
 
@@ -198,8 +202,9 @@ static bool completes(struct form *f, const struct event *ev)
 {
 	struct prompt *p = &f->prompts[f->focus < f->n ? f->focus : 0];
 
-	return f->focus < f->n && p->complete != NULL && prompt_text(p).n > 0 &&
-	       (prompt_event(p, ev) & WIDGET_CHANGED) != 0;
+	return f->focus < f->n && p->complete != NULL && p->cursor > 0 &&
+	       p->line[p->cursor - 1] != ' ' &&
+	       ((prompt_event(p, ev) & WIDGET_CHANGED) != 0 || prompt_choosing(p));
 }
 
 unsigned form_event(struct form *f, const struct event *ev)

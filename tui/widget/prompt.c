@@ -255,10 +255,12 @@ static void cycle(struct prompt *p, int step)
 static unsigned complete(struct prompt *p, int step)
 {
 	bool fresh = p->candidates == NULL || p->candidates->n == 0;
+	char before[PROMPT_MAX];
 	size_t prefix;
 
 	if (fresh && !find_candidates(p))
 		return WIDGET_USED;
+	memcpy(before, p->line, p->n + 1);
 	prefix = common_prefix(p->candidates);
 	if (p->candidates->n == 1) {
 		replace_word(p, str_of(p->candidates->item[0].text));
@@ -268,7 +270,12 @@ static unsigned complete(struct prompt *p, int step)
 	} else if (!fresh || p->eager) {
 		cycle(p, step);
 	}
-	return WIDGET_USED | WIDGET_CHANGED;
+	return WIDGET_USED | (strcmp(before, p->line) != 0 ? WIDGET_CHANGED : 0u);
+}
+
+bool prompt_choosing(const struct prompt *p)
+{
+	return p->candidates != NULL && p->candidates->n > 0;
 }
 
 static unsigned walk_history(struct prompt *p, int step)
@@ -455,21 +462,6 @@ static int shown_candidates(const struct prompt *p)
 	return p->candidates->n < SHOWN_CANDIDATES ? p->candidates->n : SHOWN_CANDIDATES;
 }
 
-/* One that has a column and fits beside it stands there, else on lines of its own. */
-static bool beside_column(const struct prompt *p, int width)
-{
-	return p->error_column > 0 && text_width(str_of(p->error)) + 2 < width;
-}
-
-int prompt_height(const struct prompt *p, int width)
-{
-	if (p->error[0] == '\0')
-		return 1 + shown_candidates(p);
-	if (beside_column(p, width))
-		return 2;
-	return 1 + (p->error_column > 0) + canvas_wrap_rows(width, ERROR_ROWS, str_of(p->error));
-}
-
 /* Columns before the code point number `column` (from 1). */
 static int column_of(const struct prompt *p, int column)
 {
@@ -483,21 +475,54 @@ static int column_of(const struct prompt *p, int column)
 	return text_width(str_from(p->line, at));
 }
 
-static void draw_error(const struct prompt *p, const struct canvas *c, int left)
+/* Where the line begins, behind its label. */
+static int line_left(const struct prompt *p)
 {
-	int at = p->error_column > 0 ? left + column_of(p, p->error_column) - p->scroll : 0;
-	int width = text_width(str_of(p->error));
-	int room = canvas_cols(c) - at - 2;
+	return p->label != NULL && p->label[0] != '\0' ? text_width(str_of(p->label)) + 1 : 0;
+}
+
+/* Where the error belongs. */
+static int error_at(const struct prompt *p)
+{
+	return p->error_column > 0 ? line_left(p) + column_of(p, p->error_column) - p->scroll : 0;
+}
+
+static bool fits_behind(const struct prompt *p, int width)
+{
+	return text_width(str_of(p->error)) <= width - error_at(p) - 2;
+}
+
+/* One that has a column and fits beside it stands there, else on lines of its own. */
+static bool beside_column(const struct prompt *p, int width)
+{
+	return p->error_column > 0 &&
+	       (fits_behind(p, width) || error_at(p) > text_width(str_of(p->error)));
+}
+
+int prompt_height(const struct prompt *p, int width)
+{
+	if (p->error[0] == '\0')
+		return 1 + shown_candidates(p);
+	if (beside_column(p, width))
+		return 2;
+	return 1 + (p->error_column > 0) + canvas_wrap_rows(width, ERROR_ROWS, str_of(p->error));
+}
+
+static void draw_error(const struct prompt *p, const struct canvas *c)
+{
+	int at = error_at(p);
 
 	if (p->error_column > 0)
 		canvas_puts(c, 1, at, ROLE_INPUT_ERROR, STR("^"));
 	if (!beside_column(p, canvas_cols(c)))
 		(void)canvas_wrap(c, 1 + (p->error_column > 0), 0, ERROR_ROWS, ROLE_INPUT_ERROR,
 				  str_of(p->error));
-	else if (width <= room || at < width + 1)
-		canvas_field(c, 1, at + 2, room, ALIGN_LEFT, ROLE_INPUT_ERROR, str_of(p->error));
+	else if (fits_behind(p, canvas_cols(c)))
+		canvas_field(c, 1, at + 2, canvas_cols(c) - at - 2, ALIGN_LEFT, ROLE_INPUT_ERROR,
+			     str_of(p->error));
 	else
-		canvas_puts(c, 1, at - width - 1, ROLE_INPUT_ERROR, str_of(p->error));
+		canvas_puts(c, 1, at - text_width(str_of(p->error)) - 1, ROLE_INPUT_ERROR,
+			    str_of(p->error));
 }
 
 static void draw_candidates(const struct prompt *p, const struct canvas *c, int left)
@@ -566,7 +591,7 @@ void prompt_draw(struct prompt *p, const struct canvas *c)
 	line = canvas_sub(c, 0, left, 1, canvas_cols(c) - left);
 	draw_line(p, &line);
 	if (p->error[0] != '\0')
-		draw_error(p, c, left);
+		draw_error(p, c);
 	else if (p->candidates != NULL)
 		draw_candidates(p, c, left);
 }

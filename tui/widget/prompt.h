@@ -76,6 +76,8 @@ struct str prompt_text(const struct prompt *p); /* borrows */
 void prompt_set(struct prompt *p, struct str text);
 /* Shows err->msg below the line, with a ^ under err->column; cleared by the next key. */
 void prompt_error(struct prompt *p, const struct err *err);
+/* What completes the word stands below it, to be gone through. */
+bool prompt_choosing(const struct prompt *p);
 unsigned prompt_event(struct prompt *p, const struct event *ev);
 /* Lines it would like: the line, and what is below it now. */
 int prompt_height(const struct prompt *p, int width);
