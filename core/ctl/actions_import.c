@@ -413,12 +413,16 @@ static int revoke_others(struct importing *im, struct err *err)
 
 static int import_creds(struct importing *im, struct err *err)
 {
-	size_t n;
+	size_t n, added = im->added;
 	struct config_item *items = import_items(im, CONFIG_CRED, &n);
 
 	for (size_t i = 0; i < n; i++)
 		if (import_cred(im, &items[i], err) < 0)
 			return config_file_at(&items[i], err);
+	if (creds_n(im->env->creds) + im->added - added > CREDS_MAX)
+		return err_param(err, ERR_LIMIT, "text",
+				 "there are at most %d credentials, with those that are revoked",
+				 CREDS_MAX);
 	return revoke_others(im, err);
 }
 
@@ -459,15 +463,46 @@ static int import_key(struct importing *im, const struct config_item *item, stru
 	return import_put(im, CONFIG_KEY, id, before, after, err);
 }
 
-static int import_keys(struct importing *im, struct err *err)
+/* One more key of its domain; refused when it has too many. `domains`: how many each has. */
+static int count_key(json_t *domains, const struct config_item *item, struct err *err)
 {
+	struct str id = str_of(json_get_str(item->object, "id"));
+	struct str domain = str_cut(&id, '/');
+	char low[KEY_DOMAIN_MAX + 1];
+	int64_t n;
+
+	(void)snprintf(low, sizeof(low), "%.*s", STR_ARG(domain));
+	for (char *c = low; *c != '\0'; c++)
+		*c = (char)(*c >= 'A' && *c <= 'Z' ? *c | 0x20 : *c);
+	n = json_get_int(domains, low) + 1;
+	(void)json_object_set_new(domains, low, json_integer(n));
+	return n <= KEYS_DOMAIN_MAX
+		       ? 0
+		       : err_set(err, ERR_LIMIT, "a domain has at most %d keys", KEYS_DOMAIN_MAX);
+}
+
+static int import_each_key(struct importing *im, struct err *err)
+{
+	json_t *domains = json_object();
 	size_t n;
 	struct config_item *items = import_items(im, CONFIG_KEY, &n);
 	int rc = 0;
 
-	for (size_t i = 0; i < n; i++)
-		if (import_key(im, &items[i], err) < 0)
-			return config_file_at(&items[i], err);
+	for (size_t i = 0; rc >= 0 && i < n; i++) {
+		rc = import_key(im, &items[i], err);
+		if (rc >= 0)
+			rc = count_key(domains, &items[i], err);
+		if (rc < 0)
+			rc = config_file_at(&items[i], err);
+	}
+	json_decref(domains);
+	return rc;
+}
+
+static int import_keys(struct importing *im, struct err *err)
+{
+	int rc = import_each_key(im, err);
+
 	for (size_t i = 0; rc >= 0 && i < keys_n(im->env->keys); i++) {
 		const struct key_entry *e = keys_at(im->env->keys, i);
 		if (!import_has(im, CONFIG_KEY, e->id))
