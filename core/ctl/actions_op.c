@@ -62,6 +62,7 @@ void op_free(struct op **opp)
 	json_decref(op->objects);
 	json_decref(op->edited);
 	json_decref(op->undo_objects);
+	json_decref(op->left);
 	free(op->set);
 	free(op->set_copy);
 	free(op->was);

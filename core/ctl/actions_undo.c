@@ -148,8 +148,10 @@ static bool leave(struct op *op, const char *kind, const char *id)
 	if (!op->leave)
 		return false;
 	(void)refuse_changed(op, kind, id, &err);
-	log_warn(op->plan->text, "undo.left", F_STR("kind", kind), F_STR("id", id),
-		 F_STR("why", err.msg));
+	if (op->left == NULL)
+		op->left = json_array();
+	(void)json_array_append_new(op->left, json_pack("{s:s, s:s, s:o}", "kind", kind, "id", id,
+							"why", json_text(str_of(err.msg))));
 	rule_warn(op, xasprintf("%s; it stays as it is", err.msg));
 	return true;
 }
@@ -225,10 +227,21 @@ static void undo_done(struct op *op)
 	op_answer(op);
 }
 
+/* A plan leaves nothing, nor does what the disk refuses. */
+static void log_left(const struct op *op)
+{
+	const json_t *o;
+	size_t i;
+	json_array_foreach(op->left, i, o)
+		log_warn(op->plan->text, "undo.left", F_STR("kind", json_get_str(o, "kind")),
+			 F_STR("id", json_get_str(o, "id")), F_STR("why", json_get_str(o, "why")));
+}
+
 static void undo_effect(struct op *op)
 {
 	struct action *x = op->of;
 	x->state = ACTION_UNDONE;
+	log_left(op);
 	if (x->objects != NULL) {
 		objects_apply(op);
 		op_marks(op, undo_done);
