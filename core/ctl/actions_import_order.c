@@ -173,11 +173,10 @@ static int read_route(const struct importing *im, const struct config_item *item
 		rc = read_demands(o, to, err);
 	if (rc >= 0)
 		rc = import_pool_name(im, o, "pool", err);
+	if (rc >= 0)
+		rc = route_check_pool(to, pool, err);
 	if (rc < 0)
 		return rc;
-	if (*pool != '\0' && strchr(to, ':') == NULL && strcmp(to, "mx") != 0)
-		return err_param(err, ERR_INVALID, "pool", "a route to %s makes no connections",
-				 to);
 	if (*pool != '\0')
 		(void)json_object_set_new(o, "pool",
 					  json_string(pools_find(im->pools, str_of(pool))->id));

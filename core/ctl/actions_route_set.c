@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "ctl/actions_rules.h"
 #include "ctl/handlers.h"
+#include "ctl/stream_env.h"
 
 static int put_match(const struct ctl_call *call, json_t *o, struct err *err)
 {
@@ -58,16 +59,19 @@ static void put_texts(const struct ctl_call *call, json_t *o)
 						  json_text(str_of(ctl_str(call, names[i]))));
 }
 
-static void put_pool(const struct ctl_call *call, json_t *o)
+/* What it is to be, or the one that it has, at where it goes now. */
+static int put_pool(const struct ctl_call *call, json_t *o, struct err *err)
 {
 	const struct ctl_env *env = ctl_env(call);
 	const char *name = ctl_str(call, "pool");
 	const struct pool *p = name != NULL ? pools_find(env->pools, str_of(name)) : NULL;
+	int rc = pool_check_name(env, "pool", name, err);
 
 	if (p != NULL)
 		(void)json_object_set_new(o, "pool", json_string(p->id));
 	else if (name != NULL)
 		(void)json_object_del(o, "pool");
+	return rc >= 0 ? route_check_pool(json_get_str(o, "to"), json_get_str(o, "pool"), err) : rc;
 }
 
 /* It stays for the same login at the same host; one that an import left without may stay so. */
@@ -93,6 +97,14 @@ static int put_password(const struct ctl_call *call, const struct route *was, js
 	return rc;
 }
 
+static const struct route *behind(const struct ctl_env *env, const struct route *x)
+{
+	for (size_t i = 0; i + 1 < routes_n(env->routes); i++)
+		if (routes_at(env->routes, i) == x)
+			return routes_at(env->routes, i + 1);
+	return NULL;
+}
+
 void ctl_route_set(struct ctl_call *call)
 {
 	const struct route *x = NULL;
@@ -108,11 +120,10 @@ void ctl_route_set(struct ctl_call *call)
 	if (rc >= 0)
 		rc = put_match(call, o, &err);
 	if (rc >= 0)
-		rc = route_check_pool(call, json_get_str(o, "to"), &err);
+		rc = put_pool(call, o, &err);
 	if (rc >= 0) {
 		put_texts(call, o);
 		put_default_tls(call, x, o);
-		put_pool(call, o);
 		rc = put_password(call, x, o, &err);
 	}
 	if (rc < 0) {
@@ -127,6 +138,6 @@ void ctl_route_set(struct ctl_call *call)
 		return;
 	}
 	op_begin(op, true);
-	op_object(op, "route", x->id, routes_json(x), o);
+	route_object(op, x->id, x, o, behind(ctl_env(call), x));
 	rule_store(op);
 }

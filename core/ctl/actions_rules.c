@@ -369,14 +369,13 @@ static char *pool_param(const struct ctl_call *call)
 	return xstrdup(p != NULL ? p->id : "");
 }
 
-int route_check_pool(const struct ctl_call *call, const char *to, struct err *err)
+int route_check_pool(const char *to, const char *pool, struct err *err)
 {
-	const char *name = ctl_str(call, "pool");
-
-	if (name != NULL && *name != '\0' && strchr(to, ':') == NULL && strcmp(to, "mx") != 0)
-		return err_param(err, ERR_INVALID, "pool", "a route to %s makes no connections",
-				 to);
-	return pool_check_name(ctl_env(call), "pool", name, err);
+	if (*pool != '\0' && strchr(to, ':') == NULL && strcmp(to, "mx") != 0)
+		return err_param(err, ERR_INVALID, "pool",
+				 "a route to %s makes no connections, and none from the pool %.40s",
+				 to, pool);
+	return 0;
 }
 
 static json_t *new_route(const struct op *op, const char *to, enum route_tls tls, double place)
@@ -411,7 +410,8 @@ static json_t *new_route(const struct op *op, const char *to, enum route_tls tls
 	return json;
 }
 
-/* A route without a condition decides for all mail that comes to it. */
+/* A route without a condition decides for all mail that comes to it. before: what it stands in
+ * front of, or NULL. */
 static void warn_of_catch_all(struct op *op, const char *to, const struct route *before,
 			      const struct route *self)
 {
@@ -435,6 +435,24 @@ static void warn_of_catch_all(struct op *op, const char *to, const struct route 
 	else if (strcmp(to, "mx") != 0)
 		rule_warn(op, xstrdup("it matches all mail that no route in front of it matches, "
 				      "instead of the default route to the MX"));
+}
+
+static bool is_catch_all(const json_t *route)
+{
+	return route != NULL && json_get_str(route, "match")[0] == '\0';
+}
+
+void route_object(struct op *op, const char *id, const struct route *self, json_t *after_take,
+		  const struct route *before)
+{
+	json_t *was = self != NULL ? routes_json(self) : NULL;
+
+	/* one that stays what it was is no news */
+	if (is_catch_all(after_take) &&
+	    (!is_catch_all(was) ||
+	     !json_equal(json_object_get(was, "place"), json_object_get(after_take, "place"))))
+		warn_of_catch_all(op, json_get_str(after_take, "to"), before, self);
+	op_object(op, "route", id, was, after_take);
 }
 
 /* The id that it is called by from now on is answered. */
@@ -461,7 +479,9 @@ void ctl_route_add(struct ctl_call *call)
 	if (rc >= 0)
 		rc = route_check_demands(call, to, &tls, &err);
 	if (rc >= 0)
-		rc = route_check_pool(call, to, &err);
+		rc = pool_check_name(env, "pool", ctl_str(call, "pool"), &err);
+	if (rc >= 0 && ctl_str(call, "pool") != NULL)
+		rc = route_check_pool(to, ctl_str(call, "pool"), &err);
 	if (rc >= 0)
 		rc = route_check_match(ctl_filter(call), &err);
 	if (rc >= 0)
@@ -478,10 +498,8 @@ void ctl_route_add(struct ctl_call *call)
 		before = routes_at(env->routes, 0);
 	(void)snprintf(id, sizeof(id), "r%" PRIu32, (uint32_t)op->id);
 	route = new_route(op, to, tls, place_for(op, before, NULL));
-	if (ctl_filter(call) == NULL)
-		warn_of_catch_all(op, to, before, NULL);
 	rule_answer_id(op, id);
-	op_object(op, "route", id, NULL, route);
+	route_object(op, id, NULL, route, before);
 	rule_store(op);
 }
 
@@ -508,12 +526,9 @@ static void route_change(struct ctl_call *call, bool remove)
 	}
 	op_begin(op, true);
 	now = routes_json(x);
-	if (!remove && x->match_text[0] == '\0')
-		warn_of_catch_all(op, x->to, before, x);
-	if (remove)
-		op_object(op, "route", x->id, now, NULL);
-	else
-		op_object(op, "route", x->id, now, with_place(now, place_for(op, before, x)));
+	route_object(op, x->id, x, remove ? NULL : with_place(now, place_for(op, before, x)),
+		     before);
+	json_decref(now);
 	rule_store(op);
 }
 

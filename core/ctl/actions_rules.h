@@ -27,7 +27,12 @@ int route_check_match(const struct filter *match, struct err *err) MUST_CHECK;
 /* A parameter that names a route: ERR_UNKNOWN, ERR_STATE. (actions_rules.c) */
 int route_find(const struct ctl_call *call, const char *param, const struct route **ret,
 	       struct err *err) MUST_CHECK;
-int route_check_pool(const struct ctl_call *call, const char *to, struct err *err) MUST_CHECK;
+/* A route to there can have this pool, or none (""). ERR_INVALID names `pool`. */
+int route_check_pool(const char *to, const char *pool, struct err *err) MUST_CHECK;
+/* The change of a route into the op, with a warning when it decides for all mail from now on. self:
+ * as it is, NULL: a new one; before: what it stands in front of then, NULL: nothing. */
+void route_object(struct op *op, const char *id, const struct route *self, json_t *after_take,
+		  const struct route *before);
 /* The first line of the file that has it. */
 void route_password(const struct ctl_call *call, struct secret *ret);
 /* What may not have been meant with a new entry of the allowlist. (actions_rules.c) */

@@ -155,20 +155,35 @@ static int check_new(const struct ctl_call *call, char name[static STREAM_NAME_M
 }
 
 /* A stream without a condition takes all mail that comes to it. */
-static void warn_of_catch_all(struct op *op, const json_t *o, const struct mailstream *before)
+static void warn_of_catch_all(struct op *op, const struct mailstream *before)
 {
-	bool last = before == NULL || is_default(before);
-
-	if (json_get_str(o, "match")[0] != '\0' ||
-	    json_array_size(json_object_get(o, "headers")) > 0)
-		return;
-	if (last)
+	if (before == NULL || is_default(before))
 		rule_warn(op, xstrdup("it has no condition: all mail that no other stream takes "
 				      "is its from now on, instead of the stream default's"));
 	else
 		rule_warn(op, xasprintf("it has no condition and takes all mail that comes to it: "
 					"%s and all streams behind it get none any more",
 					before->id));
+}
+
+static bool is_catch_all(const json_t *stream)
+{
+	return stream != NULL && strcmp(json_get_str(stream, "id"), STREAM_DEFAULT) != 0 &&
+	       json_get_str(stream, "match")[0] == '\0' &&
+	       json_array_size(json_object_get(stream, "headers")) == 0;
+}
+
+/* The change into the op, with a warning when it takes all mail from now on. before: what it stands
+ * in front of then, NULL: `default`. */
+static void stream_object(struct op *op, const char *id, json_t *was_take, json_t *after_take,
+			  const struct mailstream *before)
+{
+	/* one that stays what it was is no news */
+	if (is_catch_all(after_take) &&
+	    (!is_catch_all(was_take) ||
+	     !json_equal(json_object_get(was_take, "place"), json_object_get(after_take, "place"))))
+		warn_of_catch_all(op, before);
+	op_object(op, STREAMS_KIND, id, was_take, after_take);
 }
 
 void ctl_stream_add(struct ctl_call *call)
@@ -203,9 +218,8 @@ void ctl_stream_add(struct ctl_call *call)
 	(void)json_object_set_new(o, "by", json_text(str_of(op->who->user)));
 	(void)json_object_set_new(o, "created_ms", json_integer(op->at_ms));
 	(void)json_object_set_new(o, "place", json_real(place_for(op, before, NULL)));
-	warn_of_catch_all(op, o, before);
 	rule_answer_id(op, name);
-	op_object(op, STREAMS_KIND, name, NULL, o);
+	stream_object(op, name, NULL, o, before);
 	rule_store(op);
 }
 
@@ -213,6 +227,14 @@ void ctl_stream_add(struct ctl_call *call)
 static json_t *stored(const struct ctl_env *env, const struct mailstream *x)
 {
 	return object_current(env, STREAMS_KIND, x->id);
+}
+
+static const struct mailstream *behind(const struct ctl_env *env, const struct mailstream *x)
+{
+	for (size_t i = 0; i + 1 < streams_n(env->streams); i++)
+		if (streams_at(env->streams, i) == x)
+			return streams_at(env->streams, i + 1);
+	return NULL;
 }
 
 void ctl_stream_set(struct ctl_call *call)
@@ -244,7 +266,7 @@ void ctl_stream_set(struct ctl_call *call)
 		return;
 	}
 	op_begin(op, true);
-	op_object(op, STREAMS_KIND, x->id, stored(env, x), o);
+	stream_object(op, x->id, stored(env, x), o, behind(env, x));
 	rule_store(op);
 }
 
@@ -264,6 +286,7 @@ static void stream_change(struct ctl_call *call, bool remove)
 	const struct mailstream *x;
 	const struct mailstream *before = NULL;
 	struct err err = ERR_INIT;
+	json_t *now;
 	struct op *op;
 	int rc = stream_find(call, "name", &x, &err);
 
@@ -288,13 +311,12 @@ static void stream_change(struct ctl_call *call, bool remove)
 		return;
 	}
 	op_begin(op, true);
-	if (remove) {
+	if (remove)
 		warn_of_mail(op, x);
-		op_object(op, STREAMS_KIND, x->id, streams_json(x), NULL);
-	} else {
-		json_t *now = streams_json(x);
-		op_object(op, STREAMS_KIND, x->id, now, with_place(now, place_for(op, before, x)));
-	}
+	now = streams_json(x);
+	stream_object(op, x->id, json_incref(now),
+		      remove ? NULL : with_place(now, place_for(op, before, x)), before);
+	json_decref(now);
 	rule_store(op);
 }
 
