@@ -216,6 +216,8 @@ static ctl_handler_fn *const rig_handlers[M__COUNT] = {
 	[M_STREAM_MOVE] = ctl_stream_move,
 	[M_CONFIG_IMPORT] = ctl_config_import,
 	[M_CONFIG_CONFIRM] = ctl_config_confirm,
+	[M_CONFIG_ROLLBACK] = ctl_config_rollback,
+	[M_POOL_ADD] = ctl_pool_add,
 	[M_AUDIT_LIST] = ctl_audit_list,
 	[M_AUDIT_VERIFY] = ctl_audit_verify,
 };

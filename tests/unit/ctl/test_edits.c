@@ -117,6 +117,140 @@ static void test_tls_of_a_login(void **state)
 	expect_tls(r1, ROUTE_TLS_OPPORTUNISTIC);
 }
 
+static void refuse_import(const char *contains, const char *text, int code, const char *words)
+{
+	json_t *params = import_params(contains, text, "{}");
+	AUTO_FREE char *line = json_dumps(params, 0);
+	json_decref(params);
+	rig_refuse("config.import", line, code, words);
+}
+
+/* A pool is for connections, also the one that a route has already. */
+static void test_pool_of_a_route(void **state)
+{
+	(void)state;
+	json_decref(rig_do("pool.add", "{\"name\":\"bulk\",\"sources\":[\"127.0.0.7\"]}"));
+	AUTO_FREE char *id = add_route("{\"to\":\"mx\",\"match\":\"domain:a.example\","
+				       "\"pool\":\"bulk\"}");
+	AUTO_FREE char *to_hold = xasprintf("{\"id\":\"%s\",\"reason\":\"r\",\"to\":\"hold\"}", id);
+	rig_refuse("route.set", to_hold, ERR_INVALID, "makes no connections");
+	assert_string_equal(rig.err.param, "pool");
+	set_route(id, "\"to\":\"hold\",\"pool\":\"\"");
+	assert_string_equal(route_of(id)->pool, "");
+	AUTO_FREE char *again = xasprintf("{\"id\":\"%s\",\"reason\":\"r\",\"pool\":\"bulk\"}", id);
+	rig_refuse("route.set", again, ERR_INVALID, "makes no connections");
+	set_route(id, "\"to\":\"mx\",\"pool\":\"BULK\"");
+	assert_string_equal(route_of(id)->pool, "bulk");
+	rig_refuse("route.set", "{\"id\":\"r2\",\"reason\":\"r\",\"pool\":\"x\"}", ERR_UNKNOWN,
+		   "no pool x");
+}
+
+/* --- what takes all mail ---------------------------------------------------------------------- */
+
+/* words NULL: no warning. */
+static void expect_warning(const char *method, const char *params, const char *words)
+{
+	json_t *v = rig_do(method, params);
+	AUTO_FREE char *all = json_dumps(json_object_get(v, "warnings"), JSON_ENCODE_ANY);
+	if (words == NULL ? all != NULL : all == NULL || strstr(all, words) == NULL)
+		fail_msg("%s %s: %s", method, params, all != NULL ? all : "no warning");
+	json_decref(v);
+}
+
+static void test_catch_all(void **state)
+{
+	(void)state;
+	/* r1 stands behind r2 */
+	expect_warning("route.add", "{\"to\":\"discard\",\"match\":\"domain:a.example\"}", NULL);
+	expect_warning("route.add", "{\"to\":\"hold\",\"match\":\"domain:b.example\"}", NULL);
+	expect_warning("route.set", "{\"id\":\"r2\",\"reason\":\"r\",\"note\":\"n\"}", NULL);
+	expect_warning("route.set", "{\"id\":\"r2\",\"reason\":\"r\",\"match\":\"\"}",
+		       "it matches all mail: r1");
+	expect_warning("route.set", "{\"id\":\"r2\",\"reason\":\"r\",\"note\":\"m\"}", NULL);
+	expect_warning("route.set", "{\"id\":\"r1\",\"reason\":\"r\",\"match\":\"\"}",
+		       "instead of the default route");
+	expect_warning("route.move", "{\"id\":\"r2\",\"reason\":\"r\"}", "instead of the");
+	expect_warning("route.move", "{\"id\":\"r2\",\"reason\":\"r\",\"before\":\"r1\"}",
+		       "it matches all mail: r1");
+	expect_warning("stream.add", "{\"name\":\"a\",\"match\":\"from:*@a.example\"}", NULL);
+	expect_warning("stream.add", "{\"name\":\"b\",\"match\":\"from:*@b.example\"}", NULL);
+	expect_warning("stream.set", "{\"name\":\"a\",\"reason\":\"r\",\"match\":\"\"}",
+		       "b and all streams behind it");
+	expect_warning("stream.set", "{\"name\":\"a\",\"reason\":\"r\",\"note\":\"n\"}", NULL);
+	expect_warning("stream.set", "{\"name\":\"b\",\"reason\":\"r\",\"reset\":[\"match\"]}",
+		       "instead of the stream default");
+	expect_warning("stream.set", "{\"name\":\"default\",\"reason\":\"r\",\"note\":\"n\"}",
+		       NULL);
+	expect_warning("stream.move", "{\"name\":\"b\",\"reason\":\"r\",\"before\":\"a\"}",
+		       "a and all streams behind it");
+}
+
+/* --- limits of a file ------------------------------------------------------------------------- */
+
+static void fill_creds(size_t n)
+{
+	json_t *o;
+	json_decref(rig_do("cred.add", "{\"name\":\"first\"}"));
+	o = creds_json(creds_find(rig.env.creds, STR("first")));
+	(void)json_object_set_new(o, "revoked_ms", json_integer(RIG_NOW));
+	for (unsigned i = 1; i < n; i++) {
+		AUTO_FREE char *name = xasprintf("n%u", i);
+		AUTO_FREE char *text = NULL;
+		(void)json_object_set_new(o, "name", json_string(name));
+		text = json_dumps(o, JSON_COMPACT);
+		assert_int_equal(creds_put(rig.env.creds, text, NULL), 0);
+	}
+	json_decref(o);
+}
+
+/* Those that are revoked stay, and count. */
+static void test_credentials_of_a_file(void **state)
+{
+	(void)state;
+	fill_creds(CREDS_MAX - 1);
+	refuse_import("credentials",
+		      "credential \"first\" {\n}\ncredential \"a\" {\n}\n"
+		      "credential \"b\" {\n}\n",
+		      ERR_LIMIT, "at most 10000 credentials");
+	import("credentials", "credential \"first\" {\n}\ncredential \"a\" {\n}\n", "{}");
+	assert_int_equal(creds_n(rig.env.creds), CREDS_MAX);
+}
+
+static void test_keys_of_a_file(void **state)
+{
+	AUTO_BUF text = BUF_INIT(TEXT_MAX);
+	(void)state;
+	for (unsigned i = 0; i < KEYS_DOMAIN_MAX; i++)
+		(void)buf_printf(&text,
+				 "key \"%s/s%u\" {\nstate = \"active\"\npublic = \"v=DKIM1; "
+				 "k=ed25519; p=%u\"\n}\n",
+				 i % 2 == 0 ? "a.example" : "A.Example", i, i);
+	import("keys", buf_cstr(&text), "{}");
+	(void)buf_puts(&text, "key \"a.example/t\" {\nstate = \"active\"\npublic = \"v=DKIM1; "
+			      "k=ed25519; p=x\"\n}\n");
+	refuse_import("keys", buf_cstr(&text), ERR_LIMIT, "line 35: a domain has at most 8 keys");
+}
+
+/* --- what an undo leaves ---------------------------------------------------------------------- */
+
+#define ROLLBACK "{\"reason\":\"r\"}"
+
+/* What was changed since is told by a plan; it is in the log when it was left. */
+static void test_left(void **state)
+{
+	(void)state;
+	json_decref(rig_do("cred.add", "{\"name\":\"crm\"}"));
+	import("pools,credentials", POOL("x") "credential \"crm\" {\nnote = \"n\"\n}\n",
+	       "{\"probation_s\":3600}");
+	json_decref(rig_do("cred.revoke", "{\"name\":\"crm\",\"reason\":\"r\"}"));
+	expect_warning("plan.make", "{\"method\":\"config.rollback\",\"params\":" ROLLBACK "}",
+		       "cred crm was changed since");
+	assert_null(strstr(rig.log, "undo.left"));
+	json_decref(rig_do("config.rollback", ROLLBACK));
+	assert_non_null(strstr(rig.log, "undo.left"));
+	assert_int_equal(pools_n(rig.env.pools), 0);
+}
+
 /* --- private keys ----------------------------------------------------------------------------- */
 
 #define WITH_PEM                                                                                   \
@@ -201,6 +335,12 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_others_in_their_place, rig_setup,
 						rig_teardown),
 		cmocka_unit_test_setup_teardown(test_tls_of_a_login, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_pool_of_a_route, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_catch_all, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_credentials_of_a_file, rig_setup,
+						rig_teardown),
+		cmocka_unit_test_setup_teardown(test_keys_of_a_file, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_left, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_a_key_on_probation, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_a_key_after_probation, rig_setup,
 						rig_teardown),
