@@ -37,7 +37,7 @@ static enum urgency urgency_of(const struct group_row *r, int64_t now_ms)
 
 	if (r->trouble_ms != 0 && !passes && waiting > 0)
 		return TROUBLE;
-	if (waiting > 0 && r->oldest_ms != 0 && now_ms - r->oldest_ms > STALE_MS &&
+	if (waiting > 0 && r->waiting_ms != 0 && now_ms - r->waiting_ms > STALE_MS &&
 	    r->trouble_ms == 0)
 		return STALE;
 	return r->trouble_ms != 0 && !passes && r->state[SCHED_HELD] > 0 ? KNOWN : CALM;
@@ -62,7 +62,7 @@ static json_t *attention_row(const struct ctl_env *env, const struct groups *g,
 {
 	struct filter_row of;
 	json_t *row = groups_json(g, r);
-	int64_t since_ms = r->trouble_ms != 0 ? r->trouble_ms : r->oldest_ms;
+	int64_t since_ms = r->trouble_ms != 0 ? r->trouble_ms : r->waiting_ms;
 
 	env_group_row(env, r->id, 0, &of);
 	(void)json_object_set_new(row, "stream", json_text(groups_main_stream(g, r)));
@@ -142,22 +142,20 @@ static void keep_rows(struct search *s)
 
 static bool looks_bad(const struct sched_group_view *v, int64_t now_ms)
 {
-	return v->trouble_since_ms != 0 || (v->oldest_ms != 0 && now_ms - v->oldest_ms > STALE_MS);
+	return v->trouble_since_ms != 0 ||
+	       (v->waiting_ms != 0 && now_ms - v->waiting_ms > STALE_MS);
 }
 
 static void sum_up(struct search *s, const struct sched_group_view *v)
 {
-	uint64_t waiting = v->counts.state[SCHED_READY] + v->counts.state[SCHED_DEFERRED];
-
 	for (int k = 0; k < SCHED_STATE__COUNT; k++)
 		s->counts.state[k] += v->counts.state[k];
 	s->counts.total += v->counts.total;
 	if (v->counts.total > 0 && v->oldest_ms != 0 &&
 	    (s->oldest_ms == 0 || v->oldest_ms < s->oldest_ms))
 		s->oldest_ms = v->oldest_ms;
-	if (waiting > 0 && v->oldest_ms != 0 &&
-	    (s->waiting_ms == 0 || v->oldest_ms < s->waiting_ms)) {
-		s->waiting_ms = v->oldest_ms;
+	if (v->waiting_ms != 0 && (s->waiting_ms == 0 || v->waiting_ms < s->waiting_ms)) {
+		s->waiting_ms = v->waiting_ms;
 		s->waiting_domain = v->domain;
 	}
 }

@@ -279,6 +279,7 @@ void groups_add_group(struct groups *g, uint32_t i, const struct sched_group_vie
 	for (int k = 0; k < SCHED_STATE__COUNT; k++)
 		r->state[k] += v->counts.state[k];
 	r->oldest_ms = earlier(r->oldest_ms, v->oldest_ms);
+	r->waiting_ms = earlier(r->waiting_ms, v->waiting_ms);
 	r->next_ms = earlier(r->next_ms, v->next_ms);
 	chain(g, r, i, v);
 	if (g->single)

@@ -24,6 +24,7 @@ struct group_row {
 	uint64_t total; /* without trash */
 	uint64_t state[SCHED_STATE__COUNT];
 	int64_t oldest_ms;
+	int64_t waiting_ms; /* of those that are ready or deferred; whole groups only */
 	int64_t next_ms;
 	uint32_t id;	    /* domain or stream; 0: the name is a text */
 	uint32_t text;	    /* its place among the texts */

@@ -317,6 +317,14 @@ void sched_detach(struct sched *s, uint32_t i)
 	s->generation++;
 }
 
+void sched_note_waiting(const struct rec *r, uint32_t *oldest_s)
+{
+	uint32_t received_s = (uint32_t)(msgid_time_ms(rid_msgid((struct rid){ r->rid })) / 1000);
+	if ((r->place == P_READY || r->place == P_DEFERRED) &&
+	    (*oldest_s == 0 || received_s < *oldest_s))
+		*oldest_s = received_s;
+}
+
 void sched_place(struct sched *s, uint32_t i, enum place p)
 {
 	struct rec *r = sched_rec(s, i);
@@ -324,6 +332,8 @@ void sched_place(struct sched *s, uint32_t i, enum place p)
 	r->place = (uint8_t)p;
 	g->count[p]++;
 	s->trash += p == P_TRASH;
+	sched_note_waiting(r, &g->waiting_s);
+	sched_note_waiting(r, &g->sweep_waiting_s); /* which may have passed it */
 	if (p == P_READY) {
 		r->a = SCHED_NONE;
 		r->b = g->tail;
@@ -393,6 +403,7 @@ void sched_forget(struct sched *s, uint32_t i)
 		left += g->count[p];
 	if (left == 0) {
 		g->oldest_ms = g->next_ms = g->trouble_since_ms = 0;
+		g->waiting_s = 0;
 		memset(g->ages, 0, sizeof(g->ages));
 	}
 }
@@ -804,6 +815,8 @@ bool sched_group(const struct sched *s, uint32_t i, struct sched_group_view *ret
 					  .last_ms = g->last_ms,
 					  .trouble_since_ms = g->trouble_since_ms };
 	group_counts(g, &ret->counts);
+	if (ret->counts.state[SCHED_READY] + ret->counts.state[SCHED_DEFERRED] > 0)
+		ret->waiting_ms = (int64_t)g->waiting_s * 1000;
 	for (int k = 0; k < SCHED_AGES; k++)
 		ret->ages[k] = g->ages[k];
 	return ret->counts.total + ret->counts.state[SCHED_TRASH] > 0;

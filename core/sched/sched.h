@@ -226,8 +226,9 @@ struct sched_group_view {
 	uint32_t hold; /* that covers the whole group */
 	const char *next_hop;
 	struct sched_counts counts;
-	int64_t oldest_ms; /* received; 0 when empty */
-	int64_t next_ms;   /* earliest due time; 0 when none is deferred */
+	int64_t oldest_ms;  /* received; 0 when empty */
+	int64_t waiting_ms; /* the oldest ready or deferred one, to the second; 0: there is none */
+	int64_t next_ms;    /* earliest due time; 0 when none is deferred */
 	uint64_t ages[SCHED_AGES];
 	uint8_t last_class;	/* of the last attempt that was no success; 0 with last_reply "" */
 	const char *last_reply; /* borrowed until the loop turns */

@@ -67,7 +67,9 @@ struct group {
 	int64_t oldest_ms;
 	int64_t next_ms;
 	uint32_t ages[SCHED_AGES];
+	uint32_t waiting_s; /* when the oldest ready or deferred one came, a second of the clock */
 	/* gathered by the running sweep */
+	uint32_t sweep_waiting_s;
 	int64_t sweep_oldest_ms;
 	int64_t sweep_next_ms;
 	uint32_t sweep_ages[SCHED_AGES];
@@ -229,7 +231,8 @@ void sched_detach(struct sched *s, uint32_t i);
 void sched_settle(struct sched *s, uint32_t i);
 /* Puts a detached record into somebody's hands. */
 void sched_place(struct sched *s, uint32_t i, enum place p);
-void sched_forget(struct sched *s, uint32_t i); /* detached: out of memory */
+void sched_note_waiting(const struct rec *r, uint32_t *oldest_s); /* if it is older */
+void sched_forget(struct sched *s, uint32_t i);			  /* detached: out of memory */
 struct group *sched_group_get(struct sched *s, uint32_t domain, uint32_t stream, const char *key);
 void sched_regroup(struct sched *s, uint32_t i, struct group *to); /* detached */
 struct dest *sched_dest_get(struct sched *s, const char *key);

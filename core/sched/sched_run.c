@@ -739,8 +739,10 @@ static void sweep_publish(struct sched *s)
 		struct group *g = s->groups[k];
 		g->oldest_ms = g->sweep_oldest_ms;
 		g->next_ms = g->sweep_next_ms;
+		g->waiting_s = g->sweep_waiting_s;
 		memcpy(g->ages, g->sweep_ages, sizeof(g->ages));
 		g->sweep_oldest_ms = g->sweep_next_ms = 0;
+		g->sweep_waiting_s = 0;
 		memset(g->sweep_ages, 0, sizeof(g->sweep_ages));
 	}
 }
@@ -752,6 +754,7 @@ static void sweep_one(struct sched *s, uint32_t i, int64_t now)
 	int64_t received = msgid_time_ms(rid_msgid((struct rid){ r->rid }));
 	if (g->sweep_oldest_ms == 0 || received < g->sweep_oldest_ms)
 		g->sweep_oldest_ms = received;
+	sched_note_waiting(r, &g->sweep_waiting_s);
 	unsigned age = 0;
 	while (age < SCHED_AGES - 1 && now - received >= age_limits_min[age] * 60000)
 		age++;
