@@ -35,7 +35,8 @@ static void end(struct ask_providers *a)
 	if (fn == NULL)
 		return;
 	a->fn = NULL;
-	fn(a->arg);
+	loop_timer_cancel(a->turn);
+	fn(a->arg); /* may free it */
 }
 
 static void on_answer(void *arg, const struct resolve_answer *answer)
@@ -46,7 +47,7 @@ static void on_answer(void *arg, const struct resolve_answer *answer)
 	(void)answer;
 	s->ask = 0;
 	a->running--;
-	if (!loop_timer_pending(a->turn))
+	if (a->fn != NULL && !loop_timer_pending(a->turn))
 		loop_timer_set(a->turn, 0);
 }
 

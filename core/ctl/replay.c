@@ -121,12 +121,12 @@ static void count(struct replay *r, const char *what, const char *from, const ch
 
 /* "mx:gmail.com#required@bulk" is "mx, tls required, pool bulk": a domain's hosts are no other way
  * than another's. */
-static void describe(const struct decide_way *way, char ret[static WAY_MAX])
+static void describe(const struct decide_rules *rules, const struct decide_way *way,
+		     char ret[static WAY_MAX])
 {
 	struct str place = hop_place(way->next_hop);
 	struct hop_ways ways = hop_ways(way->next_hop);
 	struct route_demands d;
-	const char *user = way->route != NULL ? way->route->user : "";
 	size_t n;
 
 	if (str_starts(place, STR("mx:")))
@@ -134,12 +134,11 @@ static void describe(const struct decide_way *way, char ret[static WAY_MAX])
 	n = (size_t)snprintf(ret, WAY_MAX, "%.*s", STR_ARG(place));
 	if (strchr(way->next_hop, '#') == NULL)
 		return;
-	d.tls = way->route != NULL ? way->route->tls : ROUTE_TLS_OPPORTUNISTIC;
-	d.tls = route_tls_with(d.tls, ways.tls);
+	(void)routes_demands(rules->routes, way->next_hop, &d);
 	if (d.tls != ROUTE_TLS_OPPORTUNISTIC)
 		n += (size_t)snprintf(ret + n, WAY_MAX - n, ", tls %s", route_tls_name(d.tls));
-	if (*user != '\0')
-		n += (size_t)snprintf(ret + n, WAY_MAX - n, ", login %.40s", user);
+	if (d.user != NULL && *d.user != '\0')
+		n += (size_t)snprintf(ret + n, WAY_MAX - n, ", login %.40s", d.user);
 	if (ways.pool.n > 0)
 		(void)snprintf(ret + n, WAY_MAX - n, ", pool %.*s", STR_ARG(ways.pool));
 }
@@ -157,8 +156,8 @@ static bool ask_routes(struct replay *r, const struct filter_row *row, struct st
 		return false;
 	if (strcmp(now.next_hop, then.next_hop) == 0)
 		return true;
-	describe(&now, from);
-	describe(&then, to);
+	describe(&r->now, &now, from);
+	describe(&r->then, &then, to);
 	if (n > 0)
 		count(r, "route", from, to, n);
 	r->in_delivery += in_delivery;
