@@ -44,6 +44,12 @@ static int read_filter(const struct sink_config *c, struct filter **ret, struct 
 	*ret = f;
 	if (c->filter != NULL && f == NULL)
 		return err_prefix(err, "sink %s: filter", c->name);
+	/* what is passed over never comes again, and whose hosts a domain has is known at times */
+	if (f != NULL && (filter_uses(f) & 1u << FILTER_PROVIDER) != 0)
+		return err_set(err, ERR_CONFIG,
+			       "sink %s: filter: the provider is not known of every event; take "
+			       "all domains, or name them",
+			       c->name);
 	for (int k = 0; unknown != 0 && k < FILTER__COUNT; k++)
 		if ((unknown & (1u << k)) != 0)
 			return err_set(err, ERR_CONFIG,

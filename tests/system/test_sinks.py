@@ -344,6 +344,7 @@ def test_metrics(relay_with, directory, world):
     ('sink a {\n file = "/tmp/x"\n filter = "state:"\n}', "sink a: filter"),
     ('sink a {\n file = "/tmp/x"\n filter = "nonsense:x"\n}', "sink a: filter"),
     ('sink a {\n file = "/tmp/x"\n filter = "subject:x"\n}', "an event has no subject"),
+    ('sink a {\n file = "/tmp/x"\n filter = "provider:x.example"\n}', "the provider is not known of every event"),
     ('sink a { url = "http://x.example/" }', "secret-file"),
     ('sink a {\n url = "ftp://x.example/"\n secret-file = "SECRET"\n}', "http:// or https://"),
     ('sink a {\n url = "http://x.example:0/"\n secret-file = "SECRET"\n}', "port"),
