@@ -161,6 +161,7 @@ static void step_relay(struct steps *s, const struct ctl_env *env, const struct 
 {
 	AUTO_BUF text = BUF_INIT(4000);
 	char address[IPADDR_TEXT_LEN], change[IPNET_TEXT_LEN + 40];
+	char stream[IPNET_TEXT_LEN + 40];
 	bool relays = e != NULL && e->mode == ALLOW_RELAY;
 
 	ipaddr_text(client, address);
@@ -171,9 +172,10 @@ static void step_relay(struct steps *s, const struct ctl_env *env, const struct 
 		  "%s", buf_cstr(&text));
 	if (!relays)
 		return;
+	(void)snprintf(stream, sizeof(stream), "weir allow set %s --stream", e->text);
 	if (*e->stream != '\0')
-		steps_add(s, "stream", STEP_OK, e->text, "weir allow add --stream",
-			  "%s, unless it authenticates", e->stream);
+		steps_add(s, "stream", STEP_OK, e->text, stream, "%s, unless it authenticates",
+			  e->stream);
 	else
 		steps_add(s, "stream", STEP_NONE, NULL, "weir stream list",
 			  "by the streams' rules");

@@ -166,10 +166,14 @@ static void put_way(const struct trial_found *f, json_t *o)
 
 static void put_limits(const struct trial_found *f, json_t *o)
 {
+	static const char *const all[] = { "priority", "rate",	     "concurrency",
+					   "retry",    "lifetime_s", "delay_s" };
 	const struct mailstream *x = f->stream;
 	AUTO_BUF retry = BUF_INIT(400);
 	int64_t delay;
 
+	for (size_t i = 0; x == NULL && i < ARRAY_LEN(all); i++)
+		(void)json_object_set_new(o, all[i], json_null());
 	if (x == NULL)
 		return;
 	delay = trial_delay_s(f->env, x);

@@ -79,6 +79,8 @@ const struct mailstream *decide_stream(const struct ctl_env *env, const struct d
 					.header = m->header };
 
 	*ret_open = NULL;
+	if (m->stream != NULL)
+		return m->stream;
 	if (streams_n(env->streams) == 1)
 		return streams_at(env->streams, 0);
 	network = decide_network_of(env, m);

@@ -25,7 +25,8 @@ struct decide_mail {
 	struct str header;
 	struct str subject;
 	struct str msgid;
-	int64_t size; /* < 0: not known */
+	int64_t size;			 /* < 0: not known */
+	const struct mailstream *stream; /* it is this one; NULL: the rules are asked */
 };
 /* What filters see of it, without its recipients. The row borrows `client`. */
 void decide_row(const struct ctl_env *env, const struct decide_mail *m,

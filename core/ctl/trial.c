@@ -109,6 +109,16 @@ static void fill_row(const struct trial_found *f, struct filter_row *row)
 		filter_row_text(row, FILTER_PROVIDER, str_of(provider));
 }
 
+/* Some stream's mail does not go there. */
+static bool in_some_stream(const struct ctl_env *env, const struct address *to, int64_t now_ms)
+{
+	for (size_t i = 0; i < streams_n(env->streams); i++)
+		if (suppress_check(env->suppress, address_str(to),
+				   str_of(streams_at(env->streams, i)->id), now_ms) != NULL)
+			return true;
+	return false;
+}
+
 static void decide(struct trial *t, struct trial_found *f)
 {
 	const struct ctl_env *env = t->job.env;
@@ -127,6 +137,7 @@ static void decide(struct trial *t, struct trial_found *f)
 	f->stream_said = t->stream != NULL;
 	if (f->stream_said) {
 		f->stream = streams_find(env->streams, str_of(t->stream));
+		f->mail.stream = f->stream;
 	} else {
 		f->network = decide_network_of(env, &f->mail);
 		f->stream = decide_stream(env, &f->mail, &f->stream_open);
@@ -143,6 +154,8 @@ static void decide(struct trial *t, struct trial_found *f)
 		f->suppressed =
 			suppress_check(env->suppress, address_str(&t->to),
 				       str_of(f->stream != NULL ? f->stream->id : ""), f->now_ms);
+	f->suppressed_open = f->suppressed == NULL && f->stream == NULL &&
+			     in_some_stream(env, &t->to, f->now_ms);
 	fill_row(f, &f->row);
 	decide_way(&rules, &f->row, address_domain(&t->to), &f->way);
 	f->by_provider = decide_by_provider(&rules, &f->row, address_domain(&t->to), &f->way);

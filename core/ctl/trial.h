@@ -38,6 +38,7 @@ struct trial_found {
 	const struct route *rejects;	      /* at RCPT; NULL */
 	const struct suppress_entry *suppressed;
 	bool suppressed_late; /* not at RCPT, where its stream is not known yet */
+	bool suppressed_open; /* there are entries of streams, and its own is not known */
 	struct decide_way way;
 	bool by_provider; /* it goes on to be decided by who that is */
 	struct route_demands demands;

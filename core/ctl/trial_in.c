@@ -119,8 +119,8 @@ static void step_credential(struct trial_found *f)
 		steps_add(&f->steps, "credential", STEP_REFUSED, NULL, "weir cred add",
 			  "there is no credential %.*s", STR_ARG(name));
 	else if (why_credential(f->env, &w, name))
-		steps_add(&f->steps, "credential", STEP_REFUSED, f->cred->name, change, "%s",
-			  buf_cstr(&w.text));
+		steps_add(&f->steps, "credential", w.binding == B_RATE ? STEP_WAITS : STEP_REFUSED,
+			  f->cred->name, change, "%s", buf_cstr(&w.text));
 	else if (f->mail.client != NULL && !cred_in_networks(f->cred, f->mail.client))
 		steps_add(&f->steps, "credential", STEP_REFUSED, f->cred->name, change,
 			  "%s may not be used from %s: it is bound to other networks",
@@ -202,7 +202,7 @@ static void step_stream(struct trial_found *f)
 	else
 		(void)snprintf(change, sizeof(change), "weir stream set %s --match", x->id);
 	if (f->network != NULL)
-		(void)snprintf(change, sizeof(change), "weir allow add %s --stream",
+		(void)snprintf(change, sizeof(change), "weir allow set %s --stream",
 			       f->network->text);
 	steps_add(&f->steps, "stream", STEP_OK, f->network != NULL ? f->network->text : x->id,
 		  change, "stream %s takes it: %s", x->id, buf_cstr(&rule));
@@ -219,6 +219,11 @@ static void step_recipient(struct trial_found *f)
 		steps_add(&f->steps, "recipient", STEP_REFUSED, f->rejects->id, change,
 			  "route %s (%s) refuses it at RCPT", f->rejects->id,
 			  *f->rejects->match_text != '\0' ? f->rejects->match_text : "all mail");
+		return;
+	}
+	if (f->suppressed_open) {
+		steps_add(&f->steps, "recipient", STEP_NONE, NULL, "weir suppress list",
+			  "depends on the stream: it is suppressed for the mail of some");
 		return;
 	}
 	if (e == NULL) {

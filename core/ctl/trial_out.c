@@ -270,6 +270,8 @@ static void step_tls(struct trial_found *f)
 	const char *rule = tls_rule(f, need);
 	char change[CHANGE_MAX] = "weir route add --tls";
 
+	if (f->way.route != NULL)
+		(void)snprintf(change, sizeof(change), "weir route set %s --tls", f->way.route->id);
 	if (f->stream != NULL && hop_ways(f->way.next_hop).tls != ROUTE_TLS_OPPORTUNISTIC)
 		(void)snprintf(change, sizeof(change), "weir stream set %s --tls", f->stream->id);
 	else if (rule != NULL && strcmp(rule, "dane") == 0)
@@ -286,10 +288,13 @@ static void step_tls(struct trial_found *f)
 static void step_login(struct trial_found *f)
 {
 	const struct route *r = f->way.route;
+	char change[CHANGE_MAX];
 
-	if (r != NULL && *r->user != '\0')
-		steps_add(&f->steps, "login", STEP_OK, r->id, "weir route add --user",
-			  "as %s, with the password that the route has", r->user);
+	if (r == NULL || *r->user == '\0')
+		return;
+	(void)snprintf(change, sizeof(change), "weir route set %s --user", r->id);
+	steps_add(&f->steps, "login", STEP_OK, r->id, change,
+		  "as %s, with the password that the route has", r->user);
 }
 
 /* ---- limits, and what is the case now ---- */

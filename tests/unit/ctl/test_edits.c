@@ -4,6 +4,8 @@
  */
 #include "ops_rig.h"
 
+#include "ctl/ask_providers.h"
+
 #define SECRET "MC4CAQAwBQYDK2VwBCIEIBhCyhhpOIbrdW5Wx+jYbLQ3nM4wHOxUyGjBCbVeRg8Z"
 #define PEM "-----BEGIN PRIVATE KEY-----\\n" SECRET "\\n-----END PRIVATE KEY-----\\n"
 #define HOUR_MS 3600000
@@ -231,6 +233,54 @@ static void test_keys_of_a_file(void **state)
 	refuse_import("keys", buf_cstr(&text), ERR_LIMIT, "line 35: a domain has at most 8 keys");
 }
 
+/* --- plans of rules --------------------------------------------------------------------------- */
+
+/* What a plan says of a smarthost is what is demanded of it: nobody publishes MTA-STS for one. */
+static void test_plan_of_tls(void **state)
+{
+	json_t *v, *moves;
+	(void)state;
+	json_decref(rig_do("route.add", "{\"to\":\"smarthost:127.0.0.1:2525\",\"match\":\"domain:"
+					"a.example\"}"));
+	(void)rig_accept("eva@shop.example", "anna@a.example");
+	v = rig_do("plan.make", "{\"method\":\"stream.set\",\"params\":{\"name\":\"default\","
+				"\"tls\":\"sts\",\"reason\":\"r\"}}");
+	moves = json_object_get(json_object_get(v, "moves"), "moves");
+	assert_int_equal(json_array_size(moves), 1);
+	assert_string_equal(json_get_str(json_array_get(moves, 0), "to"),
+			    "smarthost:127.0.0.1:2525, tls required");
+	json_decref(v);
+}
+
+static void on_providers(void *arg)
+{
+	(*(unsigned *)arg)++;
+}
+
+/* When its time is over it asks for nothing more, also when an answer comes then. */
+static void test_providers_are_asked_in_time(void **state)
+{
+	struct ask_providers *a;
+	unsigned told = 0, asked;
+	(void)state;
+	for (unsigned i = 0; i < 80; i++) {
+		AUTO_FREE char *to = xasprintf("anna@d%u.example", i);
+		(void)rig_accept("eva@shop.example", to);
+	}
+	a = ask_providers_start(&rig.env, on_providers, &told);
+	rig_advance(1);
+	asked = rig.asked;
+	assert_true(asked > 0 && asked < 80);
+	rig_advance(ASK_PROVIDERS_MS);
+	assert_int_equal(told, 1);
+	assert_int_equal(rig.asked, asked);
+	rig.asked_fn(rig.asked_arg, NULL);
+	rig_advance(1);
+	assert_int_equal(rig.asked, asked);
+	assert_int_equal(told, 1);
+	ask_providers_free(&a);
+}
+
 /* --- what an undo leaves ---------------------------------------------------------------------- */
 
 #define ROLLBACK "{\"reason\":\"r\"}"
@@ -340,6 +390,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_credentials_of_a_file, rig_setup,
 						rig_teardown),
 		cmocka_unit_test_setup_teardown(test_keys_of_a_file, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_plan_of_tls, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_providers_are_asked_in_time, rig_setup,
+						rig_teardown),
 		cmocka_unit_test_setup_teardown(test_left, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_a_key_on_probation, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_a_key_after_probation, rig_setup,

@@ -226,6 +226,34 @@ static void test_alerts(void **state)
 	json_decref(v);
 }
 
+static void after_sweep(int64_t ms)
+{
+	loop_advance(rig.env.loop, ms);
+	turn();
+	loop_advance(rig.env.loop, 30000);
+	turn();
+}
+
+/* What is held, or in the trash, does not wait; others of its destination do. */
+static void test_alert_of_what_waits(void **state)
+{
+	struct msgid held = post(&(struct letter){ .to = "old@fast.example" });
+	struct msgid gone = post(&(struct letter){ .to = "older@fast.example" });
+
+	(void)state;
+	hold(1, "to:old@fast.example", "");
+	assert_true(sched_hold(rig.env.sched, rid_of(held, 1), 1));
+	assert_true(sched_trash(rig.env.sched, rid_of(gone, 1), true));
+	after_sweep(INT64_C(2) * 86400000);
+	(void)post(&(struct letter){ .to = "new@fast.example" });
+	after_sweep(60000);
+	json_decref(alerts(""));
+	assert_int_equal(sched_unhold(rig.env.sched, 1), 1);
+	json_decref(alerts("destination ageing"));
+	after_sweep(60000);
+	json_decref(alerts("destination ageing"));
+}
+
 /* ---- groups ---- */
 
 static void test_queue(void **state)
@@ -809,6 +837,19 @@ static json_t *test_route(const char *params_text, const char *hop, const struct
 	return v;
 }
 
+static const char *step_text(const json_t *v, const char *step, const char *name)
+{
+	const json_t *row;
+	size_t i;
+
+	json_array_foreach(json_object_get(v, "steps"), i, row)
+	{
+		if (strcmp(text_of(row, "step"), step) == 0)
+			return text_of(row, name);
+	}
+	return "none there";
+}
+
 static void test_routes(void **state)
 {
 	struct ipaddr ip;
@@ -843,6 +884,7 @@ static void test_routes(void **state)
 	v = test_route("{'to':'anna@gmail.example','from':'boss@shop.example'}",
 		       "smarthost:relay.example:26", &hosts);
 	assert_string_equal(text_of(v, "route"), "r3");
+	assert_string_equal(step_text(v, "tls", "change"), "weir route set r3 --tls");
 	json_decref(v);
 	v = test_route("{'to':'anna@gmail.example'}", NULL, NULL);
 	assert_true(json_is_null(json_object_get(v, "to")));
@@ -855,6 +897,52 @@ static void test_routes(void **state)
 	json_decref(v);
 	refused("route.test", "{'to':'nobody'}", "invalid to");
 	refused("route.test", "{'to':'a@b.example','from':'x y'}", "invalid from");
+}
+
+static void expect_verdict(const char *params, const char *step, const char *want)
+{
+	json_t *v = test_route(params, NULL, NULL);
+	const char *got = step_text(v, step, "verdict");
+
+	if (strcmp(got, want) != 0)
+		fail_msg("%s: %s: wanted %s, got %s", params, step, want, got);
+	json_decref(v);
+}
+
+/* What follows from the stream is asked of the one that was said, and of none that is not known. */
+static void test_route_of_a_stream(void **state)
+{
+	const struct cred *x;
+
+	(void)state;
+	route(2, "domain:fast.example", "discard");
+	assert_int_equal(
+		streams_put(rig.env.streams,
+			    "{\"id\":\"news\",\"place\":1.0,\"match\":\"from:*@news.example\"}",
+			    NULL),
+		0);
+	assert_int_equal(suppress_put_json(rig.env.suppress,
+					   "{\"address\":\"anna@fast.example\",\"scope\":"
+					   "\"news\",\"source\":\"hand\",\"created_ms\":1}",
+					   NULL),
+			 0);
+	expect_verdict("{'to':'anna@fast.example'}", "recipient", "none");
+	expect_verdict("{'to':'bob@fast.example'}", "recipient", "ok");
+	expect_verdict("{'to':'anna@fast.example','from':'a@shop.example'}", "recipient", "ok");
+	expect_verdict("{'to':'anna@fast.example','from':'a@news.example'}", "recipient",
+		       "refused");
+	expect_verdict("{'to':'anna@fast.example','stream':'news'}", "recipient", "refused");
+	route(1, "stream:news", "reject");
+	expect_verdict("{'to':'bob@fast.example','stream':'news'}", "recipient", "refused");
+	cred_made(rig.env.creds, "shop", "\"per_day\":1,", "s1=one");
+	expect_verdict("{'to':'bob@fast.example','stream':'default','credential':'shop'}",
+		       "credential", "ok");
+	x = creds_find(rig.env.creds, STR("shop"));
+	assert_non_null(x);
+	x->use->day = NOW / 86400000;
+	x->use->day_messages = 1;
+	expect_verdict("{'to':'bob@fast.example','stream':'default','credential':'shop'}",
+		       "credential", "waits");
 }
 
 /* ---- events and causes ---- */
@@ -1085,12 +1173,26 @@ int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_status),   TEST(test_queue),	       TEST(test_queue_pages),
-		TEST(test_messages), TEST(test_message_pages), TEST(test_message),
-		TEST(test_content),  TEST(test_why_message),   TEST(test_why_destination),
-		TEST(test_alerts),   TEST(test_allow),	       TEST(test_creds),
-		TEST(test_routes),   TEST(test_events),	       TEST(test_causes),
-		TEST(test_pushes),   TEST(test_dirty_texts),   TEST(test_attention),
+		TEST(test_status),
+		TEST(test_queue),
+		TEST(test_queue_pages),
+		TEST(test_messages),
+		TEST(test_message_pages),
+		TEST(test_message),
+		TEST(test_content),
+		TEST(test_why_message),
+		TEST(test_why_destination),
+		TEST(test_alerts),
+		TEST(test_allow),
+		TEST(test_creds),
+		TEST(test_routes),
+		TEST(test_route_of_a_stream),
+		TEST(test_alert_of_what_waits),
+		TEST(test_events),
+		TEST(test_causes),
+		TEST(test_pushes),
+		TEST(test_dirty_texts),
+		TEST(test_attention),
 		TEST(test_cursors),
 	};
 
