@@ -290,6 +290,78 @@ static void test_alerts(void **state)
 	assert_string_equal(view_def_of(shell_view(app.shell))->name, "pools");
 }
 
+/* So are those of the screens with a page of their own. */
+static void test_old_rows_of_all_lists(void **state)
+{
+	static const char *const names[] = { "access", "allow", "keys", "pools" };
+	struct shell_status status = *shell_status(app.shell);
+
+	(void)state;
+	fake_rpc_answer("dkim.list", "{'rows':[],'next':null}");
+	fake_rpc_push("changes", "{'creds':1,'allow':1,'keys':1,'pools':1}", false);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		(void)shell_open(app.shell, names[i], "");
+		frame();
+	}
+	key('0');
+	fake_rpc_push("changes", "{'creds':2,'allow':2,'keys':2,'pools':2}", false);
+	loop_advance(app.loop, 600000);
+	status.link = LINK_LOST;
+	status.data_wall_ms = shell_wall_ms(app.shell) - 3000;
+	shell_status_set(app.shell, &status);
+	frame();
+	assert_true(shows("data of 3s ago"));
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		(void)shell_open(app.shell, names[i], "");
+		shell_dirty(app.shell, SHELL_REPAINT);
+		shell_frame(app.shell); /* without an answer */
+		if (!shows("data of 10m"))
+			fail_msg("%s", names[i]);
+	}
+}
+
+/* Who may not call what an action leads to here is told before it is asked for. */
+static void test_roles_of_methods(void **state)
+{
+	static const struct {
+		const char *view;
+		const char *keys;
+	} admins[] = { { "routes", "AEDM" }, { "streams", "AEDM" }, { "pools", "AED" },
+		       { "allow", "AED" },   { "access", "AED" },   { "keys", "AED" },
+		       { "versions", "ZC" } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(admins); i++) {
+		fake_rpc_answer("dkim.list",
+				"{'rows':[{'id':'a/s','state':'active'}],'next':null}");
+		fake_rpc_answer("route.list", "{'rows':[{'id':'r1','to':'mx'}],'next':null}");
+		(void)shell_open(app.shell, admins[i].view, "");
+		frame();
+		for (const char *k = admins[i].keys; *k != '\0'; k++) {
+			key((uint32_t)*k);
+			if (!shows("needs the role admin, you are operator"))
+				fail_msg("%s %c", admins[i].view, *k);
+			shell_notice(app.shell, NOTICE_INFO, "next");
+		}
+	}
+	(void)shell_open(app.shell, "bounces", "");
+	frame();
+	key('D');
+	assert_false(shows("needs the role"));
+}
+
+/* What a stream demands ends there, where the row has room for all else. */
+static void test_streams_foot(void **state)
+{
+	(void)state;
+	start(50, 400);
+	(void)shell_open(app.shell, "streams", "");
+	frame();
+	assert_true(shows("refused without one-click"));
+	assert_false(shows("refused without one-click;"));
+	(void)teardown(state);
+}
+
 static json_t *serve_other_alerts(const json_t *params)
 {
 	(void)params;
@@ -483,6 +555,9 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(test_events_follow, setup, teardown),
 		cmocka_unit_test(test_overview_says_what_is_the_matter),
+		cmocka_unit_test_setup_teardown(test_old_rows_of_all_lists, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_roles_of_methods, setup, teardown),
+		cmocka_unit_test(test_streams_foot),
 		cmocka_unit_test_setup_teardown(test_alerts, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_alerts_lead_to_screens, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_overview_says_all_it_knows, setup, teardown),

@@ -203,10 +203,8 @@ const struct grid *shell_grid(const struct shell *s)
 
 void shell_status_set(struct shell *s, const struct shell_status *status)
 {
-	bool other = (s->status.banner[0] == '\0') != (status->banner[0] == '\0');
-
 	s->status = *status;
-	shell_dirty(s, other ? SHELL_RELAYOUT | SHELL_REPAINT : SHELL_REPAINT);
+	shell_dirty(s, SHELL_REPAINT);
 }
 
 const struct shell_status *shell_status(const struct shell *s)
@@ -343,15 +341,32 @@ static bool own_action(const struct shell *s, enum action_id a)
 	       (d->group != GROUP_CHANGE && view_def_find(s, d->name) != NULL);
 }
 
-static const char *refuse_role(struct shell *s, const struct action_def *d)
+/* What the action needs, or the method that it leads to on this screen. */
+static enum action_perm perm_of(const struct view *v, enum action_id a)
+{
+	const struct view_verb *verb = v->def->verbs;
+	enum action_perm perm = action_defs[a].perm;
+
+	for (; verb != NULL && verb->action != A_NONE; verb++) {
+		int needed = (int)method_defs[verb->method].role - (int)ACCESS_VIEWER;
+
+		if (verb->action == a && needed > (int)perm)
+			perm = (enum action_perm)needed;
+	}
+	return perm;
+}
+
+static const char *refuse_role(struct shell *s, const struct view *v, enum action_id a)
 {
 	static const char *const names[] = { "viewer", "operator", "admin" };
+	const struct action_def *d = &action_defs[a];
+	enum action_perm perm = perm_of(v, a);
 
 	if (s->o.readonly && d->group == GROUP_CHANGE)
 		return "the console was started with --readonly";
-	if (s->status.perm >= d->perm)
+	if (s->status.perm >= perm)
 		return NULL;
-	snprintf(s->refusal, sizeof(s->refusal), "needs the role %s, you are %s", names[d->perm],
+	snprintf(s->refusal, sizeof(s->refusal), "needs the role %s, you are %s", names[perm],
 		 s->status.role[0] != '\0' ? s->status.role : names[s->status.perm]);
 	return s->refusal;
 }
@@ -365,7 +380,7 @@ const char *shell_refusal(struct shell *s, enum action_id a)
 
 	if (!listed)
 		return own_action(s, a) ? NULL : "not on this screen";
-	role = refuse_role(s, d);
+	role = refuse_role(s, v, a);
 	if (role != NULL)
 		return role;
 	if ((d->needs & NEED_LINK) && s->status.link != LINK_UP)

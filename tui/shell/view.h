@@ -40,7 +40,7 @@ struct shell;
 struct view;
 
 /* What an action is on this screen, where its own help is too general: the summary of the method
- * that it leads to, or a text. */
+ * that it leads to, or a text. Who may not call the method may not do it. */
 struct view_verb {
 	enum action_id action;
 	enum method_id method;

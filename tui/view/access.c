@@ -15,8 +15,6 @@
 
 struct access_view {
 	struct listing list;
-	uint64_t call;
-	struct overlay_id page;
 	json_t *chosen; /* the row that the menu is about */
 };
 
@@ -78,8 +76,9 @@ static void put_user(struct text *t, const json_t *u, int64_t now_ms)
 	text_add(t, straggler ? ROLE_WARN : ROLE_TEXT, buf_str(&line));
 }
 
-static void put_cred(struct text *t, const json_t *cred, int64_t now_ms)
+static void put_cred(struct listing *l, const json_t *cred, struct text *t)
 {
+	int64_t now_ms = shell_wall_ms(view_shell(l->view));
 	const json_t *users = json_object_get(cred, "users");
 	const json_t *one;
 	size_t i;
@@ -108,36 +107,10 @@ static void put_cred(struct text *t, const json_t *cred, int64_t now_ms)
 	json_array_foreach(users, i, one) put_user(t, one, now_ms);
 }
 
-static void on_cred(void *arg, const json_t *cred, const struct err *err)
-{
-	struct view *v = arg;
-	struct access_view *a = view_state(v);
-	struct text *t = shell_page_body(view_shell(v), a->page);
-
-	a->call = 0;
-	if (t == NULL)
-		return;
-	text_clear(t);
-	if (cred == NULL)
-		text_add(t, ROLE_BAD, str_of(err->msg));
-	else
-		put_cred(t, cred, shell_wall_ms(view_shell(v)));
-	shell_dirty(view_shell(v), SHELL_RELAYOUT | SHELL_REPAINT);
-}
-
 static void access_enter(struct listing *l, const json_t *row)
 {
-	struct access_view *a = view_state(l->view);
-	struct shell *s = view_shell(l->view);
-	struct rpc rpc = listing_app(l)->rpc;
-
-	rpc_cancel(rpc, &a->call);
-	a->page = shell_page(s, l->view, js(row, "name"));
-	if (a->page.v == 0)
-		return;
-	text_add(shell_page_body(s, a->page), ROLE_PENDING, STR("asking"));
-	a->call = rpc_call(rpc, "cred.show", json_pack("{s:s}", "name", js(row, "name")), on_cred,
-			   l->view);
+	if (listing_page(l, js(row, "name")) != NULL)
+		listing_ask(l, M_CRED_SHOW, json_pack("{s:s}", "name", js(row, "name")), put_cred);
 }
 
 /* --- the list --------------------------------------------------------------------------------- */
@@ -194,7 +167,6 @@ static void access_close(struct view *v)
 {
 	struct access_view *a = view_state(v);
 
-	rpc_cancel(listing_app(&a->list)->rpc, &a->call);
 	json_decref(a->chosen);
 	listing_close(v);
 }
@@ -214,19 +186,6 @@ enum step { STEP_BOUNDS = 1, STEP_ROTATE, STEP_RETIRE, STEP_SWITCH, STEP_REVOKE,
 static json_t *named(const json_t *row)
 {
 	return json_pack("{s:s}", "name", js(row, "name"));
-}
-
-/* What the form of cred.set begins with. */
-static json_t *bounds_of(const json_t *row)
-{
-	static const char *const names[] = { "senders", "networks",	  "streams", "per_minute",
-					     "per_day", "recipients_max", "note" };
-	json_t *given = named(row);
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (js_has(row, names[i]))
-			(void)json_object_set(given, names[i], json_object_get(row, names[i]));
-	return given;
 }
 
 /* The oldest secret that is good. */
@@ -262,7 +221,7 @@ static void on_step(void *arg, uint64_t id)
 		return;
 	switch ((enum step)id) {
 	case STEP_BOUNDS:
-		act_form(acts, M_CRED_SET, bounds_of(row));
+		act_form(acts, M_CRED_SET, act_settings(M_CRED_SET, row));
 		return;
 	case STEP_ROTATE:
 		act_form(acts, M_CRED_ROTATE, named(row));
@@ -336,14 +295,6 @@ static void access_action(struct view *v, enum action_id id)
 		(void)listing_action(&a->list, id);
 }
 
-static const char *access_refuse(struct view *v, enum action_id id)
-{
-	if ((id == A_ADD || id == A_DELETE || id == A_EDIT) &&
-	    shell_status(view_shell(v))->perm < ACTION_ADMIN)
-		return "needs the role admin";
-	return NULL;
-}
-
 static const enum action_id actions[] = {
 	A_ADD,	A_EDIT, A_DELETE, A_RELATED, A_TAIL, A_DESCRIBE,
 	A_WIDE, A_COPY, A_SAVE,	  A_REFRESH, A_NONE,
@@ -352,7 +303,9 @@ static const enum action_id actions[] = {
 static const struct view_verb verbs[] = {
 	{ .action = A_ADD, .method = M_CRED_ADD },
 	{ .action = A_EDIT, .help = "Change what it may, or its secrets; disable or enable it." },
-	{ .action = A_DELETE, .help = "End it: revoke it, or treat it as leaked." },
+	{ .action = A_DELETE,
+	  .method = M_CRED_REVOKE,
+	  .help = "End it: revoke it, or treat it as leaked." },
 	{ .action = A_NONE },
 };
 
@@ -369,15 +322,7 @@ const struct view_def view_access = {
 	.verbs = verbs,
 	.open = access_open,
 	.close = access_close,
-	.draw = listing_draw,
 	.nav = access_nav,
-	.mouse = listing_mouse,
-	.selected = listing_selected,
-	.changed = listing_changed,
-	.shown = listing_shown,
-	.subtitle = listing_subtitle,
-	.save = listing_save,
-	.restore = listing_restore,
 	.action = access_action,
-	.refuse = access_refuse,
+	LISTING_PARTS,
 };

@@ -166,7 +166,7 @@ static void put_answer(struct text *t, const struct method_def *m, const json_t 
 	const json_t *rows = json_object_get(answer, "rows");
 
 	text_clear(t);
-	if (act_asks((enum method_id)(m - method_defs)) && js_has(answer, "steps"))
+	if (js_has(answer, "steps"))
 		act_put_trial(t, answer);
 	else if ((m->flags & MF_LIST) == 0 || !json_is_array(rows))
 		put_fields(t, m->entity, answer, s);

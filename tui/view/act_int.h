@@ -30,8 +30,8 @@ struct act {
 	bool left; /* the window is closed */
 	int64_t recipients;
 	int64_t listed;
-	struct form_field fields[PROTO_PARAMS_MAX + 3]; /* reason, probation, end */
-	char *texts[8 * (PROTO_PARAMS_MAX + 3)];	/* titles and values the fields borrow */
+	struct form_field fields[PROTO_PARAMS_MAX + 2]; /* probation, end */
+	char *texts[8 * (PROTO_PARAMS_MAX + 2)]; /* titles, values and choices that they borrow */
 	int n_texts;
 	const char *choices[PROTO_PARAMS_MAX][12];
 };
@@ -66,8 +66,7 @@ void act_show_answer(const struct act *a, const json_t *answer);
 /* What a change tells besides that it is done: a secret, records to be published. */
 void act_show_told(struct acts *acts, const json_t *result);
 
-/* A method that answers in steps: what would happen, and by which rule. (act_trial.c) */
-bool act_asks(enum method_id method);
+/* An answer in steps: what would happen, and by which rule. (act_trial.c) */
 void act_put_trial(struct text *t, const json_t *result);
 
 /* A plan that was made from a form goes on in its own window. */

@@ -49,11 +49,6 @@ void act_put_trial(struct text *t, const json_t *result)
 	json_array_foreach(json_object_get(result, "steps"), i, row) put_step(t, row);
 }
 
-bool act_asks(enum method_id method)
-{
-	return method == M_ROUTE_TEST || method == M_STREAM_TEST || method == M_ALLOW_TEST;
-}
-
 void act_trial_of(struct acts *acts, const json_t *row)
 {
 	static const char *const same[] = { "to", "from", "stream", "client", "credential" };

@@ -82,14 +82,6 @@ static void allow_action(struct view *v, enum action_id id)
 }
 
 /* Adding and removing is for admins, unlike the same keys elsewhere. */
-static const char *allow_refuse(struct view *v, enum action_id id)
-{
-	if ((id == A_ADD || id == A_EDIT || id == A_DELETE) &&
-	    shell_status(view_shell(v))->perm < ACTION_ADMIN)
-		return "needs the role admin";
-	return NULL;
-}
-
 static const enum action_id actions[] = {
 	A_ADD, A_EDIT, A_DELETE, A_DESCRIBE, A_WIDE, A_COPY, A_SAVE, A_REFRESH, A_NONE,
 };
@@ -113,15 +105,7 @@ const struct view_def view_allow = {
 	.verbs = verbs,
 	.open = allow_open,
 	.action = allow_action,
-	.refuse = allow_refuse,
 	.close = listing_close,
-	.draw = listing_draw,
 	.nav = allow_nav,
-	.mouse = listing_mouse,
-	.selected = listing_selected,
-	.changed = listing_changed,
-	.shown = listing_shown,
-	.subtitle = listing_subtitle,
-	.save = listing_save,
-	.restore = listing_restore,
+	LISTING_PARTS,
 };

@@ -47,12 +47,6 @@ static void audit_describe(const json_t *row, struct text *t)
 	}
 }
 
-static void audit_enter(struct listing *l, const json_t *row)
-{
-	(void)row;
-	(void)listing_action(l, A_DESCRIBE);
-}
-
 static const struct cell_measure measures[] = {
 	{ "seq", 5, 9, 5 },	 { "at", 17, 0, 0 },	    { "who", 8, 16, 0 },
 	{ "role", 8, 0, 6 },	 { "from_where", 5, 0, 6 }, { "method", 13, 16, 1 },
@@ -71,7 +65,6 @@ static const struct listing_def def = {
 	.moved = RELAY_ACTIONS,
 	.filter = true,
 	.about = FILTER_AUDIT,
-	.enter = audit_enter,
 };
 
 static int audit_open(struct view *v, const char *arg, struct err *err)
@@ -133,13 +126,6 @@ const struct view_def view_audit = {
 	.open = audit_open,
 	.action = audit_action,
 	.close = audit_close,
-	.draw = listing_draw,
 	.nav = listing_nav,
-	.mouse = listing_mouse,
-	.selected = listing_selected,
-	.changed = listing_changed,
-	.shown = listing_shown,
-	.subtitle = listing_subtitle,
-	.save = listing_save,
-	.restore = listing_restore,
+	LISTING_PARTS,
 };

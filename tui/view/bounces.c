@@ -8,16 +8,14 @@
 
 struct bounces_view {
 	struct listing list;
-	uint64_t call;
-	struct overlay_id page;
 };
 
-static void put_mail(struct text *t, const json_t *mail)
+static void put_mail(struct listing *l, const json_t *mail, struct text *t)
 {
 	static const char *const fields[] = { "why",	  "from", "to",	    "client",
 					      "original", "at",	  "last_at" };
-	struct str rest = str_of(js(mail, "text"));
 
+	(void)l;
 	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
 		const struct field_def *f = field_find("bounces_show", fields[i]);
 		if (f != NULL && js_has(mail, fields[i]))
@@ -25,44 +23,13 @@ static void put_mail(struct text *t, const json_t *mail)
 				       str_of(js(mail, fields[i])));
 	}
 	text_add(t, ROLE_TEXT, STR(""));
-	while (rest.n > 0) {
-		struct str line = str_cut(&rest, '\n');
-		if (line.n > 0 && line.p[line.n - 1] == '\r')
-			line.n--;
-		text_add(t, ROLE_CODE, line);
-	}
-}
-
-static void on_mail(void *arg, const json_t *result, const struct err *err)
-{
-	struct view *v = arg;
-	struct bounces_view *b = view_state(v);
-	struct text *t = shell_page_body(view_shell(v), b->page);
-
-	b->call = 0;
-	if (t == NULL)
-		return;
-	text_clear(t);
-	if (result == NULL)
-		text_add(t, ROLE_BAD, str_of(err->msg));
-	else
-		put_mail(t, result);
-	shell_dirty(view_shell(v), SHELL_RELAYOUT | SHELL_REPAINT);
+	text_add(t, ROLE_CODE, str_of(js(mail, "text")));
 }
 
 static void bounces_enter(struct listing *l, const json_t *row)
 {
-	struct bounces_view *b = view_state(l->view);
-	struct shell *s = view_shell(l->view);
-	struct rpc rpc = listing_app(l)->rpc;
-
-	rpc_cancel(rpc, &b->call);
-	b->page = shell_page(s, l->view, js(row, "subject"));
-	if (b->page.v == 0)
-		return;
-	text_add(shell_page_body(s, b->page), ROLE_PENDING, STR("asking"));
-	b->call = rpc_call(rpc, "bounces.show", json_pack("{s:s}", "id", js(row, "id")), on_mail,
-			   l->view);
+	if (listing_page(l, js(row, "subject")) != NULL)
+		listing_ask(l, M_BOUNCES_SHOW, json_pack("{s:s}", "id", js(row, "id")), put_mail);
 }
 
 static void bounces_foot(const struct listing *l, const json_t *row, struct buf *out)
@@ -97,14 +64,6 @@ static int bounces_open(struct view *v, const char *arg, struct err *err)
 	return 0;
 }
 
-static void bounces_close(struct view *v)
-{
-	struct bounces_view *b = view_state(v);
-
-	rpc_cancel(listing_app(&b->list)->rpc, &b->call);
-	listing_close(v);
-}
-
 static void bounces_action(struct view *v, enum action_id a)
 {
 	struct bounces_view *b = view_state(v);
@@ -137,16 +96,6 @@ const struct view_def view_bounces = {
 	.actions = actions,
 	.verbs = verbs,
 	.open = bounces_open,
-	.close = bounces_close,
-	.draw = listing_draw,
-	.nav = listing_nav,
-	.mouse = listing_mouse,
-	.selected = listing_selected,
-	.changed = listing_changed,
-	.shown = listing_shown,
-	.known_wall_ms = listing_known_wall_ms,
-	.subtitle = listing_subtitle,
-	.save = listing_save,
-	.restore = listing_restore,
 	.action = bounces_action,
+	LISTING_VIEW,
 };

@@ -216,7 +216,8 @@ void cell_fill(const struct field_def *f, const char *name, const json_t *row, i
 	}
 }
 
-struct table_column cell_column(const struct field_def *f)
+/* Its name is the field's. */
+static struct table_column column_of(const struct field_def *f)
 {
 	bool text = f->kind == FK_TEXT;
 
@@ -239,7 +240,7 @@ struct table_column cell_column(const struct field_def *f)
 	};
 }
 
-void cell_measure(struct table_column *columns, int n, const struct cell_measure *measures)
+static void measure(struct table_column *columns, int n, const struct cell_measure *measures)
 {
 	for (; measures != NULL && measures->name != NULL; measures++) {
 		for (int i = 0; i < n; i++) {
@@ -250,6 +251,29 @@ void cell_measure(struct table_column *columns, int n, const struct cell_measure
 			columns[i].priority = measures->priority;
 		}
 	}
+}
+
+int cell_columns(const char *entity, const struct cell_measure *measures,
+		 struct table_column columns[static TABLE_MAX_COLUMNS],
+		 const struct field_def *fields[static TABLE_MAX_COLUMNS])
+{
+	int n = 0;
+
+	for (size_t i = 0; i < field_defs_n && n < TABLE_MAX_COLUMNS; i++) {
+		const struct field_def *f = &field_defs[i];
+		bool ages = strcmp(f->name, "ages") == 0; /* is drawn as bars */
+
+		if (strcmp(f->entity, entity) != 0 ||
+		    (!ages && ((f->flags & FF_HIDE) != 0 || f->kind == FK_OBJECT)))
+			continue;
+		fields[n] = f;
+		columns[n] = column_of(f);
+		if ((f->flags & FF_WIDE) != 0)
+			columns[n].priority += 10;
+		n++;
+	}
+	measure(columns, n, measures);
+	return n;
 }
 
 void cell_describe(struct text *t, const char *entity, const json_t *row, int64_t now_ms,

@@ -15,8 +15,6 @@
 /* `now_ms` is the wall clock, for ages of times. */
 void cell_fill(const struct field_def *f, const char *name, const json_t *row, int64_t now_ms,
 	       bool ascii, struct table_cell *out);
-/* The column of a field; its name is the field's. */
-struct table_column cell_column(const struct field_def *f);
 /* What a screen wants of a column, where the table's own measures do not fit 80 columns. */
 struct cell_measure {
 	const char *name; /* ends a list when NULL */
@@ -24,7 +22,11 @@ struct cell_measure {
 	int max;
 	int priority;
 };
-void cell_measure(struct table_column *columns, int n, const struct cell_measure *measures);
+/* The columns of an entity that tables have, measured (NULL: as they are), and their fields; how
+ * many. */
+int cell_columns(const char *entity, const struct cell_measure *measures,
+		 struct table_column columns[static TABLE_MAX_COLUMNS],
+		 const struct field_def *fields[static TABLE_MAX_COLUMNS]);
 /* The role a state, an outcome or a kind of event has. */
 enum role cell_state_role(const char *state);
 enum role cell_code_role(int64_t code);

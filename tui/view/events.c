@@ -150,21 +150,9 @@ static int events_open(struct view *v, const char *arg, struct err *err)
 	table_init(&e->table, (struct row_source){ &source_ops, e }, e->columns, 0);
 	e->table.focused = true;
 	e->table.empty = "nothing happened yet";
-	for (size_t i = 0; i < field_defs_n && e->table.n_columns < TABLE_MAX_COLUMNS; i++) {
-		int n = e->table.n_columns;
-
-		if (strcmp(field_defs[i].entity, "event") != 0 ||
-		    (field_defs[i].flags & FF_HIDE) != 0)
-			continue;
-		e->fields[n] = &field_defs[i];
-		e->columns[n] = cell_column(&field_defs[i]);
-		e->columns[n].sortable = false;
-
-		if ((field_defs[i].flags & FF_WIDE) != 0)
-			e->columns[n].priority += 10;
-		e->table.n_columns++;
-	}
-	cell_measure(e->columns, e->table.n_columns, measures);
+	e->table.n_columns = cell_columns("event", measures, e->columns, e->fields);
+	for (int i = 0; i < e->table.n_columns; i++)
+		e->columns[i].sortable = false;
 	restart(e);
 	return 0;
 }

@@ -14,8 +14,6 @@
 
 struct journal {
 	struct listing list;
-	uint64_t call;
-	struct overlay_id page;
 	char action[32]; /* that the page is about */
 };
 
@@ -83,30 +81,15 @@ static int journal_open(struct view *v, const char *arg, struct err *err)
 	return 0;
 }
 
-static void journal_close(struct view *v)
-{
-	struct journal *j = view_state(v);
-
-	rpc_cancel(listing_app(&j->list)->rpc, &j->call);
-	listing_close(v);
-}
-
 /* --- what one did ----------------------------------------------------------------------------- */
 
-static void on_versions(void *arg, const json_t *result, const struct err *err)
+static void put_versions(struct listing *l, const json_t *answer, struct text *t)
 {
-	struct view *v = arg;
-	struct journal *j = view_state(v);
-	struct text *t = shell_page_body(view_shell(v), j->page);
+	const struct journal *j = view_state(l->view);
 	const json_t *one;
 	size_t i;
 
-	j->call = 0;
-	if (t == NULL)
-		return;
-	if (result == NULL)
-		text_add(t, ROLE_BAD, str_of(err->msg));
-	json_array_foreach(json_object_get(result, "rows"), i, one)
+	json_array_foreach(json_object_get(answer, "rows"), i, one)
 	{
 		if (strcmp(js(one, "action"), j->action) != 0)
 			continue;
@@ -114,7 +97,6 @@ static void on_versions(void *arg, const json_t *result, const struct err *err)
 		text_addf(t, ROLE_HEADING, "Version %lld changed", (long long)ji(one, "version"));
 		act_put_changes(t, json_object_get(one, "changes"));
 	}
-	shell_dirty(view_shell(v), SHELL_RELAYOUT | SHELL_REPAINT);
 }
 
 /* The row as all lists describe theirs; of an edit also the difference that it made. */
@@ -123,21 +105,18 @@ static void describe(struct view *v)
 	struct journal *j = view_state(v);
 	const json_t *row = listing_row(&j->list);
 	struct shell *s = view_shell(v);
-	struct rpc rpc = listing_app(&j->list)->rpc;
 	const struct method_def *m = method_find(js(row, "method"));
 	AUTO_FREE char *title = xasprintf("Action %s", js(row, "action"));
+	struct text *t = listing_page(&j->list, title);
 
-	rpc_cancel(rpc, &j->call);
-	j->page = shell_page(s, v, title);
-	if (j->page.v == 0)
+	if (t == NULL)
 		return;
-	cell_describe(shell_page_body(s, j->page), "journal", row, shell_wall_ms(s),
-		      shell_ascii(s));
+	cell_describe(t, "journal", row, shell_wall_ms(s), shell_ascii(s));
 	if (m == NULL || (m->flags & MF_EDIT) == 0)
 		return;
 	(void)strlcpy(j->action, js(row, "action"), sizeof(j->action));
-	j->call = rpc_call(rpc, "config.history", json_pack("{s:i}", "limit", VERSIONS_SEEN),
-			   on_versions, v);
+	listing_ask(&j->list, M_CONFIG_HISTORY, json_pack("{s:i}", "limit", VERSIONS_SEEN),
+		    put_versions);
 }
 
 static void journal_action(struct view *v, enum action_id a)
@@ -168,15 +147,5 @@ const struct view_def view_journal = {
 	.actions = actions,
 	.open = journal_open,
 	.action = journal_action,
-	.close = journal_close,
-	.draw = listing_draw,
-	.nav = listing_nav,
-	.mouse = listing_mouse,
-	.selected = listing_selected,
-	.changed = listing_changed,
-	.shown = listing_shown,
-	.known_wall_ms = listing_known_wall_ms,
-	.subtitle = listing_subtitle,
-	.save = listing_save,
-	.restore = listing_restore,
+	LISTING_VIEW,
 };

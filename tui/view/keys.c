@@ -8,8 +8,6 @@
 
 struct keys_view {
 	struct listing list;
-	uint64_t call;
-	struct overlay_id page;
 };
 
 static void put_record(struct text *t, const json_t *r)
@@ -25,39 +23,22 @@ static void put_record(struct text *t, const json_t *r)
 	text_add(t, ROLE_TEXT, STR(""));
 }
 
-static void on_records(void *arg, const json_t *result, const struct err *err)
+static void put_records(struct listing *l, const json_t *answer, struct text *t)
 {
-	struct view *v = arg;
-	struct keys_view *k = view_state(v);
-	struct text *t = shell_page_body(view_shell(v), k->page);
 	const json_t *r;
 	size_t i;
 
-	k->call = 0;
-	if (t == NULL)
-		return;
-	text_clear(t);
-	if (result == NULL)
-		text_add(t, ROLE_BAD, str_of(err->msg));
-	json_array_foreach(json_object_get(result, "records"), i, r) put_record(t, r);
-	shell_dirty(view_shell(v), SHELL_RELAYOUT | SHELL_REPAINT);
+	(void)l;
+	json_array_foreach(json_object_get(answer, "records"), i, r) put_record(t, r);
 }
 
 static void keys_enter(struct listing *l, const json_t *row)
 {
-	struct keys_view *k = view_state(l->view);
-	struct shell *s = view_shell(l->view);
-	struct rpc rpc = listing_app(l)->rpc;
-
-	rpc_cancel(rpc, &k->call);
-	k->page = shell_page(s, l->view, js(row, "id"));
-	if (k->page.v == 0)
-		return;
-	text_add(shell_page_body(s, k->page), ROLE_PENDING, STR("asking"));
-	k->call = rpc_call(rpc, "dkim.show",
-			   json_pack("{s:s, s:s}", "domain", js(row, "domain"), "selector",
-				     js(row, "selector")),
-			   on_records, l->view);
+	if (listing_page(l, js(row, "id")) != NULL)
+		listing_ask(l, M_DKIM_SHOW,
+			    json_pack("{s:s, s:s}", "domain", js(row, "domain"), "selector",
+				      js(row, "selector")),
+			    put_records);
 }
 
 static const struct listing_def def = {
@@ -78,14 +59,6 @@ static int keys_open(struct view *v, const char *arg, struct err *err)
 	(void)err;
 	listing_open(&k->list, v, &def, "");
 	return 0;
-}
-
-static void keys_close(struct view *v)
-{
-	struct keys_view *k = view_state(v);
-
-	rpc_cancel(listing_app(&k->list)->rpc, &k->call);
-	listing_close(v);
 }
 
 /* Active: new keys are made; else it begins to sign. */
@@ -115,14 +88,6 @@ static void keys_action(struct view *v, enum action_id a)
 		(void)listing_action(&k->list, a);
 }
 
-static const char *keys_refuse(struct view *v, enum action_id a)
-{
-	if ((a == A_ADD || a == A_DELETE || a == A_EDIT) &&
-	    shell_status(view_shell(v))->perm < ACTION_ADMIN)
-		return "needs the role admin";
-	return NULL;
-}
-
 static const enum action_id actions[] = {
 	A_ADD, A_EDIT, A_DELETE, A_DESCRIBE, A_WIDE, A_COPY, A_SAVE, A_REFRESH, A_NONE,
 };
@@ -148,16 +113,6 @@ const struct view_def view_keys = {
 	.actions = actions,
 	.verbs = verbs,
 	.open = keys_open,
-	.close = keys_close,
-	.draw = listing_draw,
-	.nav = listing_nav,
-	.mouse = listing_mouse,
-	.selected = listing_selected,
-	.changed = listing_changed,
-	.shown = listing_shown,
-	.subtitle = listing_subtitle,
-	.save = listing_save,
-	.restore = listing_restore,
 	.action = keys_action,
-	.refuse = keys_refuse,
+	LISTING_VIEW,
 };

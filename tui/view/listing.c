@@ -213,29 +213,6 @@ void listing_shown(struct view *v, bool shown)
 
 /* --- opening and closing --- */
 
-static void make_columns(struct listing *l)
-{
-	int n = 0;
-
-	for (size_t i = 0; i < field_defs_n && n < TABLE_MAX_COLUMNS; i++) {
-		const struct field_def *f = &field_defs[i];
-		bool ages = strcmp(f->name, "ages") == 0;
-
-		if (strcmp(f->entity, l->def->entity) != 0 ||
-		    (!ages && ((f->flags & FF_HIDE) != 0 || f->kind == FK_OBJECT)))
-			continue;
-		l->fields[n] = f;
-		l->columns[n] = cell_column(f);
-		if (!l->def->sort)
-			l->columns[n].sortable = false;
-		if ((f->flags & FF_WIDE) != 0)
-			l->columns[n].priority += 10;
-		n++;
-	}
-	l->table.n_columns = n;
-	cell_measure(l->columns, n, l->def->measures);
-}
-
 void listing_open(struct listing *l, struct view *v, const struct listing_def *def,
 		  const char *filter)
 {
@@ -249,7 +226,9 @@ void listing_open(struct listing *l, struct view *v, const struct listing_def *d
 	if (l->key[0] == '\0')
 		(void)strlcpy(l->key, def->key, sizeof(l->key));
 	table_init(&l->table, (struct row_source){ &source_ops, l }, l->columns, 0);
-	make_columns(l);
+	l->table.n_columns = cell_columns(def->entity, def->measures, l->columns, l->fields);
+	for (int i = 0; i < l->table.n_columns; i++)
+		l->columns[i].sortable = l->columns[i].sortable && def->sort;
 	l->table.empty = def->empty;
 	l->table.focused = true;
 	l->refresh = loop_timer_new(app->loop, "listing.refresh", on_refresh, l);
@@ -278,12 +257,54 @@ void listing_close(struct view *v)
 	if (l->magic == 0)
 		return;
 	relay_unlisten(listing_app(l)->relay, l);
+	rpc_cancel(listing_app(l)->rpc, &l->call);
 	save_free(&l->save);
 	rows_free(&l->rows);
 	loop_timer_free(&l->refresh);
 	table_done(&l->table);
 	json_decref(l->kept);
 	l->magic = 0;
+}
+
+/* --- a page about a row --- */
+
+struct text *listing_page(struct listing *l, const char *title)
+{
+	rpc_cancel(listing_app(l)->rpc, &l->call);
+	l->page = shell_page(shell_of(l), l->view, title);
+	return shell_page_body(shell_of(l), l->page);
+}
+
+static void on_asked(void *arg, const json_t *answer, const struct err *err)
+{
+	struct listing *l = OBJ(listing, LISTING_MAGIC, arg);
+	struct text *t = shell_page_body(shell_of(l), l->page);
+
+	l->call = 0;
+	if (t == NULL)
+		return;
+	if (l->page_waits)
+		text_clear(t);
+	if (answer == NULL)
+		text_add(t, ROLE_BAD, str_of(err->msg));
+	else
+		l->put(l, answer, t);
+	shell_dirty(shell_of(l), SHELL_RELAYOUT | SHELL_REPAINT);
+}
+
+void listing_ask(struct listing *l, enum method_id method, json_t *params, listing_put_fn *put)
+{
+	struct text *t = shell_page_body(shell_of(l), l->page);
+
+	if (t == NULL) {
+		json_decref(params);
+		return;
+	}
+	l->page_waits = t->n_lines == 0;
+	if (l->page_waits)
+		text_add(t, ROLE_PENDING, STR("asking"));
+	l->put = put;
+	l->call = rpc_call(listing_app(l)->rpc, method_defs[method].name, params, on_asked, l);
 }
 
 /* --- drawing --- */

@@ -15,6 +15,7 @@
 #include "filter/filter.h"
 #include "model/rows.h"
 #include "proto/proto.h"
+#include "shell/shell.h"
 #include "view/app.h"
 #include "view/cells.h"
 #include "widget/table.h"
@@ -56,6 +57,9 @@ struct listing_def {
 	void (*params)(const struct listing *l, json_t *params);
 };
 
+/* What the relay answered about a row, into its page. */
+typedef void listing_put_fn(struct listing *l, const json_t *answer, struct text *t);
+
 struct listing {
 	uint32_t magic;
 	const struct listing_def *def;
@@ -74,6 +78,10 @@ struct listing {
 	int64_t current_wall_ms; /* when the rows were last as the relay's */
 	struct loop_timer *refresh;
 	struct save *save;
+	uint64_t call; /* what the page asked for */
+	struct overlay_id page;
+	bool page_waits; /* it says so, and nothing else */
+	listing_put_fn *put;
 	json_t *kept; /* keys of marked rows that may have left the window: id as text to key */
 };
 
@@ -104,11 +112,18 @@ const json_t *listing_row(const struct listing *l);
  * said. */
 bool listing_target(struct listing *l, struct buf *out);
 struct app *listing_app(const struct listing *l);
+/* A page about a row, instead of the one before; NULL when it cannot be opened. Borrows. */
+struct text *listing_page(struct listing *l, const char *title);
+/* Fills it, behind what stands there already, when the relay has answered and it is still open;
+ * takes params. */
+void listing_ask(struct listing *l, enum method_id method, json_t *params, listing_put_fn *put);
 
-#define LISTING_VIEW                                                                               \
-	.close = listing_close, .draw = listing_draw, .nav = listing_nav, .mouse = listing_mouse,  \
-	.selected = listing_selected, .changed = listing_changed, .shown = listing_shown,          \
+/* What a list's view_def has, with its own .close and .nav or those of all lists. */
+#define LISTING_PARTS                                                                              \
+	.draw = listing_draw, .mouse = listing_mouse, .selected = listing_selected,                \
+	.changed = listing_changed, .shown = listing_shown,                                        \
 	.known_wall_ms = listing_known_wall_ms, .subtitle = listing_subtitle,                      \
 	.save = listing_save, .restore = listing_restore
+#define LISTING_VIEW .close = listing_close, .nav = listing_nav, LISTING_PARTS
 
 #endif

@@ -135,14 +135,6 @@ static void pools_action(struct view *v, enum action_id a)
 		(void)listing_action(&p->list, a);
 }
 
-static const char *pools_refuse(struct view *v, enum action_id a)
-{
-	if ((a == A_ADD || a == A_EDIT || a == A_DELETE) &&
-	    shell_status(view_shell(v))->perm < ACTION_ADMIN)
-		return "needs the role admin";
-	return NULL;
-}
-
 static const enum action_id actions[] = {
 	A_ADD, A_EDIT, A_DELETE, A_DESCRIBE, A_WIDE, A_COPY, A_SAVE, A_REFRESH, A_NONE,
 };
@@ -166,16 +158,7 @@ const struct view_def view_pools = {
 	.verbs = verbs,
 	.open = pools_open,
 	.action = pools_action,
-	.refuse = pools_refuse,
 	.close = listing_close,
-	.draw = listing_draw,
 	.nav = pools_nav,
-	.mouse = listing_mouse,
-	.selected = listing_selected,
-	.changed = listing_changed,
-	.shown = listing_shown,
-	.known_wall_ms = listing_known_wall_ms,
-	.subtitle = listing_subtitle,
-	.save = listing_save,
-	.restore = listing_restore,
+	LISTING_PARTS,
 };

@@ -61,14 +61,6 @@ static void routes_action(struct view *v, enum action_id a)
 		(void)listing_action(&r->list, a);
 }
 
-static const char *routes_refuse(struct view *v, enum action_id a)
-{
-	if ((a == A_ADD || a == A_EDIT || a == A_DELETE || a == A_MOVE) &&
-	    shell_status(view_shell(v))->perm < ACTION_ADMIN)
-		return "needs the role admin";
-	return NULL;
-}
-
 static const enum action_id actions[] = {
 	A_ADD,	A_EDIT, A_MOVE, A_DELETE,  A_TEST, A_DESCRIBE,
 	A_WIDE, A_COPY, A_SAVE, A_REFRESH, A_NONE,
@@ -94,16 +86,7 @@ const struct view_def view_routes = {
 	.verbs = verbs,
 	.open = routes_open,
 	.action = routes_action,
-	.refuse = routes_refuse,
 	.close = listing_close,
-	.draw = listing_draw,
 	.nav = routes_nav,
-	.mouse = listing_mouse,
-	.selected = listing_selected,
-	.changed = listing_changed,
-	.shown = listing_shown,
-	.known_wall_ms = listing_known_wall_ms,
-	.subtitle = listing_subtitle,
-	.save = listing_save,
-	.restore = listing_restore,
+	LISTING_PARTS,
 };

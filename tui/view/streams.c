@@ -119,14 +119,6 @@ static void streams_action(struct view *v, enum action_id a)
 		(void)listing_action(&s->list, a);
 }
 
-static const char *streams_refuse(struct view *v, enum action_id a)
-{
-	if ((a == A_ADD || a == A_EDIT || a == A_DELETE || a == A_MOVE) &&
-	    shell_status(view_shell(v))->perm < ACTION_ADMIN)
-		return "needs the role admin";
-	return NULL;
-}
-
 static const enum action_id actions[] = {
 	A_ADD,	A_EDIT, A_MOVE, A_DELETE,  A_TEST, A_DESCRIBE,
 	A_WIDE, A_COPY, A_SAVE, A_REFRESH, A_NONE,
@@ -152,16 +144,7 @@ const struct view_def view_streams = {
 	.verbs = verbs,
 	.open = streams_open,
 	.action = streams_action,
-	.refuse = streams_refuse,
 	.close = listing_close,
-	.draw = listing_draw,
 	.nav = streams_nav,
-	.mouse = listing_mouse,
-	.selected = listing_selected,
-	.changed = listing_changed,
-	.shown = listing_shown,
-	.known_wall_ms = listing_known_wall_ms,
-	.subtitle = listing_subtitle,
-	.save = listing_save,
-	.restore = listing_restore,
+	LISTING_PARTS,
 };

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/fmt.h"
+#include "base/mem.h"
 #include "shell/shell.h"
 #include "view/act.h"
 #include "view/listing.h"
@@ -12,8 +13,6 @@
 
 struct versions {
 	struct listing list;
-	uint64_t call;
-	struct overlay_id page;
 };
 
 static void put_head(struct text *t, const json_t *row)
@@ -33,41 +32,27 @@ static void put_head(struct text *t, const json_t *row)
 	act_put_changes(t, json_object_get(row, "changes"));
 }
 
-static void on_since(void *arg, const json_t *result, const struct err *err)
+static void put_since(struct listing *l, const json_t *answer, struct text *t)
 {
-	struct view *v = arg;
-	struct versions *x = view_state(v);
-	struct text *t = shell_page_body(view_shell(v), x->page);
-	const json_t *rows = json_object_get(result, "rows");
+	const json_t *rows = json_object_get(answer, "rows");
 
-	x->call = 0;
-	if (t == NULL)
-		return;
-	text_add(t, ROLE_HEADING, STR("What was changed since, which Z would take back"));
-	if (result == NULL)
-		text_add(t, ROLE_BAD, str_of(err->msg));
-	else if (json_array_size(rows) == 0)
+	(void)l;
+	if (json_array_size(rows) == 0)
 		text_add(t, ROLE_TEXT, STR("nothing"));
 	act_put_changes(t, rows);
-	shell_dirty(view_shell(v), SHELL_RELAYOUT | SHELL_REPAINT);
 }
 
 static void versions_enter(struct listing *l, const json_t *row)
 {
-	struct versions *x = view_state(l->view);
-	struct shell *s = view_shell(l->view);
-	struct rpc rpc = listing_app(l)->rpc;
-	char title[40];
+	AUTO_FREE char *title = xasprintf("Version %lld", (long long)ji(row, "version"));
+	struct text *t = listing_page(l, title);
 
-	(void)snprintf(title, sizeof(title), "Version %lld", (long long)ji(row, "version"));
-	rpc_cancel(rpc, &x->call);
-	x->page = shell_page(s, l->view, title);
-	if (x->page.v == 0)
+	if (t == NULL)
 		return;
-	put_head(shell_page_body(s, x->page), row);
-	x->call = rpc_call(rpc, "config.diff",
-			   json_pack("{s:I}", "a", (json_int_t)ji(row, "version")), on_since,
-			   l->view);
+	put_head(t, row);
+	text_add(t, ROLE_HEADING, STR("What was changed since, which Z would take back"));
+	listing_ask(l, M_CONFIG_DIFF, json_pack("{s:I}", "a", (json_int_t)ji(row, "version")),
+		    put_since);
 }
 
 static void versions_foot(const struct listing *l, const json_t *row, struct buf *out)
@@ -118,14 +103,6 @@ static int versions_open(struct view *v, const char *arg, struct err *err)
 	return 0;
 }
 
-static void versions_close(struct view *v)
-{
-	struct versions *x = view_state(v);
-
-	rpc_cancel(listing_app(&x->list)->rpc, &x->call);
-	listing_close(v);
-}
-
 static void versions_action(struct view *v, enum action_id a)
 {
 	struct versions *x = view_state(v);
@@ -141,14 +118,6 @@ static void versions_action(struct view *v, enum action_id a)
 		act_plan(acts, M_CONFIG_CONFIRM, NULL);
 	else
 		(void)listing_action(&x->list, a);
-}
-
-static const char *versions_refuse(struct view *v, enum action_id a)
-{
-	if ((a == A_ROLL_BACK || a == A_CONFIRM) &&
-	    shell_status(view_shell(v))->perm < ACTION_ADMIN)
-		return "needs the role admin";
-	return NULL;
 }
 
 static const enum action_id actions[] = {
@@ -167,17 +136,6 @@ const struct view_def view_versions = {
 	.size = sizeof(struct versions),
 	.actions = actions,
 	.open = versions_open,
-	.close = versions_close,
 	.action = versions_action,
-	.refuse = versions_refuse,
-	.draw = listing_draw,
-	.nav = listing_nav,
-	.mouse = listing_mouse,
-	.selected = listing_selected,
-	.changed = listing_changed,
-	.shown = listing_shown,
-	.known_wall_ms = listing_known_wall_ms,
-	.subtitle = listing_subtitle,
-	.save = listing_save,
-	.restore = listing_restore,
+	LISTING_VIEW,
 };
