@@ -31,26 +31,29 @@ int pool_check_name(const struct ctl_env *env, const char *param, const char *na
 			 "there is no pool %.40s; weir pool list has those there are", name);
 }
 
-/* A plan begins anew when it becomes another one, today unless said. */
-static void begin_plan(const struct ctl_call *call, json_t *o, const struct pool *was)
+void pool_begin_plan(json_t *o, const json_t *was, int64_t now_ms, int64_t day)
 {
-	int64_t day = ctl_int(call, "warmup_day", 0);
-	int64_t now = loop_wall_ms(((const struct ctl_env *)ctl_env(call))->loop);
-	bool same = was != NULL && strcmp(was->warmup_text, json_get_str(o, "warmup")) == 0;
+	bool same =
+		was != NULL && strcmp(json_get_str(was, "warmup"), json_get_str(o, "warmup")) == 0;
 
-	if (day > 0 || !same)
+	if (same && day == 0)
+		(void)json_object_set(o, "warmup_from_ms", json_object_get(was, "warmup_from_ms"));
+	else
 		(void)json_object_set_new(
 			o, "warmup_from_ms",
-			json_integer((pools_day(now) - (day > 0 ? day - 1 : 0)) * 86400000));
+			json_integer((pools_day(now_ms) - (day > 0 ? day - 1 : 0)) * 86400000));
 }
 
 static int read_pool(const struct ctl_call *call, json_t *o, const struct pool *was,
 		     struct err *err)
 {
+	const struct ctl_env *env = ctl_env(call);
+	json_t *before = was != NULL ? pools_json(was) : NULL;
 	int rc;
 
 	take_settings(call, o);
-	begin_plan(call, o, was);
+	pool_begin_plan(o, before, loop_wall_ms(env->loop), ctl_int(call, "warmup_day", 0));
+	json_decref(before);
 	rc = pools_check(o, err);
 	if (rc >= 0)
 		rc = pool_check_name(ctl_env(call), "overflow", json_get_str(o, "overflow"), err);
@@ -152,7 +155,7 @@ void ctl_pool_remove(struct ctl_call *call)
 	const char *who = NULL;
 	const char *id = "";
 
-	if (p != NULL && (who = pool_user(ctl_env(call), p, &id)) != NULL)
+	if (p != NULL && (who = pool_user(ctl_env(call), p, POOL_OF_ANY, &id)) != NULL)
 		(void)err_param(&err, ERR_STATE, "name", "%s %s sends from it", who, id);
 	if (p == NULL || who != NULL)
 		ctl_fail(call, &err);

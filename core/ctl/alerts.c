@@ -29,9 +29,12 @@ enum alert_kind {
 	A__COUNT
 };
 
+enum severity { SEV_BAD, SEV_WARN, SEV__COUNT };
+static const char *const severities[SEV__COUNT] = { [SEV_BAD] = "bad", [SEV_WARN] = "warn" };
+
 static const struct {
 	const char *name;
-	const char *severity;
+	enum severity severity;
 	const char *command;
 	const char *help;
 } kinds[A__COUNT] = {
@@ -128,11 +131,12 @@ static void put(struct making *m, const struct alert *a, const char *fmt, ...)
 		json_pack("{s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s}", "id",
 			  *a->target != '\0' ? json_sprintf("%s:%s", kinds[a->kind].name, a->target)
 					     : json_string(kinds[a->kind].name),
-			  "kind", kinds[a->kind].name, "severity", kinds[a->kind].severity,
-			  "target", json_text_or_null(str_of(a->target)), "text",
-			  json_text(str_of(text)), "class",
-			  json_text_or_null(str_of(a->class != NULL ? a->class : "")), "since_at",
-			  json_time(since_ms), "until_at", json_time(a->until_ms), "recipients",
+			  "kind", kinds[a->kind].name, "severity",
+			  severities[kinds[a->kind].severity], "target",
+			  json_text_or_null(str_of(a->target)), "text", json_text(str_of(text)),
+			  "class", json_text_or_null(str_of(a->class != NULL ? a->class : "")),
+			  "since_at", json_time(since_ms), "until_at", json_time(a->until_ms),
+			  "recipients",
 			  a->recipients >= 0 ? json_integer(a->recipients) : json_null(), "command",
 			  command_of(a), "meaning", kinds[a->kind].help));
 }
@@ -270,7 +274,7 @@ static void put_pools(struct making *m)
 
 		put_source(m, p);
 		if (pools_cap(p, m->now_ms) == 0 || pools_has_room(p, m->now_ms) ||
-		    pool_user(m->env, p, &user) == NULL)
+		    pool_user(m->env, p, POOL_OF_ANY, &user) == NULL)
 			continue;
 		x.target = p->id;
 		x.until_ms = pools_next_day_ms(m->now_ms);
@@ -279,6 +283,21 @@ static void put_pools(struct making *m)
 		    "%s%s",
 		    p->id, pools_cap(p, m->now_ms), pools_plan_day(p, m->now_ms),
 		    *p->overflow != '\0' ? "leaves from " : "waits for the next day", p->overflow);
+	}
+}
+
+/* Mail of its domain leaves unsigned, or with one signature less. */
+static void put_keys(struct making *m)
+{
+	for (size_t i = 0; keys_empty_n(m->env->keys) > 0 && i < keys_n(m->env->keys); i++) {
+		const struct key_entry *e = keys_at(m->env->keys, i);
+		struct alert x = OF_RELAY(A_KEY);
+
+		if (e->state != KEY_ACTIVE || e->key != NULL)
+			continue;
+		x.target = e->id;
+		put(m, &x, "the key %s is active and signs nothing: its private part is not here",
+		    e->id);
 	}
 }
 
@@ -371,6 +390,27 @@ static int place_of(const json_t *row)
 	return A__COUNT;
 }
 
+bool alert_is_destination(const json_t *row)
+{
+	return place_of(row) == A_DESTINATION;
+}
+
+const char *alerts_severity(const json_t *rows, size_t i, uint64_t *ret_n)
+{
+	const json_t *row;
+	size_t k;
+
+	*ret_n = 0;
+	if (i >= SEV__COUNT)
+		return NULL;
+	json_array_foreach(rows, k, row)
+	{
+		int kind = place_of(row);
+		*ret_n += kind < A__COUNT && kinds[kind].severity == i;
+	}
+	return severities[i];
+}
+
 /* Into the order of the table; what is of one kind stays as it is. */
 static json_t *sorted(json_t *rows_take)
 {
@@ -398,6 +438,7 @@ json_t *alerts_json(struct ctl_env *env, const struct view_attention *a)
 	put_sinks(&m);
 	put_certificate(&m);
 	put_pools(&m);
+	put_keys(&m);
 	put_creds(&m);
 	put_unread(&m);
 	put_ageing(&m, a);

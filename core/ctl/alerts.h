@@ -28,6 +28,10 @@ struct alerts_seen {
 };
 void alerts_forget(struct alerts_seen *s);
 
+bool alert_is_destination(const json_t *row); /* it tells of one */
+/* How many of the rows are how bad, the worst first. NULL behind the last one. */
+const char *alerts_severity(const json_t *rows, size_t i, uint64_t *ret_n);
+
 /* Rows of entity "alert"; owned. */
 json_t *alerts_json(struct ctl_env *env, const struct view_attention *a);
 

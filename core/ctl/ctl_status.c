@@ -286,8 +286,7 @@ static json_t *besides(json_t *alerts_take)
 
 	json_array_foreach(alerts_take, i, row)
 	{
-		if (strcmp(json_get_str(row, "kind"), "destination") != 0 &&
-		    json_array_size(out) < URGENT_MAX)
+		if (!alert_is_destination(row) && json_array_size(out) < URGENT_MAX)
 			(void)json_array_append(out, row);
 	}
 	json_decref(alerts_take);
@@ -345,8 +344,7 @@ static json_t *alert_page(struct ctl_env *env)
 
 static json_t *answer_of(struct ctl_env *env, const struct ctl_call *call)
 {
-	return strcmp(ctl_method(call)->name, "alert.list") == 0 ? alert_page(env)
-								 : view_status(env);
+	return ctl_method(call) == &method_defs[M_ALERT_LIST] ? alert_page(env) : view_status(env);
 }
 
 /* The search that was made for a call is over, or nobody waits for it. */

@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/obj.h"
+#include "ctl/alerts.h"
 #include "ctl/sinks.h"
 #include "ctl/views.h"
 #include "loop/loop.h"
@@ -211,18 +212,13 @@ static void put_queue(struct ctl_env *env, struct buf *out)
 
 static void put_alerts(struct ctl_env *env, struct buf *out)
 {
-	static const char *const severities[] = { "bad", "warn" };
 	json_t *rows = view_alert_rows(env);
+	const char *severity;
+	uint64_t n;
 
 	head(out, "weir_alerts", "gauge", "What is the matter now; weir alerts lists it.");
-	for (size_t k = 0; k < ARRAY_LEN(severities); k++) {
-		uint64_t n = 0;
-		const json_t *row;
-		size_t i;
-		json_array_foreach(rows, i, row) n +=
-			strcmp(json_get_str(row, "severity"), severities[k]) == 0;
-		labelled(out, "weir_alerts", "severity", str_of(severities[k]), n);
-	}
+	for (size_t k = 0; (severity = alerts_severity(rows, k, &n)) != NULL; k++)
+		labelled(out, "weir_alerts", "severity", str_of(severity), n);
 	json_decref(rows);
 }
 

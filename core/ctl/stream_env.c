@@ -83,19 +83,20 @@ void pools_end_waits(struct ctl_env *env, uint32_t from, uint32_t to)
 	}
 }
 
-const char *pool_user(const struct ctl_env *env, const struct pool *p, const char **ret_id)
+const char *pool_user(const struct ctl_env *env, const struct pool *p, unsigned of,
+		      const char **ret_id)
 {
-	for (size_t i = 0; i < streams_n(env->streams); i++) {
+	for (size_t i = 0; (of & POOL_OF_STREAMS) != 0 && i < streams_n(env->streams); i++) {
 		*ret_id = streams_at(env->streams, i)->id;
 		if (strcmp(streams_at(env->streams, i)->pool, p->id) == 0)
 			return "the stream";
 	}
-	for (size_t i = 0; i < routes_n(env->routes); i++) {
+	for (size_t i = 0; (of & POOL_OF_ROUTES) != 0 && i < routes_n(env->routes); i++) {
 		*ret_id = routes_at(env->routes, i)->id;
 		if (strcmp(routes_at(env->routes, i)->pool, p->id) == 0)
 			return "route";
 	}
-	for (size_t i = 0; i < pools_n(env->pools); i++) {
+	for (size_t i = 0; (of & POOL_OF_POOLS) != 0 && i < pools_n(env->pools); i++) {
 		*ret_id = pools_at(env->pools, i)->id;
 		if (strcmp(pools_at(env->pools, i)->overflow, p->id) == 0)
 			return "the overflow of pool";

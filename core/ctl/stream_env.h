@@ -27,8 +27,13 @@ void streams_in_force(struct ctl_env *env);
 #define POOL_WHY "pool "
 /* Of the groups from..to: next hops that wait for a pool that has room now wait no more. */
 void pools_end_waits(struct ctl_env *env, uint32_t from, uint32_t to);
-/* What sends from the pool, "the stream" and its id for one; NULL when nothing does. */
-const char *pool_user(const struct ctl_env *env, const struct pool *p, const char **ret_id);
+/* What sends from the pool, "the stream" and its id for one; NULL when none of these does. */
+#define POOL_OF_STREAMS (1u << 0)
+#define POOL_OF_ROUTES (1u << 1)
+#define POOL_OF_POOLS (1u << 2) /* as their overflow */
+#define POOL_OF_ANY (POOL_OF_STREAMS | POOL_OF_ROUTES | POOL_OF_POOLS)
+const char *pool_user(const struct ctl_env *env, const struct pool *p, unsigned of,
+		      const char **ret_id);
 /* A parameter that names a pool: ERR_UNKNOWN. NULL and "" are none. (actions_pool.c) */
 int pool_check_name(const struct ctl_env *env, const char *param, const char *name,
 		    struct err *err) MUST_CHECK;

@@ -72,6 +72,7 @@ struct secret_part {
 struct keys {
 	struct key_entry **v;
 	size_t n;
+	size_t empty_n; /* without their private part */
 	struct secret_part *secrets;
 	size_t secrets_n;
 };
@@ -454,6 +455,8 @@ int keys_put(struct keys *k, const char *json, int64_t now_ms, struct err *err)
 		e->signed_n = k->v[at]->signed_n;
 		e->failed_n = k->v[at]->failed_n;
 		e->last_ms = k->v[at]->last_ms;
+		k->empty_n -= k->v[at]->key == NULL;
+		k->empty_n += e->key == NULL;
 		let_go(k, k->v[at], now_ms);
 		entry_free(k->v[at]);
 		k->v[at] = e;
@@ -468,6 +471,7 @@ int keys_put(struct keys *k, const char *json, int64_t now_ms, struct err *err)
 	memmove(k->v + at + 1, k->v + at, (k->n - at) * sizeof(struct key_entry *));
 	k->v[at] = e;
 	k->n++;
+	k->empty_n += e->key == NULL;
 	return 0;
 }
 
@@ -503,6 +507,7 @@ bool keys_drop(struct keys *k, struct str id, int64_t now_ms)
 	at = place(k, e->domain, e->selector);
 	memmove(k->v + at, k->v + at + 1, (k->n - at - 1) * sizeof(struct key_entry *));
 	k->n--;
+	k->empty_n -= e->key == NULL;
 	let_go(k, e, now_ms);
 	entry_free(e);
 	return true;
@@ -511,6 +516,11 @@ bool keys_drop(struct keys *k, struct str id, int64_t now_ms)
 size_t keys_n(const struct keys *k)
 {
 	return k->n;
+}
+
+size_t keys_empty_n(const struct keys *k)
+{
+	return k->empty_n;
 }
 
 const struct key_entry *keys_at(const struct keys *k, size_t i)

@@ -226,6 +226,82 @@ static void test_alerts(void **state)
 	json_decref(v);
 }
 
+static void put_key(const char *state)
+{
+	AUTO_FREE char *id = xasprintf("shop.example/%s", state);
+	AUTO_FREE char *json = NULL;
+	json_t *o = NULL;
+
+	assert_int_equal(keys_public_read(id, state, "v=DKIM1; k=rsa; p=x", "eva", NOW, &o, NULL),
+			 0);
+	json = json_dumps(o, 0);
+	json_decref(o);
+	assert_int_equal(keys_put(rig.env.keys, json, NOW, NULL), 0);
+}
+
+/* A key that should sign and cannot; one that is not to sign is nobody's trouble. */
+static void test_alert_of_keys(void **state)
+{
+	json_t *v;
+
+	(void)state;
+	put_key("waiting");
+	put_key("retired");
+	json_decref(alerts(""));
+	put_key("active");
+	v = alerts("key-empty");
+	assert_string_equal(text_of(alert(v, "key-empty:shop.example/active"), "severity"), "bad");
+	assert_string_equal(text_of(alert(v, "key-empty:shop.example/active"), "command"),
+			    "weir dkim list");
+	json_decref(v);
+	assert_true(keys_drop(rig.env.keys, STR("shop.example/active"), NOW));
+	json_decref(alerts(""));
+}
+
+static void test_alert_of_sources(void **state)
+{
+	struct ipaddr ip;
+	json_t *v;
+
+	(void)state;
+	assert_int_equal(pools_put(rig.env.pools,
+				   "{\"id\":\"bulk\",\"sources\":[\"127.0.0.1\",\"127.0.0.2\"]}",
+				   NULL),
+			 0);
+	json_decref(alerts(""));
+	assert_true(ipaddr_parse(STR("127.0.0.2"), &ip));
+	pools_bad(rig.env.pools, STR("bulk"), &ip, "it is gone", NOW);
+	v = alerts("pool-source");
+	assert_non_null(strstr(text_of(alert(v, "pool-source:bulk"), "text"),
+			       "1 of 2 addresses cannot be used; 127.0.0.2: it is gone"));
+	json_decref(v);
+	loop_advance(rig.env.loop, 86400000);
+	json_decref(alerts(""));
+}
+
+/* An old secret's end is nobody's trouble once all its clients have the new one. */
+static void test_alert_of_secrets(void **state)
+{
+	AUTO_FREE char *old = xasprintf("s1=one;%lld", (long long)NOW + 3 * 86400000);
+	struct ipaddr ip;
+	struct cred_sight s = { .sign = CRED_CAME, .client = &ip, .helo = STR("crm") };
+	json_t *v;
+
+	(void)state;
+	assert_true(ipaddr_parse(STR("192.0.2.7"), &ip));
+	cred_made(rig.env.creds, "shop", "", old, "s2=two");
+	json_decref(alerts(""));
+	s.secret = STR("s1");
+	creds_note(rig.env.creds, STR("shop"), &s, NOW);
+	v = alerts("secret-ends");
+	assert_non_null(strstr(text_of(alert(v, "secret-ends:shop"), "text"),
+			       "and 1 client still uses one"));
+	json_decref(v);
+	s.secret = STR("s2");
+	creds_note(rig.env.creds, STR("shop"), &s, NOW + 1000);
+	json_decref(alerts(""));
+}
+
 static void after_sweep(int64_t ms)
 {
 	loop_advance(rig.env.loop, ms);
@@ -939,8 +1015,7 @@ static void test_route_of_a_stream(void **state)
 		       "credential", "ok");
 	x = creds_find(rig.env.creds, STR("shop"));
 	assert_non_null(x);
-	x->use->day = NOW / 86400000;
-	x->use->day_messages = 1;
+	assert_true(cred_use_day_take(x->use, 1, NOW));
 	expect_verdict("{'to':'bob@fast.example','stream':'default','credential':'shop'}",
 		       "credential", "waits");
 }
@@ -1188,6 +1263,9 @@ int main(void)
 		TEST(test_routes),
 		TEST(test_route_of_a_stream),
 		TEST(test_alert_of_what_waits),
+		TEST(test_alert_of_keys),
+		TEST(test_alert_of_sources),
+		TEST(test_alert_of_secrets),
 		TEST(test_events),
 		TEST(test_causes),
 		TEST(test_pushes),
