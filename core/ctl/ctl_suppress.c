@@ -30,7 +30,7 @@ struct listing {
 	char *scope;
 };
 
-json_t *view_suppress(const struct suppress_entry *e)
+json_t *view_suppress_row(const struct suppress_entry *e)
 {
 	char id[SUPPRESS_ID_MAX + 1], action[24];
 
@@ -110,7 +110,7 @@ static void listing_step(struct view_job *j)
 	for (size_t k = 1; e != NULL; k++) {
 		const struct suppress_entry *next = suppress_next(s, e);
 		if (belongs(l, e, now_ms))
-			(void)json_array_append_new(l->rows, view_suppress(e));
+			(void)json_array_append_new(l->rows, view_suppress_row(e));
 		if (json_array_size(l->rows) == l->limit && next != NULL) {
 			keep_place(l, e);
 			finish(l, true);
@@ -226,6 +226,6 @@ void ctl_suppress_test(struct ctl_call *call)
 	explain(e, address, stream, &text);
 	ctl_reply(call, json_pack("{s:s, s:s, s:b, s:o, s:o}", "address", address, "stream", stream,
 				  "suppressed", e != NULL, "entry",
-				  e != NULL ? view_suppress(e) : json_null(), "text",
+				  e != NULL ? view_suppress_row(e) : json_null(), "text",
 				  json_text(buf_str(&text))));
 }

@@ -81,7 +81,7 @@ void view_queue_rows(struct ctl_env *env, uint64_t ticket, const char *by, const
 json_t *view_cause(const struct ctl_env *env, struct str site, uint8_t reply_class,
 		   const char *reply);
 /* A row of entity "suppress"; owned. (ctl_suppress.c) */
-json_t *view_suppress(const struct suppress_entry *e);
+json_t *view_suppress_row(const struct suppress_entry *e);
 /* A kept report by its number; NULL: ERR_UNKNOWN. (ctl_bounces.c) */
 const struct unread_mail *view_report(const struct ctl_env *env, const char *id, struct err *err);
 /* A row of entity "stream"; owned. (ctl_stream.c) */

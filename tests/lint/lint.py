@@ -94,6 +94,19 @@ def banned(build):
             bad(ROOT / f"{name}.c", 1, f"uses {symbol}(), which is banned here")
 
 
+def symbols(build):
+    """A name that two members of the archive define: the linker takes either, or refuses both."""
+    listing = subprocess.run(["nm", "-A", "-g", "--defined-only", build / "libweir.a"], capture_output=True, text=True,
+                             check=True).stdout
+    seen = {}
+    for line in listing.splitlines():
+        where, _, what = line.rpartition(":")
+        member, (_, _, name) = where.rpartition(":")[2], what.split()
+        if name in seen:
+            problems.append(f"libweir.a: {name} is defined in {seen[name]} and in {member}")
+        seen[name] = member
+
+
 def magics(_):
     seen = {}
     for path in ours() + sources("tests/world/*.[ch]"):
@@ -196,7 +209,7 @@ def standards(_):
                 bad(page, number, f"there is no test {name} in {named[1]}")
 
 
-CHECKS = [layers, banned, magics, sizes, headers, layout, words, tables, standards]
+CHECKS = [layers, banned, symbols, magics, sizes, headers, layout, words, tables, standards]
 
 
 def main():
