@@ -4,6 +4,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/utf8.h"
+
 static void split(int64_t wall_ms, struct tm *ret)
 {
 	int64_t s = wall_ms >= 0 ? wall_ms / 1000 : (wall_ms - 999) / 1000;
@@ -240,4 +242,26 @@ void fmt_count_short(uint64_t n, char ret[static FMT_SHORT_LEN])
 		u++;
 	}
 	(void)snprintf(ret, FMT_SHORT_LEN, v < 9.95 ? "%.1f%c" : "%.0f%c", v, units[u]);
+}
+
+void fmt_put_roff(struct buf *out, const char *text)
+{
+	struct str rest = str_of(text);
+
+	if (*text == '.' || *text == '\'')
+		(void)buf_puts(out, "\\&");
+	while (rest.n > 0) {
+		uint32_t cp;
+		size_t n = utf8_decode(rest, &cp);
+
+		if (cp == '\\')
+			(void)buf_puts(out, "\\e");
+		else if (cp == '-')
+			(void)buf_puts(out, "\\-");
+		else if (cp < 0x80)
+			(void)buf_putc(out, (char)cp);
+		else
+			(void)buf_printf(out, "\\[u%04X]", (unsigned)cp);
+		rest = str_from(rest.p + n, rest.n - n);
+	}
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/fmt.h"
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "cli/cli_int.h"
@@ -15,35 +16,12 @@
 
 /* --- roff ------------------------------------------------------------------------------------- */
 
-/* Text of a table in roff: dashes stay dashes, a dot at the beginning of a line is no command. */
-static void put_roff(struct buf *b, const char *text)
-{
-	struct str rest = str_of(text);
-
-	if (*text == '.' || *text == '\'')
-		(void)buf_puts(b, "\\&");
-	while (rest.n > 0) {
-		uint32_t cp;
-		size_t n = utf8_decode(rest, &cp);
-
-		if (cp == '\\')
-			(void)buf_puts(b, "\\e");
-		else if (cp == '-')
-			(void)buf_puts(b, "\\-");
-		else if (cp < 0x80)
-			(void)buf_putc(b, (char)cp);
-		else
-			(void)buf_printf(b, "\\[u%04X]", (unsigned)cp);
-		rest = str_from(rest.p + n, rest.n - n);
-	}
-}
-
 static void put_entry(struct buf *b, const char *head, const char *text)
 {
 	(void)buf_puts(b, ".TP\n.B ");
-	put_roff(b, head);
+	fmt_put_roff(b, head);
 	(void)buf_putc(b, '\n');
-	put_roff(b, text);
+	fmt_put_roff(b, text);
 	(void)buf_putc(b, '\n');
 }
 
@@ -77,13 +55,13 @@ static void put_verbs(const struct cli_options *o, struct buf *b)
 
 		help_put_synopsis(&synopsis, m);
 		(void)buf_puts(b, ".SS ");
-		put_roff(b, m->cli);
+		fmt_put_roff(b, m->cli);
 		(void)buf_puts(b, "\n.B ");
 		if (synopsis.n > 0)
 			synopsis.p[synopsis.n - 1] = '\0';
-		put_roff(b, buf_cstr(&synopsis));
+		fmt_put_roff(b, buf_cstr(&synopsis));
 		(void)buf_puts(b, "\n.PP\n");
-		put_roff(b, m->summary);
+		fmt_put_roff(b, m->summary);
 		if (m->alias != NULL)
 			(void)buf_printf(b, "\nAlso spelled\n.BR %s .", m->alias);
 		if (m->role > ACCESS_VIEWER)
@@ -123,7 +101,7 @@ static void put_options(const struct cli_options *o, struct buf *b)
 static void put_targets(const struct cli_options *o, struct buf *b)
 {
 	(void)o;
-	put_roff(b, target_forms());
+	fmt_put_roff(b, target_forms());
 	(void)buf_puts(b, ".\n");
 }
 
@@ -176,7 +154,7 @@ static void put_keys(const struct cli_options *o, struct buf *b)
 	for (size_t i = 0; o->app->key(o->app->arg, i, &keys, &help, &group); i++) {
 		if (strcmp(group, before) != 0) {
 			(void)buf_puts(b, ".SS ");
-			put_roff(b, group);
+			fmt_put_roff(b, group);
 			(void)buf_putc(b, '\n');
 			before = group;
 		}
@@ -243,7 +221,7 @@ static void put_reference(const struct cli_options *o, struct buf *b)
 		const struct method_def *m = &method_defs[i];
 
 		(void)buf_printf(b, ".SS %s\n", m->name);
-		put_roff(b, m->summary);
+		fmt_put_roff(b, m->summary);
 		(void)buf_printf(b, "\nRole: %s. Answers %s%s.%s%s\n", access_name(m->role),
 				 (m->flags & MF_LIST) != 0 ? "rows of " : "", m->entity,
 				 (m->flags & MF_MUTATES) != 0 ? " Takes reason and request." : "",

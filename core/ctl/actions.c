@@ -7,7 +7,6 @@
  * an open delete or bounce is in the trash; a retry whose times are still the old ones is done
  * again. Holds, routes and the allowlist are objects and need no action for that.
  */
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,19 +40,6 @@ static enum action_state state_of(const char *text)
 		if (strcmp(state_names[s], text) == 0)
 			return (enum action_state)s;
 	return ACTION_DONE;
-}
-
-void journal_id_text(uint64_t id, char ret[static ACTION_ID_LEN])
-{
-	(void)snprintf(ret, ACTION_ID_LEN, "a%" PRIu64, id);
-}
-
-bool journal_id_parse(struct str text, uint64_t *ret_id)
-{
-	text = str_trim(text);
-	if (text.n > 1 && (text.p[0] == 'a' || text.p[0] == 'A'))
-		text = str_from(text.p + 1, text.n - 1);
-	return str_u64(text, INT64_MAX, ret_id) && *ret_id != 0;
 }
 
 bool journal_is(const struct action *x, enum method_id m)

@@ -1,8 +1,7 @@
 /*
  * What ends by itself: holds and allowlist entries past their time, old secrets of credentials that
- * nobody uses any more, private keys without a use. An
- * ended hold stays as long as a message can have been held by it, because it made lifetimes longer;
- * then it goes, too.
+ * nobody uses any more, private keys without a use. An ended hold stays as long as a message can
+ * have been held by it, because it made lifetimes longer; then it goes, too.
  */
 #include <string.h>
 

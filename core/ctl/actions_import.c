@@ -141,24 +141,6 @@ int import_pool_name(const struct importing *im, const json_t *object, const cha
 
 /* --- pools ------------------------------------------------------------------------------------ */
 
-/* A plan that is the same goes on; a new one begins today. */
-static void begin_plan(const struct importing *im, json_t *o, const json_t *before)
-{
-	bool same = before != NULL &&
-		    strcmp(json_get_str(before, "warmup"), json_get_str(o, "warmup")) == 0;
-
-	if (json_get_int(o, "warmup_from_ms") != 0)
-		return;
-	if (*json_get_str(o, "warmup") == '\0' && before == NULL)
-		return;
-	if (same)
-		(void)json_object_set(o, "warmup_from_ms",
-				      json_object_get(before, "warmup_from_ms"));
-	else
-		(void)json_object_set_new(o, "warmup_from_ms",
-					  json_integer(pools_day(im->now_ms) * 86400000));
-}
-
 /* Into the list as it would be; checked. */
 static int read_pool(struct importing *im, const struct config_item *item, struct err *err)
 {
@@ -176,7 +158,10 @@ static int read_pool(struct importing *im, const struct config_item *item, struc
 		return rc;
 	before = object_current(im->env, POOLS_KIND, name);
 	(void)json_object_set_new(o, "id", json_string(name));
-	begin_plan(im, o, before);
+	/* a day in the text is what it says; without a plan, now and before, there is none */
+	if (json_get_int(o, "warmup_from_ms") == 0 &&
+	    (before != NULL || *json_get_str(o, "warmup") != '\0'))
+		pool_begin_plan(o, before, im->now_ms, 0);
 	rc = pools_check(o, err);
 	import_own(im, o, before);
 	json_decref(before);
@@ -203,23 +188,20 @@ static int read_pools(struct importing *im, struct err *err)
 }
 
 /* Streams and routes that stay may need one that goes. */
-static int check_pool_unused(const struct importing *im, const char *id, struct err *err)
+static int check_pool_unused(const struct importing *im, const struct pool *p, struct err *err)
 {
-	const struct ctl_env *env = im->env;
+	const char *id = "";
+	const char *who =
+		pool_user(im->env, p,
+			  (import_contains(im, CONFIG_STREAM) ? 0 : POOL_OF_STREAMS) |
+				  (import_contains(im, CONFIG_ROUTE) ? 0 : POOL_OF_ROUTES),
+			  &id);
 
-	for (size_t i = 0; !import_contains(im, CONFIG_STREAM) && i < streams_n(env->streams); i++)
-		if (strcmp(streams_at(env->streams, i)->pool, id) == 0)
-			return err_param(err, ERR_STATE, "text",
-					 "the pool %s is not in this text, and the stream %s sends "
-					 "from it",
-					 id, streams_at(env->streams, i)->id);
-	for (size_t i = 0; !import_contains(im, CONFIG_ROUTE) && i < routes_n(env->routes); i++)
-		if (strcmp(routes_at(env->routes, i)->pool, id) == 0)
-			return err_param(err, ERR_STATE, "text",
-					 "the pool %s is not in this text, and route %s sends from "
-					 "it",
-					 id, routes_at(env->routes, i)->id);
-	return 0;
+	if (who == NULL)
+		return 0;
+	return err_param(err, ERR_STATE, "text",
+			 "the pool %s is not in this text, and %s %s sends from it", p->id, who,
+			 id);
 }
 
 static int import_pools(struct importing *im, struct err *err)
@@ -237,7 +219,7 @@ static int import_pools(struct importing *im, struct err *err)
 		const struct pool *p = pools_at(im->env->pools, i);
 		if (import_has(im, CONFIG_POOL, p->id))
 			continue;
-		rc = check_pool_unused(im, p->id, err);
+		rc = check_pool_unused(im, p, err);
 		if (rc >= 0)
 			rc = import_put(im, CONFIG_POOL, p->id, pools_json(p), NULL, err);
 	}

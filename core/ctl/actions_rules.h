@@ -35,6 +35,9 @@ void route_object(struct op *op, const char *id, const struct route *self, json_
 		  const struct route *before);
 /* The first line of the file that has it. */
 void route_password(const struct ctl_call *call, struct secret *ret);
+/* A plan of warm-up begins anew when it becomes another one, on that day; 0: today, and one that
+ * stays goes on. was: the pool before, or NULL. (actions_pool.c) */
+void pool_begin_plan(json_t *o, const json_t *was, int64_t now_ms, int64_t day);
 /* What may not have been meant with a new entry of the allowlist. (actions_rules.c) */
 void allow_warn(struct op *op, const struct allow_entry *e, int64_t now_ms);
 /* With the first entry that lets a network authenticate, all others may not any more. */

@@ -89,7 +89,9 @@ static struct str words_behind(const char *help, const char *mark)
 	return str_trim(words);
 }
 
-struct str change_text_absent(const struct field_def *f, bool zero)
+/* What an absent value (zero: one of 0) means: the words of the field's help behind "null",
+ * "empty for" or "none:", or behind "0". Empty when it says none. */
+static struct str absent_words(const struct field_def *f, bool zero)
 {
 	static const char *const marks[] = { "null: ", "null ", "empty for ", "none: " };
 	struct str words;
@@ -112,7 +114,7 @@ static bool is_empty(const struct member *x, const json_t *v)
 		return json_string_length(v) == 0;
 	if (json_is_integer(v))
 		return json_integer_value(v) < 0 ||
-		       (json_integer_value(v) == 0 && change_text_absent(x->f, true).n == 0);
+		       (json_integer_value(v) == 0 && absent_words(x->f, true).n == 0);
 	return v == NULL || json_is_null(v) || json_is_false(v) ||
 	       (json_is_array(v) && json_array_size(v) == 0) ||
 	       (json_is_object(v) && json_object_size(v) == 0);
@@ -151,7 +153,7 @@ static void put_part(struct buf *out, const json_t *part)
 
 static void put_integer(struct buf *out, const struct member *x, int64_t n)
 {
-	struct str zero = change_text_absent(x->f, true);
+	struct str zero = absent_words(x->f, true);
 
 	if (n == 0 && zero.n > 0)
 		(void)buf_put_str(out, zero);
@@ -165,7 +167,7 @@ static void put_integer(struct buf *out, const struct member *x, int64_t n)
 
 static void put_value(struct buf *out, const struct member *x, const json_t *v)
 {
-	struct str absent = change_text_absent(x->f, false);
+	struct str absent = absent_words(x->f, false);
 	const json_t *one;
 	size_t i;
 

@@ -2,8 +2,9 @@
  * change_text - what an edit changes, in the words of the command line.
  *
  * Model:   a value is called as its option of the kind's verbs is (weir stream set
- * --delay-warning), and without one as its field is titled; what is neither is how it is kept, and
- * is not said. Ages have units. What the absence of a value means stands in its field's help.
+ *          --delay-warning), and without one as its field is titled; what is neither is how it
+ *          is kept, and is not said. Ages have units. What the absence of a value means stands in
+ *          its field's help.
  * Context: any thread; pure.
  */
 #ifndef CTL_CHANGE_TEXT_H
@@ -17,10 +18,5 @@
 /* before or after may be no object: it was not there, or is gone. */
 void change_text_put(struct buf *out, const char *kind, const char *id, const json_t *before,
 		     const json_t *after);
-/*
- * What an absent value (zero: one of 0) means: the words of the field's help behind "null",
- * "empty for" or "none:", or behind "0". Empty when it says none.
- */
-struct str change_text_absent(const struct field_def *f, bool zero);
 
 #endif

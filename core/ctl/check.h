@@ -3,10 +3,9 @@
  *
  * Model:   a plain function of what DNS says (net/dnsbook.h): rows of entity "check", each with its
  *          status, what was found, what was wanted and the record to publish. Lines: spf (one for
- *          each source address), dkim (one for each key), dmarc, mx, mta-sts, tlsa, ehlo,
- *          ptr (one for each
- *          source address); where envelope senders are the relay's own, bounce-spf (as spf),
- *          bounce-mx and alignment.
+ *          each source address), dkim (one for each key), dmarc, mx, mta-sts, tlsa, ehlo, ptr
+ *          (one for each source address); where envelope senders are the relay's own, bounce-spf
+ *          (as spf), bounce-mx and alignment.
  * Context: loop thread.
  */
 #ifndef CTL_CHECK_H

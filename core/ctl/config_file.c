@@ -12,6 +12,7 @@
 #include "base/obj.h"
 #include "ctl/config_text.h"
 #include "proto/proto.h"
+#include "proto/proto.h"
 
 #define PARAM "text"
 #define FORMAT 1
@@ -217,20 +218,6 @@ static int refuse_member(const struct kind *k, struct str word, struct err *err)
 }
 
 /* --- values ----------------------------------------------------------------------------------- */
-
-/* "90s", "2h": one unit, so that it says exactly what it is. */
-static void put_age(struct buf *out, int64_t s)
-{
-	static const struct {
-		int64_t s;
-		char letter;
-	} units[] = { { 86400, 'd' }, { 3600, 'h' }, { 60, 'm' }, { 1, 's' } };
-	size_t i = 0;
-
-	while (s == 0 ? units[i].s != 1 : s % units[i].s != 0)
-		i++;
-	(void)buf_printf(out, "%" PRId64 "%c", s / units[i].s, units[i].letter);
-}
 
 static int read_number(struct str text, int64_t *ret, struct err *err)
 {
@@ -531,7 +518,7 @@ static void put_line(struct buf *out, const struct member *m, const json_t *v)
 		(void)buf_printf(out, "%" PRId64, (int64_t)json_integer_value(v));
 		break;
 	case MEMBER_AGE:
-		put_age(out, json_integer_value(v));
+		proto_put_age(out, json_integer_value(v));
 		break;
 	case MEMBER_TIME:
 	case MEMBER_DAY:
@@ -576,12 +563,6 @@ void config_file_put(struct buf *out, enum config_kind kind, const json_t *objec
 
 /* --- the manual ------------------------------------------------------------------------------- */
 
-static void put_roff(struct buf *out, const char *text)
-{
-	for (; *text != '\0'; text++)
-		(void)buf_printf(out, *text == '-' || *text == '\\' ? "\\%c" : "%c", *text);
-}
-
 static const char *type_name(enum member_type type)
 {
 	static const char *const names[] = {
@@ -606,9 +587,9 @@ void config_file_manual(struct buf *out)
 			if (m->type == MEMBER_TITLE)
 				continue;
 			(void)buf_puts(out, ".TP\n.B ");
-			put_roff(out, m->key);
+			fmt_put_roff(out, m->key);
 			(void)buf_printf(out, "\n(%s) ", type_name(m->type));
-			put_roff(out, m->help);
+			fmt_put_roff(out, m->help);
 			(void)buf_puts(out, ".\n");
 		}
 	}

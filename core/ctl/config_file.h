@@ -5,9 +5,9 @@
  * Model:   a file says which kinds of objects it contains, and has every object of these; the
  *          others are not its business. Objects stand in the order that they have in the relay,
  *          their members in the order of the tables in config_file.c, one a line, and those that
- * are as in a new object are not written: so the same configuration is the same text, on every
- *          relay. Not in it: who made an object and when, numbers of routes, what is counted, and
- *          secrets.
+ *          are as in a new object are not written: so the same configuration is the same text,
+ *          on every relay. Not in it: who made an object and when, numbers of routes, what is
+ *          counted, and secrets.
  *          Members have the names and values of the stored objects (route/pools.h and so on), but:
  *          a credential has "disabled": true, and an entry of the allowlist "everything": true when
  *          it lets everybody relay.

@@ -25,7 +25,7 @@ int probation_put(struct ctl_env *env, const char *json, struct err *err)
 	int rc = json_read(json, &o, err);
 
 	id = json_get_str(o, "action"); /* "a12" */
-	if (rc >= 0 && (*id != 'a' || !str_u64(str_of(id + 1), INT64_MAX, &action)))
+	if (rc >= 0 && !journal_id_parse(str_of(id), &action))
 		rc = err_set(err, ERR_CORRUPT, "a probation has no proper action");
 	if (rc < 0) {
 		json_decref(o);

@@ -11,15 +11,15 @@
  *          when it was not used for silent_ms. The newest one is the last.
  *          Empty bounds are no bounds: senders ("shop.example", "*.shop.example",
  *          "app@shop.example", "<>" for the null sender), networks of clients, streams that its
- *          mail may belong to, messages in a
- *          minute and in a day (UTC), recipients of a message.
+ *          mail may belong to, messages in a minute and in a day (UTC), recipients of a message.
  * Stored:  {"name", "note", "by", "created_ms", "revoked_ms", "disabled_ms", "expires_ms", "salt",
  *          "iterations", "senders": […], "networks": […], "streams": […], "per_minute", "per_day",
  *          "recipients_max", "secrets": [{"id", "created_ms", "expires_ms", "replaced_ms",
  *          "silent_ms", "stored_key", "server_key"}]}; bytes in base64; times in wall clock
- * milliseconds, 0: none. What was done with it is stored apart (cred_use.h). Owner:   credentials
- * belong to the list; pointers stay valid until the next change of it. Context: loop thread, but
- * cred_derive(), which takes milliseconds and may run anywhere. Limits:  below.
+ *          milliseconds, 0: none. What was done with it is stored apart (cred_use.h).
+ * Owner:   credentials belong to the list; pointers stay valid until the next change of it.
+ * Context: loop thread, but cred_derive(), which takes milliseconds and may run anywhere.
+ * Limits:  below.
  */
 #ifndef POLICY_CREDS_H
 #define POLICY_CREDS_H

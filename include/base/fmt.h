@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/str.h"
 
 #define FMT_TIME_LEN 32
@@ -28,6 +29,8 @@ void fmt_size(uint64_t bytes, char ret[static FMT_SHORT_LEN]);
 /* "10M", "4K", "1.5G"; a bare number is bytes. */
 bool fmt_parse_size(struct str s, uint64_t *ret_bytes);
 /* "1 234 567" with a thin grouping that terminals keep: plain spaces. */
+/* A text for a manual: dashes stay dashes, a dot at its beginning is no command. */
+void fmt_put_roff(struct buf *out, const char *text);
 void fmt_count(uint64_t n, char ret[static FMT_TIME_LEN]);
 /* Four characters at most: "999", "12k", "1.2M". */
 void fmt_count_short(uint64_t n, char ret[static FMT_SHORT_LEN]);
