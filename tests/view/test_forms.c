@@ -121,6 +121,42 @@ static void test_lists_keep_their_commas(void **state)
 	expect_planned("{\"name\":\"marketing\",\"headers\":[\"X-A: a,b\",\"X-B: \\\\\",\"X-C\"]}");
 }
 
+static json_t *serve_long_note(const json_t *params)
+{
+	json_t *page = serve_one_stream(params);
+	AUTO_BUF note = BUF_INIT(4000);
+
+	for (int i = 0; i < 3000; i++)
+		(void)buf_putc(&note, 'n');
+	(void)json_object_set_new(json_array_get(json_object_get(page, "rows"), 0), "note",
+				  json_string(buf_cstr(&note)));
+	return page;
+}
+
+/* What a line cannot hold loses nothing: it stays, or is changed elsewhere. */
+static void test_long_texts_are_not_cut(void **state)
+{
+	(void)state;
+	fake_rpc_answer_fn("stream.list", serve_long_note);
+	fake_rpc_push("changes", "{'streams':9}", true);
+	loop_advance(app.loop, 2000);
+	frame();
+	key('E');
+	go_down(14);
+	key(K_BACKSPACE);
+	key(K_ENTER);
+	key(K_ENTER);
+	assert_true(shows("too long to be changed in a line: in a shell, weir stream set"));
+	assert_int_equal(fake_rpc_calls("plan.make"), 0);
+	key(K_ESC);
+	key('E');
+	go_down(4);
+	key(K_BACKSPACE);
+	type("6");
+	enter_all();
+	expect_planned("{\"name\":\"marketing\",\"priority\":6}");
+}
+
 /* Back in the form, what was not sent stands there as before, and what was emptied is empty. */
 static void test_change_keeps_what_was_not_sent(void **state)
 {
@@ -283,6 +319,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_lists_keep_their_commas, setup_streams,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_change_keeps_what_was_not_sent, setup_streams,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_long_texts_are_not_cut, setup_streams,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_warnings_are_told, setup_streams, teardown),
 		cmocka_unit_test_setup_teardown(test_long_targets_leave_room, setup_streams,

@@ -125,23 +125,28 @@ static void begin_with(struct act *a, const struct param_def *p, struct form_fie
 		f->initial = act_keep(a, value_text(p, v));
 }
 
-/* The field says what it said when that was all that there is; what cannot stand in a line is not
- * in either. */
-static bool untouched(const struct act *a, const struct param_def *p, struct str text)
+/* Sets *ret_same when the field says what it said when that was all that there is; what cannot
+ * stand in a line is not in either. */
+static int touched(const struct act *a, const struct param_def *p, struct str text, bool *ret_same,
+		   struct err *err)
 {
 	const json_t *given = json_object_get(a->given, p->name);
 	AUTO_FREE char *was = NULL;
 	struct prompt line;
-	bool same;
 
+	*ret_same = false;
 	if (given == NULL || p->required || !keeps_unsaid(&method_defs[a->method]))
-		return false;
+		return 0;
 	was = value_text(p, given);
 	prompt_init(&line, NULL);
 	prompt_set(&line, str_of(was));
-	same = str_eq(prompt_text(&line), text);
+	*ret_same = str_eq(prompt_text(&line), text);
 	prompt_done(&line);
-	return same;
+	if (!*ret_same && text.n > 0 && strlen(was) >= PROMPT_MAX)
+		return err_param(err, ERR_LIMIT, p->name,
+				 "it is too long to be changed in a line: in a shell, weir %s",
+				 method_defs[a->method].cli);
+	return 0;
 }
 
 /* With what fits, where that is a choice of texts. */
@@ -355,7 +360,10 @@ static int on_form(void *arg, const struct form *form, struct err *err)
 		const struct param_def *p = method_param(m, a->fields[i].name);
 		struct str text = form_value(form, p->name);
 
-		if (untouched(a, p, text))
+		bool same;
+
+		result = touched(a, p, text, &same, err);
+		if (same || result < 0)
 			continue;
 		if (text.n == 0) {
 			result = put_emptied(m, params, p, json_object_get(a->given, p->name), err);
