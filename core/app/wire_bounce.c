@@ -8,7 +8,8 @@
  *		 we signed one of these; nothing else counts
  *	store	 what the queue knows of the recipient; of one that is forgotten the tag in the
  *		 address tells whether the report names the right one
- *	tell	 the failure is passed on to the sender that the message had, as far as it wants
+ *	tell	 the failure is passed on to the sender that the message had, as far as it wants,
+ *		 once: a report that comes again, because no 250 was heard, finds it told
  *	record	 an event, once; suppression, sinks and the rest follow from it
  *	250	 now it is on disk
  *
@@ -37,7 +38,6 @@ struct report_mail {
 	struct smtpin_token token;
 	bool reading;	/* by the worker */
 	bool signed_to; /* it came to an address that we signed: verp */
-	bool telling;	/* the sender hears of it: until it is recorded, too, nobody else tells */
 	struct verp verp;
 	char *content;
 	size_t size;
@@ -151,6 +151,12 @@ static void on_recorded(void *arg, bool again, const struct err *err)
 	answer(m, err);
 }
 
+/* A day behind the last one at which a report can come. */
+static int64_t until_ms(const struct report_mail *m)
+{
+	return m->verp.expires_ms + DAY_MS;
+}
+
 static void record(struct report_mail *m)
 {
 	struct relayd *r = m->relayd;
@@ -160,7 +166,7 @@ static void record(struct report_mail *m)
 		   &(struct queue_late){
 			   .rid = m->verp.rid,
 			   .attempt = m->attempt,
-			   .until_ms = m->verp.expires_ms + DAY_MS,
+			   .until_ms = until_ms(m),
 			   .to = about,
 			   .domain = queue_name(r->env.queue, address_text_domain(about)),
 			   .stream = m->stream },
@@ -267,24 +273,14 @@ static bool was_delivered(struct report_mail *m, const struct queue_entry *e, bo
 	       (!queued && (e->outcome == OUTCOME_NONE || e->outcome == OUTCOME_DEFERRED));
 }
 
-static void put_off(struct report_mail *m, const char *why)
+static void put_off(struct report_mail *m)
 {
 	struct smtp_answer later = { .code = 451, .enhanced = "4.3.0" };
 
-	(void)snprintf(later.text, sizeof(later.text), "%s, try again later", why);
+	(void)snprintf(later.text, sizeof(later.text),
+		       "The delivery that this reports on is not over yet, try again later");
 	smtpin_accepted(m->relayd->env.smtpin, m->token, &later);
 	mail_free(m);
-}
-
-/* The same at the same time, over other connections: one of them tells the sender. */
-static bool is_being_told(const struct report_mail *m)
-{
-	const struct report_mail *other;
-
-	LIST_FOREACH (other, &m->relayd->bounces.mails, link)
-		if (other->telling && other->verp.rid.v == m->verp.rid.v)
-			return true;
-	return false;
 }
 
 static void on_entry(void *arg, const struct queue_entry *rows, size_t n, const struct err *err)
@@ -299,7 +295,7 @@ static void on_entry(void *arg, const struct queue_entry *rows, size_t n, const 
 	}
 	delivered = n > 0 && was_delivered(m, &rows[0], &active);
 	if (active) {
-		put_off(m, "The delivery that this reports on is not over yet");
+		put_off(m);
 		return;
 	}
 	m->stream = n > 0 ? rows[0].stream : m->verp.stream;
@@ -315,15 +311,10 @@ static void on_entry(void *arg, const struct queue_entry *rows, size_t n, const 
 	describe(m);
 	tell = delivered && rows[0].from.n > 0 && c->bounces_notify_sender != 0 &&
 	       m->attempt.outcome == OUTCOME_BOUNCED;
-	if (tell && is_being_told(m)) {
-		put_off(m, "Another report of this failure is being read");
-		return;
-	}
-	m->telling = tell;
 	if (tell)
 		report_late(&m->relayd->env,
 			    &(struct queue_result){ .rid = m->verp.rid, .attempt = m->attempt },
-			    on_told, m, 0);
+			    until_ms(m), on_told, m);
 	else
 		record(m);
 }

@@ -57,8 +57,9 @@ void report_failed(struct ctl_env *env, const struct message *m, const struct qu
 /* Delays, and mail that went to a host without DSN: reported to a sender who wants that. */
 void report_other(struct ctl_env *env, const struct message *m, const struct queue_result *results,
 		  unsigned n);
-/* A failure of a message that may be over; done() when its report is on disk, or none is due. */
-void report_late(struct ctl_env *env, const struct queue_result *result,
-		 void (*done)(void *arg, uint64_t ticket), void *arg, uint64_t ticket);
+/* A failure that came by mail, of a message that may be over; done() when its report is on disk, or
+ * none is due. The sender is told once of a recipient, until until_ms, whenever this is asked. */
+void report_late(struct ctl_env *env, const struct queue_result *result, int64_t until_ms,
+		 void (*done)(void *arg, uint64_t ticket), void *arg);
 
 #endif

@@ -165,7 +165,7 @@ static void bounce_message(struct op *op, struct bounces *b)
 	TAILQ_INSERT_TAIL(&b->list, m, link);
 	b->under_way++;
 	if (m->n > 0)
-		report_start(op->env, id, NULL, m->results, m->n, on_reported, b, m->ticket);
+		report_start(op->env, NULL, m->results, m->n, on_reported, b, m->ticket);
 	else
 		on_reported(b, m->ticket);
 }

@@ -228,9 +228,8 @@ struct reports {
 };
 typedef void report_done_fn(void *arg, uint64_t ticket);
 /* Results are copied as far as needed; done() always comes, maybe from inside. */
-void report_start(struct ctl_env *env, struct msgid id, const struct message *m,
-		  const struct queue_result *results, unsigned n, report_done_fn *done, void *arg,
-		  uint64_t ticket);
+void report_start(struct ctl_env *env, const struct message *m, const struct queue_result *results,
+		  unsigned n, report_done_fn *done, void *arg, uint64_t ticket);
 void reports_init(struct actions *a);
 void reports_close(struct actions *a);
 

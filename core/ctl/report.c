@@ -2,9 +2,10 @@
  * Reports to the sender, of those that it asked for (NOTIFY): failures, delays, and that mail went
  * to a host that does not report (relayed). One covers all recipients of a message that had their
  * results together. That of a failure is stored as a message of our own, from the null sender,
- *before the failures are recorded: a kill in between repeats a report, and loses none. Those of
- *delays and relayed mail follow what they tell of: a kill in between loses them. Mail from the null
- *sender causes none: what failed of it is dropped and counted.
+ * before the failures are recorded: a kill in between repeats a report, and loses none. That of a
+ * failure that came by mail is stored once, whatever comes between. Those of delays and relayed
+ * mail follow what they tell of: a kill in between loses them. Mail from the null sender causes
+ * none: what failed of it is dropped and counted.
  *
  *	waiting	 for its turn (REPORTS_ACTIVE are made at a time), or for room on the disk
  *	active	 the message is being read, or its report stored
@@ -51,6 +52,7 @@ struct report {
 	report_done_fn *done;
 	void *arg;
 	uint64_t ticket;
+	int64_t once_until_ms; /* 0: not of a failure that came by mail */
 	/* while it is being stored */
 	struct message m;
 	struct message_rcpt to;
@@ -215,6 +217,10 @@ static void on_stored(void *arg, const struct err *err)
 {
 	struct report *r = OBJ(report, REPORT_MAGIC, arg);
 	char id[MSGID_TEXT_LEN], report_id[MSGID_TEXT_LEN];
+	if (err != NULL && err->code == ERR_EXISTS) { /* the relay was killed behind it */
+		finish(r);
+		return;
+	}
 	if (err != NULL) {
 		put_off(r, err);
 		return;
@@ -290,7 +296,7 @@ static void put_known(const struct message *of, struct buf *out)
 static void store(struct report *r, const struct message *of)
 {
 	struct buf content = BUF_INIT(REPORT_MAX);
-	struct queue_new n;
+	struct queue_new n = { .tells_until_ms = r->once_until_ms };
 	struct str original;
 	char id[MSGID_TEXT_LEN];
 	AUTO_BUF known = BUF_INIT(KNOWN_MAX);
@@ -310,6 +316,8 @@ static void store(struct report *r, const struct message *of)
 	}
 	fill_message(r, of, &content);
 	n.m = r->m;
+	if (r->once_until_ms != 0)
+		n.tells = rid_of(r->of, r->rcpts[0].n);
 	n.content_take = buf_take(&content);
 	n.m.content.p = n.content_take;
 	r->m.content = (struct str){ NULL, 0 };
@@ -398,23 +406,28 @@ static void copy_rcpt(const struct queue_result *f, struct report_rcpt *ret)
 	(void)snprintf(ret->enhanced, sizeof(ret->enhanced), "%s", a->enhanced);
 }
 
-void report_start(struct ctl_env *env, struct msgid id, const struct message *m,
-		  const struct queue_result *results, unsigned n, report_done_fn *done, void *arg,
-		  uint64_t ticket)
+static struct report *report_new(struct ctl_env *env, const struct queue_result *results,
+				 unsigned n, report_done_fn *done, void *arg)
 {
-	struct reports *all = reports_of(env);
-	struct report *r;
-	r = xcalloc(1, sizeof(*r));
+	struct report *r = xcalloc(1, sizeof(*r));
 	r->magic = REPORT_MAGIC;
 	r->env = env;
-	r->of = id;
+	r->of = rid_msgid(results[0].rid);
 	r->done = done;
 	r->arg = arg;
-	r->ticket = ticket;
 	r->rcpts_n = n;
 	r->rcpts = xcalloc(n, sizeof(*r->rcpts));
 	for (unsigned i = 0; i < n; i++)
 		copy_rcpt(&results[i], &r->rcpts[i]);
+	return r;
+}
+
+void report_start(struct ctl_env *env, const struct message *m, const struct queue_result *results,
+		  unsigned n, report_done_fn *done, void *arg, uint64_t ticket)
+{
+	struct reports *all = reports_of(env);
+	struct report *r = report_new(env, results, n, done, arg);
+	r->ticket = ticket;
 	if (m != NULL && !is_due(r, m)) {
 		report_free(&r);
 		done(arg, ticket);
@@ -439,8 +452,7 @@ static void on_failed_reported(void *arg, uint64_t ticket)
 void report_failed(struct ctl_env *env, const struct message *m, const struct queue_result *results,
 		   unsigned n, uint64_t ticket)
 {
-	report_start(env, rid_msgid(results[0].rid), m, results, n, on_failed_reported, env,
-		     ticket);
+	report_start(env, m, results, n, on_failed_reported, env, ticket);
 }
 
 static void on_told(void *arg, uint64_t ticket)
@@ -452,13 +464,16 @@ static void on_told(void *arg, uint64_t ticket)
 void report_other(struct ctl_env *env, const struct message *m, const struct queue_result *results,
 		  unsigned n)
 {
-	report_start(env, rid_msgid(results[0].rid), m, results, n, on_told, env, 0);
+	report_start(env, m, results, n, on_told, env, 0);
 }
 
-void report_late(struct ctl_env *env, const struct queue_result *result,
-		 void (*done)(void *arg, uint64_t ticket), void *arg, uint64_t ticket)
+void report_late(struct ctl_env *env, const struct queue_result *result, int64_t until_ms,
+		 void (*done)(void *arg, uint64_t ticket), void *arg)
 {
-	report_start(env, rid_msgid(result->rid), NULL, result, 1, done, arg, ticket);
+	struct report *r = report_new(env, result, 1, done, arg);
+	r->once_until_ms = until_ms;
+	TAILQ_INSERT_TAIL(&reports_of(env)->waiting, r, link);
+	run_waiting(env);
 }
 
 void reports_init(struct actions *a)

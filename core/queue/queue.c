@@ -115,7 +115,9 @@ void queue_accept(struct queue *q, const struct queue_new *n, queue_done_fn *don
 	struct item_accept *a = xcalloc(1, sizeof(*a));
 	*a = (struct item_accept){ .i = { .kind = ITEM_ACCEPT, .done = done, .arg = arg },
 				   .m = message_new(&m, n->content_take),
-				   .stream = queue_name_text(q, m.stream) };
+				   .stream = queue_name_text(q, m.stream),
+				   .tells = n->tells,
+				   .tells_until_ms = n->tells_until_ms };
 	free(rcpts);
 	q->accept_bytes += m.content.n;
 	post(q, &q->waiting.accepts, &a->i);

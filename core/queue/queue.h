@@ -129,6 +129,10 @@ void message_unref(const struct message **mp);
 struct queue_new {
 	struct message m; /* content set; rcpts with domain and address */
 	void *content_take;
+	/* The recipient of whose bounce by mail it tells, if it does: until tells_until_ms no other
+	 * one is stored, also when this one is over and forgotten; done() has ERR_EXISTS then. */
+	struct rid tells; /* v 0: none */
+	int64_t tells_until_ms;
 };
 struct msgid queue_new_id(struct queue *q); /* never given before, also across restarts */
 typedef void queue_done_fn(void *arg, const struct err *err); /* err NULL: done and on disk */

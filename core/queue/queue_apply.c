@@ -113,8 +113,11 @@ static int apply_accept(struct writer *w, struct item_accept *a, struct err *err
 {
 	static const struct str none[AT__COUNT] = { { "", 0 } };
 	const struct message *m = a->m;
+	int got = a->tells.v != 0 ? late_tell(w, a, err) : 0;
+	if (got < 0 || a->again)
+		return got;
 	a->seq = ++w->meta.last_seq;
-	int got = accept_message(w, a, err);
+	got = accept_message(w, a, err);
 	struct db_stmt *s = w->st[W_RCPT];
 	for (unsigned k = 0; k < m->rcpts_n && got >= 0; k++) {
 		const struct message_rcpt *r = &m->rcpts[k];
@@ -160,6 +163,8 @@ int apply_orphans(struct writer *w, struct err *err)
 			got = run_id(w, W_MESSAGE_GONE, w->orphans[k].id.v, err);
 		if (got >= 0)
 			got = run_id(w, W_EVENT_GONE, w->orphans[k].seq, err);
+		if (got >= 0)
+			got = run_id(w, W_LATE_UNTOLD, w->orphans[k].id.v, err);
 		if (got < 0)
 			return got;
 	}

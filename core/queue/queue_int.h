@@ -93,6 +93,9 @@ struct item_accept {
 	struct str stream;
 	struct segment_place at;
 	uint64_t seq;
+	struct rid tells;
+	int64_t tells_until_ms;
+	bool again; /* found by the writer: somebody was told before */
 };
 
 struct item_name {
@@ -388,6 +391,8 @@ void queue_thread(pthread_t *t, void *(*fn)(void *), void *arg); /* with all sig
 /* queue_apply.c */
 int apply_item(struct writer *w, struct item *it, struct err *err) MUST_CHECK;
 int late_apply(struct writer *w, struct item_late *l, struct err *err) MUST_CHECK;
+/* Sets `again` of a message that tells what was told before, or notes that it is told now. */
+int late_tell(struct writer *w, struct item_accept *a, struct err *err) MUST_CHECK;
 /* said: the attempt, for what was said in it; NULL for other events. */
 int insert_event(struct writer *w, const int64_t ints[10], const struct str texts[AT__COUNT],
 		 const struct item_record *said, struct err *err) MUST_CHECK;

@@ -3,6 +3,10 @@
  * others, once: (recipient, outcome) stays in `late` for as long as a report may come again, also
  * when the message is forgotten. Then its row, and an empty one of the message, are made anew, so
  * that the event has something to belong to, and go as those of others do.
+ *
+ * The message that tells the sender of it is stored before, in a transaction with a row (recipient,
+ * TOLD): a kill between the two, and the same report comes again, but nobody is told again. When
+ * that message turns out not to be on disk, its row goes with it.
  */
 #include "queue/queue_int.h"
 
@@ -11,6 +15,8 @@
 #include "base/mem.h"
 #include "base/obj.h"
 #include "loop/loop.h"
+
+#define TOLD OUTCOME_NONE
 
 void queue_late(struct queue *q, const struct queue_late *l, queue_late_fn *done, void *arg)
 {
@@ -39,27 +45,36 @@ void late_free(struct item_late *l)
 
 /* --- written ---------------------------------------------------------------------------------- */
 
-static int is_known(struct writer *w, const struct item_late *l, struct err *err)
+static int is_known(struct writer *w, struct rid rid, enum outcome what, struct err *err)
 {
 	struct db_stmt *s = w->st[W_LATE_KNOWN];
-	db_bind_int(s, 1, (int64_t)l->r->rid.v);
-	db_bind_int(s, 2, l->r->outcome);
+	db_bind_int(s, 1, (int64_t)rid.v);
+	db_bind_int(s, 2, what);
 	int got = db_step(s, err);
 	db_reset(s);
 	return got;
 }
 
-static int note(struct writer *w, const struct item_late *l, struct err *err)
+static int note(struct writer *w, struct rid rid, enum outcome what, int64_t until_ms,
+		struct msgid report, struct err *err)
 {
 	struct db_stmt *s = w->st[W_LATE];
 	db_bind_int(w->st[W_LATE_GONE], 1, loop_clock_wall_ms());
 	int got = db_run(w->st[W_LATE_GONE], err);
 	if (got < 0)
 		return got;
-	db_bind_int(s, 1, (int64_t)l->r->rid.v);
-	db_bind_int(s, 2, l->r->outcome);
-	db_bind_int(s, 3, l->until_ms);
+	db_bind_int(s, 1, (int64_t)rid.v);
+	db_bind_int(s, 2, what);
+	db_bind_int(s, 3, until_ms);
+	db_bind_int(s, 4, (int64_t)report.v);
 	return db_run(s, err);
+}
+
+int late_tell(struct writer *w, struct item_accept *a, struct err *err)
+{
+	int got = is_known(w, a->tells, TOLD, err);
+	a->again = got > 0;
+	return got != 0 ? got : note(w, a->tells, TOLD, a->tells_until_ms, a->m->id, err);
 }
 
 static void take_texts(struct item_record *r, struct str from, struct str to)
@@ -163,11 +178,11 @@ int late_apply(struct writer *w, struct item_late *l, struct err *err)
 	struct item_record *r = l->r;
 	uint64_t prev = 0;
 	bool finished = true;
-	int got = is_known(w, l, err);
+	int got = is_known(w, r->rid, r->outcome, err);
 	l->again = got > 0;
 	if (got != 0)
 		return got;
-	got = note(w, l, err);
+	got = note(w, r->rid, r->outcome, l->until_ms, (struct msgid){ 0 }, err);
 	if (got >= 0)
 		got = find(w, r, W_LATE_FIND, &prev, err);
 	if (got == 0) {

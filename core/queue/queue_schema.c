@@ -11,8 +11,8 @@
  *	connections	what was said on one before its transactions; refs: events that have its id
  *	config		versions of what operators edit (queue/versions.h)
  *	suppress	the suppression list
- *	late		recipients of whom something came back by mail, for as long as it may come
- *			again
+ *	late		recipients of whom something came back by mail, or whose sender was told
+ *			of it, for as long as it may come again
  *	causes		(code, class, enhanced code, normalised text) of last deferrals
  *
  * Migrations are only ever added at the end; user_version counts those that were made.
@@ -104,6 +104,8 @@ static const char *const migrations[] = {
 	"CREATE TABLE late(rid INTEGER NOT NULL, outcome INTEGER NOT NULL,"
 	" until_ms INTEGER NOT NULL, PRIMARY KEY(rid, outcome)) WITHOUT ROWID;"
 	"CREATE INDEX late_until ON late(until_ms);",
+	/* and the message that tells the sender of it */
+	"ALTER TABLE late ADD COLUMN report INTEGER NOT NULL DEFAULT 0;",
 };
 
 static int version_get(struct db *d, int64_t *ret_version, struct err *err)

@@ -214,12 +214,29 @@ static void take_back_contents(struct writer *w, struct items *accepts)
 	}
 }
 
+/* What was told before is not stored: it has a content, and no rows. */
+static void refuse_again(struct writer *w, struct items *accepts)
+{
+	struct item *it;
+	STAILQ_FOREACH (it, accepts, link) {
+		struct item_accept *a = (struct item_accept *)it;
+		if (!a->again)
+			continue;
+		segment_drop(w->seg, &a->at);
+		a->at.segment = 0;
+		it->err = xcalloc(1, sizeof(*it->err));
+		(void)err_set(it->err, ERR_EXISTS, "it was told before");
+	}
+}
+
 /* Contents that could not be synced, of rows that are committed: the rows go again. */
 static void take_back_rows(struct writer *w, struct items *accepts)
 {
 	struct item *it;
 	STAILQ_FOREACH (it, accepts, link) {
 		const struct item_accept *a = (struct item_accept *)it;
+		if (a->again)
+			continue;
 		w->orphans = xreallocarray(w->orphans, w->orphans_n + 1, sizeof(*w->orphans));
 		w->orphans[w->orphans_n++] = (struct orphan){ .id = a->m->id, .seq = a->seq };
 	}
@@ -281,6 +298,7 @@ static int commit_batch(struct writer *w, struct batch *b, struct items *done, s
 		return got;
 	}
 	drop_places(w);
+	refuse_again(w, &b->accepts);
 	if (synced < 0) {
 		take_back_rows(w, &b->accepts);
 		take_back_contents(w, &b->accepts);

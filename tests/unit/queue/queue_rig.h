@@ -208,6 +208,8 @@ struct rig_letter {
 	size_t content_n; /* of content repeated; 0: as it is */
 	int64_t received_ms;
 	int64_t expires_ms;
+	struct rid tells;
+	int64_t tells_until_ms;
 };
 
 RIG_UNUSED char *rig_content(const struct rig_letter *l, size_t *ret_n)
@@ -230,7 +232,7 @@ static inline struct str rig_str(const char *s)
 RIG_UNUSED struct msgid rig_post(const struct rig_letter *l, struct rig_done *d)
 {
 	struct message_rcpt rcpts[64];
-	struct queue_new n = { .content_take = NULL };
+	struct queue_new n = { .tells = l->tells, .tells_until_ms = l->tells_until_ms };
 	struct str to = str_of(l->to != NULL ? l->to : "anna@example.org");
 	unsigned k = 0;
 	while (to.n > 0 && k < ARRAY_LEN(rcpts)) {

@@ -175,10 +175,82 @@ static void test_end(void **state)
 	assert_false(late(a, OUTCOME_COMPLAINED));
 }
 
+/* Tells the sender of a recipient's bounce; what came of it. */
+static int tell_until(struct rid rid, int64_t until_ms, struct msgid *ret_id)
+{
+	struct rig_done d;
+
+	*ret_id = rig_post(&(struct rig_letter){ .to = "s@z.example",
+						 .tells = rid,
+						 .tells_until_ms = until_ms },
+			   &d);
+	rig_done_wait(&d);
+	return d.code;
+}
+
+/* Whatever is left of it: the sender is told once, and nothing else of the second one is stored. */
+static void test_told_once(void **state)
+{
+	int64_t until_ms = loop_wall_ms(rig.loop) + DAY_MS;
+	struct rid a = rid_of(rig_accept(&(struct rig_letter){ .to = "a@x.example" }), 1);
+	struct msgid told, again;
+	size_t n;
+
+	(void)state;
+	rig_finish(a, OUTCOME_DELIVERED);
+	assert_int_equal(tell_until(a, until_ms, &told), 0);
+	n = rig.events_n;
+	assert_int_equal(tell_until(a, until_ms, &again), ERR_EXISTS); /* it is queued */
+	assert_int_equal(rig.events_n, n);
+	assert_int_equal(rig_read(again, true).code, ERR_UNKNOWN);
+	assert_false(late(a, OUTCOME_BOUNCED)); /* which is another thing */
+	rig_finish(rid_of(told, 1), OUTCOME_DELIVERED);
+	rig_settle();
+	rig_reopen();
+	assert_int_equal(rig.rows_n, 0);
+	assert_int_equal(tell_until(a, until_ms, &again), ERR_EXISTS); /* it is over */
+	assert_int_equal(tell_until(rid_of(rid_msgid(a), 2), until_ms, &again), 0);
+}
+
+/* Two in one batch. */
+static void test_told_at_once(void **state)
+{
+	static struct rig_done done[8];
+	struct rid a = rid_of(msgid_next((struct msgid){ 0 }, loop_wall_ms(rig.loop)), 1);
+	size_t stored = 0;
+
+	(void)state;
+	for (size_t k = 0; k < ARRAY_LEN(done); k++)
+		(void)rig_post(&(struct rig_letter){ .tells = a, .tells_until_ms = INT64_MAX },
+			       &done[k]);
+	for (size_t k = 0; k < ARRAY_LEN(done); k++) {
+		rig_done_wait(&done[k]);
+		assert_true(done[k].code == 0 || done[k].code == ERR_EXISTS);
+		stored += done[k].code == 0;
+	}
+	assert_int_equal(stored, 1);
+	rig_reopen();
+	assert_int_equal(rig.rows_n, 1);
+}
+
+/* Past its time. */
+static void test_told_end(void **state)
+{
+	struct rid a = rid_of(msgid_next((struct msgid){ 0 }, loop_wall_ms(rig.loop)), 1);
+	struct msgid id;
+
+	(void)state;
+	assert_int_equal(tell_until(a, loop_wall_ms(rig.loop) - 1, &id), 0);
+	assert_false(late(a, OUTCOME_COMPLAINED)); /* sweeps */
+	assert_int_equal(tell_until(a, loop_wall_ms(rig.loop) + DAY_MS, &id), 0);
+}
+
 int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, rig_setup, rig_teardown)
-	const struct CMUnitTest tests[] = { T(test_once), T(test_queued), T(test_forgotten),
-					    T(test_end) };
+	const struct CMUnitTest tests[] = { T(test_once),      T(test_queued),
+					    T(test_forgotten), T(test_end),
+					    T(test_told_once), T(test_told_at_once),
+					    T(test_told_end) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

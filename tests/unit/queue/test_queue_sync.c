@@ -133,10 +133,35 @@ static void test_failed_sync(void **state)
 	assert_string_equal(rig.log, "");
 }
 
+/* Who could not be told, because the message's content is not there, is told the next time. */
+static void test_failed_sync_of_a_report(void **state)
+{
+	struct rig_letter told = { .tells = { 8193 }, .tells_until_ms = INT64_MAX };
+	struct rig_done d;
+	(void)state;
+	gate_set("/seg/", false, EIO);
+	(void)rig_post(&told, &d);
+	rig_done_wait(&d);
+	assert_int_equal(d.code, ERR_IO);
+	gate_set(NULL, false, 0);
+	struct msgid id = rig_accept(&told);
+	gate_set("/seg/", false, EIO);
+	(void)rig_post(&told, &d);
+	rig_done_wait(&d);
+	assert_true(d.code == ERR_IO || d.code == ERR_EXISTS);
+	gate_set(NULL, false, 0);
+	rig_reopen();
+	assert_int_equal(rig.rows_n, 1);
+	assert_int_equal(rig.rows[0].rid.v, rid_of(id, 1).v);
+	(void)rig_post(&told, &d);
+	rig_done_wait(&d);
+	assert_int_equal(d.code, ERR_EXISTS);
+}
+
 int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = { T(test_answer_waits_for_both), T(test_natural_batches),
-					    T(test_failed_sync) };
+					    T(test_failed_sync), T(test_failed_sync_of_a_report) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
