@@ -39,6 +39,7 @@ struct relayd {
 	struct suppression {
 		uint64_t at_once; /* classes, a bit each */
 		uint64_t several;
+		bool moved;		 /* there were events since it was stored how far it is */
 		struct loop_timer *tend; /* stores counters, drops what ended */
 	} suppression;
 	struct bounces {
@@ -103,10 +104,8 @@ struct wire_offence {
 	bool several;	/* only counted until there are several */
 };
 void wire_suppress(struct relayd *r, const struct wire_offence *o);
-/* A permanent failure: it may be one that suppresses. */
-void wire_bounced(struct relayd *r, const struct queue_event *e);
-
-void wire_complained(struct relayd *r, const struct queue_event *e);
+/* An event, in their order: it may be one that suppresses. */
+void wire_follow(struct relayd *r, const struct queue_event *e);
 
 /* Envelope senders of our own (wire_verp.c). */
 int bounces_test(const struct conf *conf, struct err *err) MUST_CHECK;

@@ -508,10 +508,7 @@ void wire_event(void *arg, const struct queue_event *e)
 
 	count(r, e->attempt.outcome);
 	sinks_event(r, e);
-	if (e->attempt.outcome == OUTCOME_FAILED || e->attempt.outcome == OUTCOME_BOUNCED)
-		wire_bounced(r, e);
-	if (e->attempt.outcome == OUTCOME_COMPLAINED)
-		wire_complained(r, e);
+	wire_follow(r, e);
 	if (log_enabled(LOG_LEVEL_INFO))
 		log_event(e);
 	if (ctl_events_wanted(r->env.ctl))

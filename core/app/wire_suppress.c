@@ -197,7 +197,7 @@ void wire_suppress(struct relayd *r, const struct wire_offence *o)
 		       .watch = bounces });
 }
 
-void wire_bounced(struct relayd *r, const struct queue_event *e)
+static void bounced(struct relayd *r, const struct queue_event *e)
 {
 	uint64_t bit = UINT64_C(1) << e->attempt.reply_class;
 
@@ -215,7 +215,7 @@ void wire_bounced(struct relayd *r, const struct queue_event *e)
 			   .several = (r->suppression.at_once & bit) == 0 });
 }
 
-void wire_complained(struct relayd *r, const struct queue_event *e)
+static void complained(struct relayd *r, const struct queue_event *e)
 {
 	if (r->conf->suppress_complaints == 0)
 		return;
@@ -225,6 +225,30 @@ void wire_complained(struct relayd *r, const struct queue_event *e)
 						 .reason = "complaint",
 						 .reply = str_of(e->attempt.reply),
 						 .rid = e->rid });
+}
+
+void wire_follow(struct relayd *r, const struct queue_event *e)
+{
+	queue_suppress_seen(r->env.queue, e->seq);
+	r->suppression.moved = true;
+	if (e->attempt.outcome == OUTCOME_FAILED || e->attempt.outcome == OUTCOME_BOUNCED)
+		bounced(r, e);
+	if (e->attempt.outcome == OUTCOME_COMPLAINED)
+		complained(r, e);
+}
+
+static void follow(void *arg, const struct queue_event *e)
+{
+	wire_follow(OBJ(relayd, RELAYD_MAGIC, arg), e);
+}
+
+/* What was recorded, and a kill came before it was on the list. */
+static void catch_up(struct relayd *r)
+{
+	struct err err = ERR_INIT;
+
+	if (queue_load_unseen(r->env.queue, follow, r, &err) < 0)
+		log_error(NULL, "suppress.catch-up", F_STR("error", err.msg));
 }
 
 /* --- the store follows ------------------------------------------------------------------------ */
@@ -274,8 +298,11 @@ static bool tend(struct relayd *r)
 	t->relayd = r;
 	t->n = 0;
 	end = suppress_sweep(r->env.suppress, TEND_SLICE, loop_wall_ms(r->env.loop), &ops, t);
-	if (t->n > 0)
+	/* with how far it is, so that there is little to catch up with after a kill */
+	if (t->n > 0 || (end && r->suppression.moved)) {
 		queue_suppress_put(r->env.queue, t->rows, t->n, on_put, NULL);
+		r->suppression.moved = false;
+	}
 	free(t);
 	return end;
 }
@@ -289,6 +316,7 @@ static void on_tend(void *arg)
 
 void suppression_start(struct relayd *r)
 {
+	catch_up(r);
 	r->suppression.tend = loop_timer_new(r->env.loop, "relayd.suppress", on_tend, r);
 	loop_timer_set(r->suppression.tend, TEND_MS);
 }

@@ -437,6 +437,14 @@ void queue_suppress_put(struct queue *q, const struct queue_suppress *rows, size
 int queue_load_suppress(struct queue *q, void (*fn)(void *arg, const struct queue_suppress *row),
 			void *arg, struct err *err) MUST_CHECK;
 
+/*
+ * Entries that follow from events: whoever makes them says up to which event it is, before it puts
+ * that one's. This is written with whatever is put next, also with no rows at all. At start it has,
+ * blocking, the failures, bounces and complaints behind that one, in order: a kill came between.
+ */
+void queue_suppress_seen(struct queue *q, uint64_t seq);
+int queue_load_unseen(struct queue *q, queue_event_fn *fn, void *arg, struct err *err) MUST_CHECK;
+
 /* --- figures ---------------------------------------------------------------------------------- */
 
 struct queue_figures {

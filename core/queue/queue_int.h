@@ -211,6 +211,7 @@ struct item_suppress {
 	struct item i;
 	struct queue_suppress *rows; /* texts in `block` */
 	size_t n;
+	uint64_t seen;
 	char *block;
 	struct notes notes;
 };
@@ -268,9 +269,10 @@ enum writer_stmt {
 struct queue_meta {
 	uint64_t last_id;
 	uint64_t last_seq;
-	uint64_t synced_seq; /* contents of messages up to here were synced */
-	uint64_t clean_seq;  /* retention is done up to here */
-	uint64_t ended_n;    /* finished messages kept */
+	uint64_t synced_seq;   /* contents of messages up to here were synced */
+	uint64_t clean_seq;    /* retention is done up to here */
+	uint64_t ended_n;      /* finished messages kept */
+	uint64_t suppress_seq; /* up to here, suppressions that follow from events are made */
 	/* the audit log's last link, which is stored there and not in the row */
 	uint64_t audit_seq;
 	uint8_t audit_hash[DIGEST_LEN];
@@ -608,6 +610,7 @@ struct queue {
 	size_t accept_bytes;
 	size_t record_n;
 	size_t commit_n;
+	uint64_t suppress_seen;
 	struct damage_tree damage;
 	uint64_t damaged;
 	char unreadable[160]; /* what could not be read at start */

@@ -58,7 +58,9 @@ static void on_meta(struct queue *q, struct db_stmt *s, void *arg)
 					      .last_seq = (uint64_t)db_int(s, 1),
 					      .synced_seq = (uint64_t)db_int(s, 2),
 					      .clean_seq = (uint64_t)db_int(s, 3),
-					      .ended_n = (uint64_t)db_int(s, 4) };
+					      .ended_n = (uint64_t)db_int(s, 4),
+					      .suppress_seq = (uint64_t)db_int(s, 5) };
+	q->suppress_seen = q->writer.meta.suppress_seq;
 }
 
 static void on_number(struct queue *q, struct db_stmt *s, void *arg)
@@ -135,7 +137,9 @@ static int sweep_names(struct queue *q, struct err *err)
 int load_meta(struct queue *q, struct err *err)
 {
 	uint64_t last = 0;
-	int got = each(q, "SELECT last_id, last_seq, synced_seq, clean_seq, ended_n FROM meta",
+	int got = each(q,
+		       "SELECT last_id, last_seq, synced_seq, clean_seq, ended_n, suppress_seq"
+		       " FROM meta",
 		       on_meta, NULL, err);
 	q->writer.stored = q->writer.meta;
 	if (got >= 0)

@@ -106,6 +106,9 @@ static const char *const migrations[] = {
 	"CREATE INDEX late_until ON late(until_ms);",
 	/* and the message that tells the sender of it */
 	"ALTER TABLE late ADD COLUMN report INTEGER NOT NULL DEFAULT 0;",
+	/* how far suppressions follow from events */
+	"ALTER TABLE meta ADD COLUMN suppress_seq INTEGER NOT NULL DEFAULT 0;"
+	"UPDATE meta SET suppress_seq = last_seq;",
 };
 
 static int version_get(struct db *d, int64_t *ret_version, struct err *err)

@@ -4,6 +4,7 @@
  */
 #include "queue/queue_int.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/json.h"
@@ -27,6 +28,7 @@ void queue_suppress_put(struct queue *q, const struct queue_suppress *rows, size
 	size_t bytes = 1;
 	char *at;
 	s->i = (struct item){ .kind = ITEM_SUPPRESS, .done = done, .arg = arg };
+	s->seen = q->suppress_seen;
 	s->n = n;
 	s->rows = xcalloc(n + 1, sizeof(*s->rows));
 	for (size_t i = 0; i < n; i++) {
@@ -48,6 +50,11 @@ void queue_suppress_put(struct queue *q, const struct queue_suppress *rows, size
 	}
 	notes_of_rows(q, s->rows, n, &s->notes);
 	queue_post_commit(q, &s->i);
+}
+
+void queue_suppress_seen(struct queue *q, uint64_t seq)
+{
+	q->suppress_seen = seq;
 }
 
 /* --- written ---------------------------------------------------------------------------------- */
@@ -85,6 +92,8 @@ static int count_row(struct writer *w, const struct queue_suppress *r, struct er
 int suppress_apply(struct writer *w, struct item_suppress *s, struct err *err)
 {
 	int got = 0;
+	if (s->seen > w->meta.suppress_seq)
+		w->meta.suppress_seq = s->seen;
 	for (size_t i = 0; i < s->n && got >= 0; i++) {
 		const struct queue_suppress *r = &s->rows[i];
 		got = r->gone	   ? drop_row(w, r->id, err)
@@ -150,6 +159,54 @@ int queue_load_suppress(struct queue *q, void (*fn)(void *arg, const struct queu
 		};
 		fn(arg, &r);
 	}
+	db_finalize(&s);
+	db_close(&d);
+	return got;
+}
+
+struct unseen {
+	queue_event_fn *fn;
+	void *arg;
+};
+
+static void give_unseen(struct db_stmt *s, const struct unseen *u)
+{
+	struct queue_event e = { .seq = (uint64_t)db_int(s, 0),
+				 .rid = { (uint64_t)db_int(s, 1) },
+				 .attempt = { .at_ms = db_int(s, 2),
+					      .outcome = (enum outcome)db_int(s, 3),
+					      .code = (int)db_int(s, 4),
+					      .reply_class = (uint8_t)db_int(s, 5) },
+				 .from = STR(""),
+				 .to = db_text(s, 9),
+				 .domain = (uint32_t)db_int(s, 6),
+				 .stream = (uint32_t)db_int(s, 7) };
+	(void)snprintf(e.attempt.reply, sizeof(e.attempt.reply), "%.*s", STR_ARG(db_text(s, 8)));
+	u->fn(u->arg, &e);
+}
+
+int queue_load_unseen(struct queue *q, queue_event_fn *fn, void *arg, struct err *err)
+{
+	static const char sql[] =
+		"SELECT e.seq, e.rid, e.at_ms, e.outcome, e.code, e.class, e.domain, e.stream,"
+		" e.reply, coalesce(d.address, r.address) FROM events e"
+		" LEFT JOIN done d ON d.rid = e.rid LEFT JOIN rcpt r ON r.rid = e.rid"
+		" WHERE e.seq > ?1 AND e.outcome IN (?2, ?3, ?4)"
+		" AND coalesce(d.address, r.address) IS NOT NULL ORDER BY e.seq";
+	static const enum outcome of[] = { OUTCOME_FAILED, OUTCOME_BOUNCED, OUTCOME_COMPLAINED };
+	const struct unseen u = { .fn = fn, .arg = arg };
+	struct db *d = NULL;
+	struct db_stmt *s = NULL;
+	int got = db_open(q->db_path, DB_READ, &d, err);
+	if (got >= 0)
+		got = db_prepare(d, sql, &s, err);
+	if (got >= 0) {
+		db_bind_int(s, 1, (int64_t)q->suppress_seen);
+		for (int k = 0; k < (int)ARRAY_LEN(of); k++)
+			db_bind_int(s, 2 + k, of[k]);
+	}
+	while (got >= 0 && (got = db_step(s, err)) > 0)
+		give_unseen(s, &u);
 	db_finalize(&s);
 	db_close(&d);
 	return got;

@@ -98,7 +98,8 @@ static int sync_wait(struct writer *w, struct err *err)
 static int write_meta(struct writer *w, struct err *err)
 {
 	const struct queue_meta *m = &w->meta;
-	const uint64_t v[] = { m->last_id, m->last_seq, m->synced_seq, m->clean_seq, m->ended_n };
+	const uint64_t v[] = { m->last_id,   m->last_seq, m->synced_seq,
+			       m->clean_seq, m->ended_n,  m->suppress_seq };
 	struct db_stmt *s = w->st[W_META];
 	for (int k = 0; k < (int)ARRAY_LEN(v); k++)
 		db_bind_int(s, k + 1, (int64_t)v[k]);

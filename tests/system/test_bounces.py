@@ -309,8 +309,29 @@ def test_acknowledged_is_on_disk(relay, peer):
         relay.kill()
         relay.start()
         assert len(relay.events(f"gone{i}@fast.example", "bounced")) == 1
+        wait_until(lambda: len(relay.weir("suppress", "list")) == i + 1)
         deliver(relay, verp, dsn(verp, f"gone{i}@fast.example"))
         assert len(relay.events(f"gone{i}@fast.example", "bounced")) == 1
+
+
+def test_what_is_acknowledged_suppresses(relay_with, peer):
+    """Killed right behind each 250: every bounce counts, and once; what an operator takes off the list stays off it."""
+    relay = relay_with(BOUNCES + 'suppression { \n at-once = {"inactive"}\n after-several = {"bad-mailbox"}\n several = 4\n}\n')
+    verps = [sent(relay, peer, "gone@fast.example")[0] for _ in range(5)]
+    for i, verp in enumerate(verps[:4]):
+        assert relay.weir("suppress", "list") == []
+        deliver(relay, verp, dsn(verp, "gone@fast.example"))
+        relay.kill()
+        relay.start()
+    entry, = wait_until(lambda: relay.weir("suppress", "list"))
+    assert entry["source"] == "bounce" and len(relay.events("gone@fast.example", "suppressed")) == 1
+    relay.weir("suppress", "remove", "gone@fast.example", "--reason", "she is back")
+    for _ in range(2):
+        relay.kill()
+        relay.start()
+        assert relay.weir("suppress", "list") == []
+    deliver(relay, verps[4], dsn(verps[4], "gone@fast.example"))
+    assert relay.weir("suppress", "list") == []
 
 
 def stored(relay):
@@ -355,6 +376,7 @@ def test_kills_tell_once(relay, peer):
     print(f"\n{kills} kills (seed {seed}): {between} between the sender's report and the record, {answered} behind the 250; "
           f"{len(told)} senders told")
     assert len(told) == kills, f"seed {seed}"
+    wait_until(lambda: len(relay.weir("suppress", "list")) == kills)
 
 
 def test_postmaster_of_the_bounce_domain(relay_with, peer):

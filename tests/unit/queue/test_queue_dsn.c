@@ -88,7 +88,8 @@ static void tables_of_an_older_release(void **state)
 	rig_finish(rid_of(id, 2), OUTCOME_FAILED);
 	rig_close();
 	run_sql("ALTER TABLE events DROP COLUMN phase; ALTER TABLE causes DROP COLUMN since_ms;"
-		"ALTER TABLE events DROP COLUMN address;");
+		"ALTER TABLE events DROP COLUMN address; ALTER TABLE meta DROP COLUMN "
+		"suppress_seq;");
 	run_sql("ALTER TABLE messages DROP COLUMN smtputf8; ALTER TABLE messages DROP COLUMN ret;"
 		"ALTER TABLE messages DROP COLUMN envid; ALTER TABLE rcpt DROP COLUMN notify;"
 		"ALTER TABLE rcpt DROP COLUMN orcpt; ALTER TABLE done DROP COLUMN notify;"

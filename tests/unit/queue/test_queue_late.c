@@ -188,6 +188,60 @@ static int tell_until(struct rid rid, int64_t until_ms, struct msgid *ret_id)
 	return d.code;
 }
 
+/* Bounces of which nothing was made yet. */
+struct unseen {
+	size_t n;
+	struct queue_event last;
+	char to[64];
+};
+
+static void on_unseen(void *arg, const struct queue_event *e)
+{
+	struct unseen *u = arg;
+
+	u->n++;
+	u->last = *e;
+	(void)snprintf(u->to, sizeof(u->to), "%.*s", STR_ARG(e->to));
+}
+
+static struct unseen unseen(void)
+{
+	struct unseen u = { .n = 0 };
+	struct err err = ERR_INIT;
+
+	rig_reopen();
+	if (queue_load_unseen(rig.q, on_unseen, &u, &err) < 0)
+		fail_msg("%s", err.msg);
+	return u;
+}
+
+static void test_unseen(void **state)
+{
+	struct msgid id = rig_accept(&(struct rig_letter){ .to = "a@x.example,b@x.example" });
+	struct rig_done d = { .called = false };
+	struct unseen u;
+
+	(void)state;
+	rig_finish(rid_of(id, 1), OUTCOME_DELIVERED);
+	assert_false(late(rid_of(id, 1), OUTCOME_BOUNCED));
+	rig_finish(rid_of(id, 2), OUTCOME_FAILED);
+	rig_settle();
+	u = unseen();
+	assert_int_equal(u.n, 2);
+	assert_int_equal(u.last.rid.v, rid_of(id, 2).v);
+	assert_int_equal(u.last.attempt.outcome, OUTCOME_FAILED);
+	assert_string_equal(u.to, "b@x.example");
+	assert_true(str_eq(queue_name_text(rig.q, u.last.stream), STR("default")));
+	queue_suppress_seen(rig.q, u.last.seq);
+	assert_int_equal(unseen().n, 2); /* it was not written */
+	queue_suppress_seen(rig.q, u.last.seq - 1);
+	queue_suppress_put(rig.q, NULL, 0, rig_on_done, &d);
+	rig_done_wait(&d);
+	u = unseen();
+	assert_int_equal(u.n, 1);
+	assert_int_equal(u.last.rid.v, rid_of(id, 2).v);
+}
+
 /* Whatever is left of it: the sender is told once, and nothing else of the second one is stored. */
 static void test_told_once(void **state)
 {
@@ -251,6 +305,6 @@ int main(void)
 	const struct CMUnitTest tests[] = { T(test_once),      T(test_queued),
 					    T(test_forgotten), T(test_end),
 					    T(test_told_once), T(test_told_at_once),
-					    T(test_told_end) };
+					    T(test_told_end),  T(test_unseen) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
