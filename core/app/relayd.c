@@ -18,6 +18,7 @@
 #include "base/obj.h"
 #include "ctl/views.h"
 #include "loop/loop.h"
+#include "policy/limiter.h"
 #include "net/dns.h"
 
 #define WORKERS 4
@@ -658,6 +659,7 @@ void relayd_free(struct relayd **rp)
 	guard_free(&r->env.guard);
 	keys_free(&r->env.keys);
 	suppress_free(&r->env.suppress);
+	limiter_free(&r->suppression.told);
 	unread_free(&r->env.unread);
 	classify_free(&r->env.rules);
 	for (int k = 0; k < ACCESS__COUNT; k++) {

@@ -39,6 +39,7 @@ struct relayd {
 	struct suppression {
 		uint64_t at_once; /* classes, a bit each */
 		uint64_t several;
+		struct limiter *told;	 /* of refusals */
 		bool moved;		 /* there were events since it was stored how far it is */
 		struct loop_timer *tend; /* stores counters, drops what ended */
 	} suppression;
@@ -89,8 +90,8 @@ int suppression_test(const struct conf *conf, struct err *err) MUST_CHECK;
 void suppression_start(struct relayd *r);
 void suppression_end(struct relayd *r);
 /* False refuses the recipient. stream NULL: it is not known yet. */
-bool wire_suppressed(struct relayd *r, struct str rcpt, const struct mailstream *stream,
-		     struct smtp_answer *ret_refusal);
+bool wire_suppressed(struct relayd *r, const struct smtpin_envelope *e, struct str rcpt,
+		     const struct mailstream *stream, struct smtp_answer *ret_refusal);
 bool wire_ends(void *arg, const struct message *m, const struct message_rcpt *rcpt,
 	       struct attempt *ret);
 /* Why an address comes on the list by itself; texts are borrowed. */

@@ -59,7 +59,7 @@ static bool on_rcpt(void *arg, const struct smtpin_envelope *e, const struct add
 			      "This relay has no mailboxes: give the whole address");
 	if (wire_rejects(r, e, rcpt, &stream))
 		return refuse(ret_refusal, 550, "5.7.1", "A route of this relay refuses this mail");
-	return wire_suppressed(r, address_str(rcpt), stream, ret_refusal);
+	return wire_suppressed(r, e, address_str(rcpt), stream, ret_refusal);
 }
 
 static struct msgid new_id(void *arg)
@@ -449,6 +449,7 @@ static void count(struct relayd *r, enum outcome o)
 	case OUTCOME_UNSUPPRESSED:
 	case OUTCOME_BOUNCED: /* it was delivered when it counted */
 	case OUTCOME_COMPLAINED:
+	case OUTCOME_REFUSED:
 	case OUTCOME_NONE:
 	case OUTCOME__COUNT:
 		break;
@@ -463,7 +464,9 @@ static void log_event(const struct queue_event *e)
 
 	if (e->rid.v == 0) {
 		(void)snprintf(event, sizeof(event), "suppress.%s",
-			       a->outcome == OUTCOME_SUPPRESSED ? "added" : "ended");
+			       a->outcome == OUTCOME_SUPPRESSED	    ? "added"
+			       : a->outcome == OUTCOME_UNSUPPRESSED ? "ended"
+								    : "refused");
 		log_info(NULL, event, F_SLICE("address", e->to), F_STR("source", a->source),
 			 F_STR("reason", a->host), F_STR("message", a->tls));
 		return;

@@ -14,8 +14,11 @@
 #include "base/obj.h"
 #include "ctl/decide.h"
 #include "loop/loop.h"
+#include "policy/limiter.h"
 
 #define BY "weir"
+#define TOLD_PER_RCPT 1	 /* refusals a minute that are events: of a recipient */
+#define TOLD 300	 /* and of all; the others are counted */
 #define TEND_MS 20000	 /* a pass over the list begins so often */
 #define TEND_SLICE_MS 20 /* between its slices */
 #define TEND_SLICE 2000	 /* entries of one */
@@ -55,6 +58,7 @@ int suppression_test(const struct conf *conf, struct err *err)
 
 int suppression_open(struct relayd *r, struct err *err)
 {
+	r->suppression.told = limiter_new();
 	return read_policy(r->conf, &r->suppression, err);
 }
 
@@ -76,18 +80,61 @@ static void describe(const struct suppress_entry *e, char *ret, size_t n)
 		       suppress_source_name(e->source));
 }
 
-bool wire_suppressed(struct relayd *r, struct str rcpt, const struct mailstream *stream,
-		     struct smtp_answer *ret_refusal)
+/* One that is offered again and again, or very many, must not push everything else out of the feed:
+ * the entry's hits, and the metric, count them all. */
+static bool is_to_be_told(struct relayd *r, struct str rcpt)
+{
+	struct limiter *told = r->suppression.told;
+	int64_t now = loop_now_ms(r->env.loop);
+
+	return limiter_has(told, 'a', STR(""), 1, TOLD, now) &&
+	       limiter_take(told, 'r', rcpt, 1, TOLD_PER_RCPT, now) &&
+	       limiter_take(told, 'a', STR(""), 1, TOLD, now);
+}
+
+static void tell_refused(struct relayd *r, const struct smtpin_envelope *mail, struct str rcpt,
+			 const struct mailstream *stream, const struct suppress_entry *e,
+			 const struct smtp_answer *said)
+{
+	struct queue *q = r->env.queue;
+	struct queue_event event = { .to = rcpt,
+				     .domain = queue_name(q, address_text_domain(rcpt)),
+				     .stream = stream != NULL ? queue_name(q, str_of(stream->id))
+							      : 0 };
+	struct attempt *a = &event.attempt;
+
+	*a = (struct attempt){ .at_ms = loop_wall_ms(r->env.loop),
+			       .outcome = OUTCOME_REFUSED,
+			       .code = said->code,
+			       .reply_class = REPLY_SUPPRESSED };
+	(void)snprintf(a->enhanced, sizeof(a->enhanced), "%s", said->enhanced);
+	(void)snprintf(a->reply, sizeof(a->reply), "%d %s %s", said->code, said->enhanced,
+		       said->text);
+	(void)snprintf(a->host, sizeof(a->host), "%s", e->reason);
+	(void)snprintf(a->source, sizeof(a->source), "%s", suppress_source_name(e->source));
+	(void)snprintf(a->tls, sizeof(a->tls), "%s", e->message);
+	if (mail->credential.n > 0)
+		(void)snprintf(a->ip, sizeof(a->ip), "%.*s", STR_ARG(mail->credential));
+	else
+		ipaddr_text(&mail->client, a->ip);
+	queue_note(q, &event);
+}
+
+bool wire_suppressed(struct relayd *r, const struct smtpin_envelope *mail, struct str rcpt,
+		     const struct mailstream *stream, struct smtp_answer *ret_refusal)
 {
 	struct suppress_entry *e = decide_suppressed(&r->env, rcpt, stream);
 
 	if (e == NULL) /* what is to be dropped ends before its first attempt */
 		return true;
 	suppress_hit(r->env.suppress, e, loop_wall_ms(r->env.loop));
+	r->env.suppressed_refused++;
 	ret_refusal->code = 550;
 	(void)snprintf(ret_refusal->enhanced, sizeof(ret_refusal->enhanced), "%s",
 		       is_gone(e) ? "5.1.1" : "5.7.1");
 	describe(e, ret_refusal->text, sizeof(ret_refusal->text));
+	if (is_to_be_told(r, rcpt))
+		tell_refused(r, mail, rcpt, stream, e, ret_refusal);
 	return false;
 }
 

@@ -70,6 +70,7 @@ struct ctl_env {
 	struct unread *unread;		/* mail to those addresses that came to nothing */
 	const char *bounce_domain;	/* NULL: envelope senders stay as they are */
 	const struct address *feedback; /* for complaints; NULL or n 0: none */
+	uint64_t suppressed_refused;	/* recipients, at RCPT */
 	uint64_t reports[REPORT_FATE__COUNT];
 	uint64_t reports_refused[REPORT_REFUSAL__COUNT];
 	struct keys *keys; /* of DKIM */

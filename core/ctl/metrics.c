@@ -278,6 +278,8 @@ void metrics_text(const struct metrics *m, struct ctl_env *env, struct buf *out)
 	one(out, "weir_start_time_seconds", "gauge", "When the relay started, Unix time.",
 	    (uint64_t)env->started_ms / 1000);
 	put_outcomes(m, env, out);
+	one(out, "weir_recipients_refused_total", "counter",
+	    "Recipients that were refused because they are suppressed.", env->suppressed_refused);
 	put_classes(out, "weir_failures_total", "Permanent failures by class of the reply.",
 		    m->failed);
 	put_classes(out, "weir_deferrals_total", "Deferrals by class of the reply.", m->deferred);

@@ -27,6 +27,8 @@ const char *outcome_name(enum outcome o)
 		return "bounced";
 	case OUTCOME_COMPLAINED:
 		return "complained";
+	case OUTCOME_REFUSED:
+		return "refused";
 	case OUTCOME__COUNT:
 		break;
 	}

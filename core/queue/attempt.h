@@ -28,6 +28,7 @@ enum outcome {
 	OUTCOME_UNSUPPRESSED, /* is on it no more */
 	OUTCOME_BOUNCED,      /* a report came by mail that it was not delivered after all */
 	OUTCOME_COMPLAINED,   /* the recipient did, by mail */
+	OUTCOME_REFUSED,      /* at RCPT, because it is suppressed; belongs to no message */
 	OUTCOME__COUNT
 };
 const char *outcome_name(enum outcome o); /* "deferred", … */

@@ -200,10 +200,10 @@ typedef void queue_late_fn(void *arg, bool again, const struct err *err);
 void queue_late(struct queue *q, const struct queue_late *l, queue_late_fn *done, void *arg);
 /*
  * The feed as it is written: called for every event, in order of seq, for live subscribers.
- * SUPPRESSED and UNSUPPRESSED belong to no message: rid is 0, `to` the address or domain (empty for
- * an import), stream the one that it is about (0: all), and of the attempt reply is the evidence,
- * host the reason, ip who did it, source where the entry is from, tls the message whose outcome it
- * was.
+ * SUPPRESSED, UNSUPPRESSED and REFUSED belong to no message: rid is 0, `to` the address or domain
+ * (empty for an import), stream the one that it is about (0: all), and of the attempt reply is the
+ * evidence, host the reason, ip who did it (of REFUSED: whose mail it was), source where the entry
+ * is from, tls the message whose outcome it was.
  */
 struct queue_event {
 	uint64_t seq;
@@ -219,6 +219,8 @@ struct queue_event {
 };
 typedef void queue_event_fn(void *arg, const struct queue_event *e);
 void queue_watch(struct queue *q, queue_event_fn *fn, void *arg);
+/* Writes such an event, by itself; seq is given. Copied. */
+void queue_note(struct queue *q, const struct queue_event *e);
 
 /* --- lists ------------------------------------------------------------------------------------ */
 

@@ -165,6 +165,7 @@ enum note_text {
 	NOTE_BY,
 	NOTE_SOURCE,
 	NOTE_MESSAGE,
+	NOTE_ENHANCED,
 	NOTE__COUNT
 };
 struct note {
@@ -173,6 +174,8 @@ struct note {
 	enum outcome outcome;
 	uint32_t domain;
 	uint32_t stream;
+	uint16_t code;
+	uint8_t reply_class;
 	char *texts[NOTE__COUNT];
 };
 struct notes {
@@ -414,6 +417,7 @@ int suppress_apply_object(struct writer *w, const struct queue_object *o,
 /* queue_notes.c: what is made of a change (appended), written with it, and told after it. */
 void notes_of_commit(struct queue *q, const struct queue_action *a, const struct queue_object *o,
 		     size_t n, struct notes *ret);
+void notes_of_event(const struct queue_event *e, struct notes *ret);
 void notes_of_rows(struct queue *q, const struct queue_suppress *rows, size_t n, struct notes *ret);
 int notes_apply(struct writer *w, struct notes *ns, struct err *err) MUST_CHECK;
 void notes_give(struct queue *q, const struct notes *ns);

@@ -1,7 +1,7 @@
 /*
  * Events that are no attempts: what came on the suppression list and what went from it. Each is
  * made when the change is posted, written in the change's own transaction, and told when that is on
- * disk, so that the feed says neither more nor less than the list.
+ * disk, so that the feed says neither more nor less than the list. And those whom it refused.
  */
 #include "queue/queue_int.h"
 
@@ -131,7 +131,26 @@ void notes_of_rows(struct queue *q, const struct queue_suppress *rows, size_t n,
 		put_text(x, NOTE_REASON, r->reason);
 		put_text(x, NOTE_MESSAGE, r->message);
 		put_text(x, NOTE_REPLY, r->reply);
+		complete(x);
 	}
+}
+
+void notes_of_event(const struct queue_event *e, struct notes *ret)
+{
+	const struct attempt *a = &e->attempt;
+	struct note *n = add(ret, a->outcome, a->at_ms);
+
+	n->domain = e->domain;
+	n->stream = e->stream;
+	n->code = (uint16_t)a->code;
+	n->reply_class = a->reply_class;
+	n->texts[NOTE_ADDRESS] = xstrndup(e->to.p, e->to.n);
+	put_text(n, NOTE_REPLY, a->reply);
+	put_text(n, NOTE_REASON, a->host);
+	put_text(n, NOTE_BY, a->ip);
+	put_text(n, NOTE_SOURCE, a->source);
+	put_text(n, NOTE_MESSAGE, a->tls);
+	put_text(n, NOTE_ENHANCED, a->enhanced);
 }
 
 void notes_free(struct notes *ns)
@@ -157,8 +176,10 @@ int notes_apply(struct writer *w, struct notes *ns, struct err *err)
 		db_bind_int(s, 3, n->outcome);
 		db_bind_int(s, 4, n->domain);
 		db_bind_int(s, 5, n->stream);
+		db_bind_int(s, 6, n->code);
+		db_bind_int(s, 7, n->reply_class);
 		for (int k = 0; k < NOTE__COUNT; k++)
-			db_bind_text(s, 6 + k, str_of(n->texts[k]));
+			db_bind_text(s, 8 + k, str_of(n->texts[k]));
 		got = db_run(s, err);
 	}
 	return got;
@@ -176,13 +197,17 @@ void notes_give(struct queue *q, const struct notes *ns)
 	for (size_t i = 0; i < ns->n && q->watch != NULL; i++) {
 		const struct note *n = &ns->v[i];
 		struct queue_event e = { .seq = n->seq,
-					 .attempt = { .at_ms = n->at_ms, .outcome = n->outcome },
+					 .attempt = { .at_ms = n->at_ms,
+						      .outcome = n->outcome,
+						      .code = n->code,
+						      .reply_class = n->reply_class },
 					 .from = STR(""),
 					 .to = str_of(n->texts[NOTE_ADDRESS]),
 					 .domain = n->domain,
 					 .stream = n->stream };
 		struct attempt *a = &e.attempt;
 
+		give_text(a->enhanced, sizeof(a->enhanced), n->texts[NOTE_ENHANCED]);
 		give_text(a->reply, sizeof(a->reply), n->texts[NOTE_REPLY]);
 		give_text(a->host, sizeof(a->host), n->texts[NOTE_REASON]);
 		give_text(a->ip, sizeof(a->ip), n->texts[NOTE_BY]);

@@ -52,6 +52,15 @@ void queue_suppress_put(struct queue *q, const struct queue_suppress *rows, size
 	queue_post_commit(q, &s->i);
 }
 
+void queue_note(struct queue *q, const struct queue_event *e)
+{
+	struct item_suppress *s = xcalloc(1, sizeof(*s));
+	s->i.kind = ITEM_SUPPRESS;
+	s->seen = q->suppress_seen;
+	notes_of_event(e, &s->notes);
+	queue_post_commit(q, &s->i);
+}
+
 void queue_suppress_seen(struct queue *q, uint64_t seq)
 {
 	q->suppress_seen = seq;

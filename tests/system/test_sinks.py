@@ -32,7 +32,7 @@ def check_schema(events):
     assert len(ROWS) >= 18
     for e in events:
         assert FIELDS <= set(e) <= FIELDS | OTHERS, e
-        assert e["event"] in EVENTS and (OTHERS <= set(e)) == (e["event"] in ("suppressed", "unsuppressed")), e
+        assert e["event"] in EVENTS and (OTHERS <= set(e)) == (e["event"] in ("suppressed", "unsuppressed", "refused")), e
         for name, kind, _, _ in ROWS:
             assert e.get(name) is None or type(e[name]) is PYTHON[kind], (name, e)
 

@@ -6,6 +6,7 @@ import json
 import socket
 import subprocess
 import time
+import urllib.request
 
 import pytest
 
@@ -123,6 +124,42 @@ def test_what_is_queued_ends_with_a_report(relay, world):
     report, = wait_until(lambda: world.messages("isp.example")) # and none for the null sender
     assert "suppression list" in world.last("isp.example")
     assert hits(relay, "anna") == [2]
+
+
+def test_refusals_are_events(relay_with, directory):
+    """Who was refused, of whose mail, and why; a client that tries again and again fills no feed."""
+    path, port = directory / "events.jsonl", harness.free_port()
+    relay = relay_with(f'sink log {{\n file = "{path}"\n filter = "state:refused"\n}}\nmetrics {{ address = "127.0.0.1:{port}" }}\n')
+    relay.weir("suppress", "add", "isp.example", "--reason", "a competitor")
+    relay.weir("suppress", "add", "anna@fast.example", "--stream", "default", "--reason", "asked us to")
+    for _ in range(3):
+        assert rcpt(relay, "Who@isp.example")[0] == 550
+    assert rcpt(relay, "anna@fast.example")[0] == 550 and rcpt(relay, "else@isp.example")[0] == 550
+    rows = wait_until(lambda: len(relay.weir("events", "--where", "state:refused")) == 3
+                      and sorted(relay.weir("events", "--where", "state:refused"), key=lambda e: e["seq"]), EVENT_WAIT)
+    assert [e["to"] for e in rows] == ["Who@isp.example", "anna@fast.example", "else@isp.example"], "one a minute of each"
+    first = rows[0]
+    assert first["event"] == "refused" and first["domain"] == "isp.example" and first["stream"] == "default" and first["id"] is None
+    assert (first["code"], first["enhanced"], first["class"]) == (550, "5.7.1", "suppressed") and "suppression list" in first["reply"]
+    assert (first["source"], first["reason"], first["by"], first["host"]) == ("hand", "a competitor", "127.0.0.1", None)
+    assert len(relay.weir("events", "--where", "class:suppressed domain:fast.example")) == 1
+    lines = wait_until(lambda: path.exists() and len(path.read_text().splitlines()) == 3 and path.read_text().splitlines())
+    assert [json.loads(line) for line in lines] == rows
+    test_sinks.check_schema(rows)
+    relay.restart()
+    assert sorted(relay.weir("events", "--where", "state:refused"), key=lambda e: e["seq"]) == rows
+    # a flood: all are refused and counted, few are told
+    for k in range(30):
+        with relay.smtp() as s:
+            s.ehlo()
+            s.mail(harness.SENDER)
+            for i in range(15):
+                assert s.rcpt(f"u{k}.{i}@isp.example")[0] == 550
+    relay.send("behind@fast.example")
+    relay.wait_event("behind@fast.example", "delivered")
+    assert 300 <= len(relay.weir("events", "--where", "state:refused", "--limit", "1000")) - 3 < 400
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as page:
+        assert "\nweir_recipients_refused_total 450\n" in page.read().decode()
 
 
 def test_dropped_in_silence(relay_with, world):

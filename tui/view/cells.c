@@ -23,6 +23,7 @@ static const struct {
 	{ "received", ROLE_INFO },     { "undoable", ROLE_INFO }, { "undone", ROLE_DIM },
 	{ "hard", ROLE_BAD },	       { "soft", ROLE_WARN },	  { "suppressed", ROLE_WARN },
 	{ "unsuppressed", ROLE_INFO }, { "bounced", ROLE_BAD },	  { "complained", ROLE_BAD },
+	{ "refused", ROLE_WARN },
 };
 
 enum role cell_state_role(const char *state)
