@@ -55,40 +55,11 @@ const struct method_def *args_verb_find(const char *words)
 	return NULL;
 }
 
-const struct param_def *args_param(const struct method_def *m, size_t n)
-{
-	static const char *const implied[] = { "reason", "probation_s", "base" };
-	const struct param_def *p;
-	size_t own = 0;
-
-	while (own < PROTO_PARAMS_MAX && m->params[own].name != NULL)
-		own++;
-	if (n < own)
-		return &m->params[n];
-	n -= own;
-	for (size_t i = 0; i < ARRAY_LEN(implied); i++)
-		if ((p = method_param(m, implied[i])) != NULL && n-- == 0)
-			return p;
-	return NULL;
-}
-
-void args_option_name(const struct param_def *p, char ret[static ARGS_NAME_LEN])
-{
-	struct str name = str_of(p->option != NULL ? p->option : p->name);
-	size_t i;
-
-	if (p->option == NULL && str_ends_nocase(name, STR("_s")))
-		name.n -= 2;
-	for (i = 0; i < name.n && i + 1 < ARGS_NAME_LEN; i++)
-		ret[i] = name.p[i] == '_' ? '-' : name.p[i];
-	ret[i] = '\0';
-}
-
 static const struct param_def *param_of_type(const struct method_def *m, enum param_type type)
 {
 	const struct param_def *p;
 
-	for (size_t i = 0; (p = args_param(m, i)) != NULL; i++)
+	for (size_t i = 0; (p = method_param_at(m, i)) != NULL; i++)
 		if (p->type == type)
 			return p;
 	return NULL;
@@ -198,12 +169,12 @@ static int limit_value(struct args *a, const struct param_def *p, json_t *v, str
 
 static int set_param(struct args *a, const struct param_def *p, const char *text, struct err *err)
 {
-	char name[ARGS_NAME_LEN];
+	char name[PROTO_OPTION_LEN];
 	json_t *before = json_object_get(a->params, p->name);
 	json_t *v = NULL;
 	int rc;
 
-	args_option_name(p, name);
+	param_option(p, name);
 	if (before != NULL && p->type == T_STRINGS && p->positional) {
 		(void)json_array_append_new(before, json_string(text));
 		return 0;
@@ -247,18 +218,10 @@ struct option {
 
 static struct option find_option(const struct method_def *m, struct str name)
 {
-	struct option found = { .own = OWN__COUNT };
-	const struct param_def *p;
-	char of_param[ARGS_NAME_LEN];
+	struct option found = { .p = method_option(m, name), .own = OWN__COUNT };
 
-	for (size_t i = 0; (p = args_param(m, i)) != NULL; i++) {
-		args_option_name(p, of_param);
-		if ((of_param[0] != '\0' && str_eq(str_of(of_param), name)) ||
-		    (p->alias != NULL && str_eq(str_of(p->alias), name))) {
-			found.p = p;
-			return found;
-		}
-	}
+	if (found.p != NULL)
+		return found;
 	for (int o = 0; o < OWN__COUNT; o++)
 		if (own_applies((enum own_option)o, m) && str_eq(str_of(own_defs[o].name), name))
 			found.own = (enum own_option)o;
@@ -268,11 +231,11 @@ static struct option find_option(const struct method_def *m, struct str name)
 static int refuse_option(const struct method_def *m, struct str name, struct err *err)
 {
 	const struct param_def *p;
-	char known[ARGS_NAME_LEN];
+	char known[PROTO_OPTION_LEN];
 	AUTO_FREE char *typed = xstrndup(name.p, name.n < ARGS_SHOWN ? name.n : ARGS_SHOWN);
 
-	for (size_t i = 0; (p = args_param(m, i)) != NULL; i++) {
-		args_option_name(p, known);
+	for (size_t i = 0; (p = method_param_at(m, i)) != NULL; i++) {
+		param_option(p, known);
 		if (known[0] != '\0' && is_near(typed, known))
 			return err_param(err, ERR_INVALID, typed,
 					 "%s has no option --%s; did you mean --%s?", m->cli, typed,
@@ -386,7 +349,7 @@ static int positional(struct args *a, const char *word, struct err *err)
 	const struct param_def *p;
 	bool full = false;
 
-	for (size_t i = 0; (p = args_param(a->m, i)) != NULL; i++) {
+	for (size_t i = 0; (p = method_param_at(a->m, i)) != NULL; i++) {
 		if (!p->positional)
 			continue;
 		if (json_object_get(a->params, p->name) == NULL || p->type == T_STRINGS)
@@ -424,10 +387,10 @@ static int take_where(struct args *a, struct err *err)
 
 static int refuse_missing(const struct args *a, const struct param_def *p, struct err *err)
 {
-	char name[ARGS_NAME_LEN];
+	char name[PROTO_OPTION_LEN];
 	const char *metavar = p->metavar != NULL ? p->metavar : "VALUE";
 
-	args_option_name(p, name);
+	param_option(p, name);
 	if (p->type == T_TARGET)
 		return err_param(err, ERR_INVALID, p->name, "%s needs %s: %s", a->m->cli, metavar,
 				 target_forms());
@@ -442,12 +405,12 @@ static int refuse_missing(const struct args *a, const struct param_def *p, struc
 static void name_option(const struct method_def *m, struct err *err)
 {
 	const struct param_def *p = err != NULL ? method_param(m, err->param) : NULL;
-	char name[ARGS_NAME_LEN];
+	char name[PROTO_OPTION_LEN];
 	struct err copy;
 
 	if (p == NULL || !str_starts(str_of(err->msg), str_of(p->name)))
 		return;
-	args_option_name(p, name);
+	param_option(p, name);
 	copy = *err;
 	if (p->positional || name[0] == '\0')
 		(void)err_param(err, copy.code, copy.param, "%s%s",
@@ -466,7 +429,7 @@ static int check(struct args *a, struct err *err)
 	json_t *checked;
 	int rc;
 
-	for (size_t i = 0; (p = args_param(a->m, i)) != NULL; i++)
+	for (size_t i = 0; (p = method_param_at(a->m, i)) != NULL; i++)
 		if (p->required && json_object_get(a->params, p->name) == NULL)
 			return refuse_missing(a, p, err);
 	if (plan_only && a->own[OWN_YES] != NULL)

@@ -20,7 +20,6 @@
 #include "proto/proto.h"
 
 #define ARGS_WORDS_MAX 10000 /* words of one command */
-#define ARGS_NAME_LEN 48
 
 enum own_place { ON_ALL, ON_TARGET, ON_PLAN, ON_LIST, ON_METHOD };
 enum own_option {
@@ -53,10 +52,6 @@ extern const struct method_def verb_defs[VERB__COUNT];
 const struct method_def *args_verb(size_t n);
 /* By its words, "allow add"; an alias too. NULL when there is none. */
 const struct method_def *args_verb_find(const char *words);
-/* The n-th parameter, with the reason that changes take; NULL behind the last. */
-const struct param_def *args_param(const struct method_def *m, size_t n);
-/* The option's name without its dashes, empty when there is none. */
-void args_option_name(const struct param_def *p, char ret[static ARGS_NAME_LEN]);
 
 struct args {
 	const struct method_def *m; /* NULL while no verb is found */

@@ -66,7 +66,7 @@ static int with_files(const struct args *a, json_t **ret, struct err *err)
 	json_t *text = NULL;
 	int rc = 0;
 
-	for (size_t i = 0; rc >= 0 && (p = args_param(a->m, i)) != NULL; i++) {
+	for (size_t i = 0; rc >= 0 && (p = method_param_at(a->m, i)) != NULL; i++) {
 		if (p->type != T_FILE || !cli_has(params, p->name))
 			continue;
 		rc = read_file(p, json_get_str(params, p->name), &text, err);
@@ -205,7 +205,7 @@ static void put_named(const struct out *o, struct buf *b, const struct args *a)
 {
 	const struct param_def *p;
 
-	for (size_t i = 0; (p = args_param(a->m, i)) != NULL; i++) {
+	for (size_t i = 0; (p = method_param_at(a->m, i)) != NULL; i++) {
 		const json_t *v = json_object_get(a->params, p->name);
 
 		if (!p->positional || v == NULL)

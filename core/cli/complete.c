@@ -237,10 +237,10 @@ static void offer_options(struct complete *c, const struct method_def *m, const 
 			  size_t n)
 {
 	const struct param_def *p;
-	char name[ARGS_NAME_LEN];
+	char name[PROTO_OPTION_LEN];
 
-	for (size_t i = 0; (p = args_param(m, i)) != NULL; i++) {
-		args_option_name(p, name);
+	for (size_t i = 0; (p = method_param_at(m, i)) != NULL; i++) {
+		param_option(p, name);
 		if (name[0] != '\0' && !p->positional && !is_given(words, n, name)) {
 			AUTO_FREE char *word = xasprintf("--%s", name);
 
@@ -263,18 +263,15 @@ struct wanted {
 
 static bool wants_value(const struct method_def *m, struct str word, struct wanted *ret)
 {
-	const struct param_def *p;
-	char name[ARGS_NAME_LEN];
 	bool is_long = str_starts(word, STR("--"));
 
 	*ret = (struct wanted){ NULL, NULL };
 	if (word.n < 2 || word.p[0] != '-')
 		return false;
-	for (size_t i = 0; m != NULL && is_long && (p = args_param(m, i)) != NULL; i++) {
-		args_option_name(p, name);
-		if (str_eq(str_of(name), str_from(word.p + 2, word.n - 2)) && p->type != T_BOOL)
-			ret->p = p;
-	}
+	if (m != NULL && is_long)
+		ret->p = method_option(m, str_from(word.p + 2, word.n - 2));
+	if (ret->p != NULL && ret->p->type == T_BOOL)
+		ret->p = NULL;
 	for (int i = 0; i < OWN__COUNT; i++) {
 		const struct own_def *o = &own_defs[i];
 		bool applies = m != NULL ? own_applies((enum own_option)i, m) : o->place == ON_ALL;
@@ -304,7 +301,7 @@ static void offer_verbs(struct complete *c, const char *first)
 {
 	AUTO_FREE char *prefix = first != NULL ? xasprintf("%s ", first) : xstrdup("");
 	const struct method_def *m;
-	char before[ARGS_NAME_LEN] = "";
+	char before[PROTO_OPTION_LEN] = "";
 
 	for (size_t i = 0; (m = args_verb(i)) != NULL; i++) {
 		const char *rest = m->cli + strlen(prefix);
@@ -339,7 +336,7 @@ static void offer_positional(struct complete *c, const struct method_def *m,
 		else if (wants_value(m, str_of(words[i]), &w))
 			i++;
 	}
-	for (size_t i = 0; (p = args_param(m, i)) != NULL; i++)
+	for (size_t i = 0; (p = method_param_at(m, i)) != NULL; i++)
 		if (p->positional && k++ == taken)
 			offer_values(c, m, p);
 }

@@ -27,13 +27,13 @@ static void put_entry(struct buf *b, const char *head, const char *text)
 
 static void put_param(struct buf *b, const struct param_def *p)
 {
-	char name[ARGS_NAME_LEN];
+	char name[PROTO_OPTION_LEN];
 	AUTO_FREE char *head = NULL;
 	const char *metavar = p->metavar != NULL   ? p->metavar
 			      : p->choices != NULL ? p->choices
 						   : "N";
 
-	args_option_name(p, name);
+	param_option(p, name);
 	if (p->positional)
 		head = xstrdup(metavar);
 	else if (name[0] == '\0')
@@ -67,7 +67,7 @@ static void put_verbs(const struct cli_options *o, struct buf *b)
 		if (m->role > ACCESS_VIEWER)
 			(void)buf_printf(b, "\nNeeds the role %s.", access_name(m->role));
 		(void)buf_putc(b, '\n');
-		for (size_t k = 0; (p = args_param(m, k)) != NULL; k++)
+		for (size_t k = 0; (p = method_param_at(m, k)) != NULL; k++)
 			put_param(b, p);
 		for (int own = 0; own < OWN__COUNT; own++)
 			if (own_defs[own].place == ON_METHOD &&
@@ -197,6 +197,20 @@ static const char *kind_name(enum field_kind k)
 	return "";
 }
 
+/* Those that its flags imply, by name. */
+static void put_implied(struct buf *b, const struct method_def *m)
+{
+	const struct param_def *p;
+	size_t own = 0, n;
+
+	while (own < PROTO_PARAMS_MAX && m->params[own].name != NULL)
+		own++;
+	for (n = own; (p = method_param_at(m, n)) != NULL; n++)
+		(void)buf_printf(b, "%s%s", n == own ? " Takes " : ", ", p->name);
+	if (n > own)
+		(void)buf_putc(b, '.');
+}
+
 static void put_reference_params(struct buf *b, const struct method_def *m)
 {
 	for (size_t i = 0; i < PROTO_PARAMS_MAX && m->params[i].name != NULL; i++) {
@@ -222,10 +236,11 @@ static void put_reference(const struct cli_options *o, struct buf *b)
 
 		(void)buf_printf(b, ".SS %s\n", m->name);
 		fmt_put_roff(b, m->summary);
-		(void)buf_printf(b, "\nRole: %s. Answers %s%s.%s%s\n", access_name(m->role),
-				 (m->flags & MF_LIST) != 0 ? "rows of " : "", m->entity,
-				 (m->flags & MF_MUTATES) != 0 ? " Takes reason and request." : "",
-				 (m->flags & MF_REASON) != 0 ? " The reason is demanded." : "");
+		(void)buf_printf(b, "\nRole: %s. Answers %s%s.", access_name(m->role),
+				 (m->flags & MF_LIST) != 0 ? "rows of " : "", m->entity);
+		put_implied(b, m);
+		(void)buf_puts(b,
+			       (m->flags & MF_REASON) != 0 ? " The reason is demanded.\n" : "\n");
 		put_reference_params(b, m);
 	}
 	(void)buf_puts(b, ".SH FIELDS\n");
@@ -269,9 +284,9 @@ static json_t *json_of_params(const struct method_def *m)
 
 	for (size_t i = 0; i < PROTO_PARAMS_MAX && m->params[i].name != NULL; i++) {
 		const struct param_def *p = &m->params[i];
-		char option[ARGS_NAME_LEN];
+		char option[PROTO_OPTION_LEN];
 
-		args_option_name(p, option);
+		param_option(p, option);
 		(void)json_array_append_new(
 			all, json_pack("{s:s, s:s, s:b, s:b, s:s, s:s?, s:s}", "name", p->name,
 				       "type", type_names[p->type], "required", p->required,

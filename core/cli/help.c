@@ -27,13 +27,13 @@ static bool is_demanded(const struct method_def *m, const struct param_def *p)
 void help_put_synopsis(struct buf *b, const struct method_def *m)
 {
 	const struct param_def *p;
-	char name[ARGS_NAME_LEN];
+	char name[PROTO_OPTION_LEN];
 
 	(void)buf_printf(b, "weir %s", m->cli);
-	for (size_t i = 0; (p = args_param(m, i)) != NULL; i++) {
+	for (size_t i = 0; (p = method_param_at(m, i)) != NULL; i++) {
 		bool demanded = is_demanded(m, p);
 
-		args_option_name(p, name);
+		param_option(p, name);
 		if (p->positional)
 			(void)buf_printf(b, demanded ? " %s%s" : " [%s%s]", metavar_of(p),
 					 p->type == T_STRINGS ? "…" : "");
@@ -62,9 +62,9 @@ static void put_option(struct buf *b, const char *left, const char *help)
 static void put_param(struct buf *b, const struct param_def *p)
 {
 	AUTO_FREE char *left = NULL;
-	char name[ARGS_NAME_LEN];
+	char name[PROTO_OPTION_LEN];
 
-	args_option_name(p, name);
+	param_option(p, name);
 	if (p->positional)
 		left = xstrdup(metavar_of(p));
 	else if (name[0] == '\0')
@@ -97,12 +97,12 @@ void help_put_verb(struct buf *b, const struct method_def *m)
 	if (m->role > ACCESS_VIEWER)
 		(void)buf_printf(b, "Needs the role %s.\n", access_name(m->role));
 	(void)buf_putc(b, '\n');
-	for (size_t i = 0; (p = args_param(m, i)) != NULL; i++)
+	for (size_t i = 0; (p = method_param_at(m, i)) != NULL; i++)
 		put_param(b, p);
 	for (int i = 0; i < OWN__COUNT; i++)
 		if (own_applies((enum own_option)i, m))
 			put_own(b, &own_defs[i]);
-	for (size_t i = 0; (p = args_param(m, i)) != NULL; i++) {
+	for (size_t i = 0; (p = method_param_at(m, i)) != NULL; i++) {
 		if (p->type == T_TARGET)
 			(void)buf_printf(b, "\nA target is %s; see weir help targets.\n",
 					 target_forms());

@@ -37,24 +37,12 @@ int method_get(const char *name, const struct method_def **ret_m, struct err *er
 	return err_set(err, ERR_METHOD, "no method \"%.*s\"; method.list names them", SHOWN, name);
 }
 
-static const struct param_def *param_at(const struct method_def *m, size_t i)
-{
-	static const char *const implied[] = { "reason", "request" };
-	size_t own = 0;
-
-	while (own < PROTO_PARAMS_MAX && m->params[own].name != NULL)
-		own++;
-	if (i < own)
-		return &m->params[i];
-	return i - own < ARRAY_LEN(implied) ? method_param(m, implied[i - own]) : NULL;
-}
-
 static int unknown_param(const struct method_def *m, const char *name, struct err *err)
 {
 	AUTO_BUF all = BUF_INIT(300);
 	const struct param_def *p;
 
-	for (size_t i = 0; (p = param_at(m, i)) != NULL; i++) {
+	for (size_t i = 0; (p = method_param_at(m, i)) != NULL; i++) {
 		if (is_near(name, p->name))
 			return err_param(err, ERR_INVALID, name,
 					 "unknown parameter \"%.*s\" of %s; did you mean %s?",
@@ -337,7 +325,7 @@ int method_check(const struct method_def *m, const json_t *params, struct err *e
 				return rc;
 		}
 	}
-	for (size_t i = 0; (p = param_at(m, i)) != NULL; i++)
+	for (size_t i = 0; (p = method_param_at(m, i)) != NULL; i++)
 		if (p->required && given(params, p->name) == NULL)
 			return err_param(err, ERR_INVALID, p->name, "%s needs %s: %s", m->name,
 					 p->name, p->help);

@@ -111,20 +111,12 @@ void proto_put_value(struct buf *out, const struct param_def *p, const json_t *v
 		(void)buf_put_str(out, str_from(json_string_value(v), json_string_length(v)));
 }
 
-/* --for of for_s. */
 static void put_option(const struct param_def *p, struct buf *out)
 {
-	size_t n = strlen(p->name);
+	char name[PROTO_OPTION_LEN];
 
-	if (p->option != NULL) {
-		(void)buf_printf(out, " --%s", p->option);
-		return;
-	}
-	if (n > 2 && strcmp(p->name + n - 2, "_s") == 0)
-		n -= 2;
-	(void)buf_puts(out, " --");
-	for (size_t i = 0; i < n; i++)
-		(void)buf_putc(out, p->name[i] == '_' ? '-' : p->name[i]);
+	param_option(p, name);
+	(void)buf_printf(out, " --%s", name);
 }
 
 /* A demanded reason is called as help calls it, when none is said yet. */
@@ -138,7 +130,7 @@ static void put_reason(const struct method_def *m, struct buf *out)
 
 static const json_t *given(const struct param_def *p, const json_t *params)
 {
-	const json_t *v = p != NULL ? json_object_get(params, p->name) : NULL;
+	const json_t *v = json_object_get(params, p->name);
 
 	return v == NULL || json_is_null(v) || json_is_false(v) ? NULL : v;
 }
@@ -148,7 +140,7 @@ static void put_named(const struct param_def *p, const json_t *params, struct bu
 	AUTO_BUF value = BUF_INIT(LIST_MAX);
 	const json_t *v = given(p, params);
 
-	if (v == NULL)
+	if (v == NULL || (p->option != NULL && *p->option == '\0'))
 		return;
 	put_option(p, out);
 	if (json_is_true(v))
@@ -174,19 +166,17 @@ static bool put_positional(const struct param_def *p, const json_t *params, stru
 
 void proto_put_command(struct buf *b, const struct method_def *m, const json_t *params)
 {
-	static const char *const implied[] = { "reason", "probation_s", "base" };
 	AUTO_BUF words = BUF_INIT(LIST_MAX);
 	AUTO_BUF named = BUF_INIT(LIST_MAX);
+	const struct param_def *p;
 	bool dashes = false;
 
-	for (size_t i = 0; i < PROTO_PARAMS_MAX && m->params[i].name != NULL; i++) {
-		if (!m->params[i].positional)
-			put_named(&m->params[i], params, &named);
-		else if (put_positional(&m->params[i], params, &words))
+	for (size_t i = 0; (p = method_param_at(m, i)) != NULL; i++) {
+		if (!p->positional)
+			put_named(p, params, &named);
+		else if (put_positional(p, params, &words))
 			dashes = true;
 	}
-	for (size_t i = 0; i < ARRAY_LEN(implied); i++)
-		put_named(method_param(m, implied[i]), params, &named);
 	if ((m->flags & MF_REASON) != 0 && given(method_param(m, "reason"), params) == NULL)
 		put_reason(m, &named);
 	(void)buf_printf(b, "weir %s", m->cli != NULL ? m->cli : m->name);

@@ -33,34 +33,37 @@ static const char *const access_names[ACCESS__COUNT] = {
 	[ACCESS_ADMIN] = "admin",
 };
 
-/* What methods with a flag take beside their own parameters. */
-static const struct param_def edit_params[] = {
-	{ .name = "base",
-	  .type = T_INT,
-	  .min = 1,
-	  .max = INT64_MAX,
-	  .metavar = "VERSION",
-	  .help = "Only if nobody changed the same since this version of the configuration." },
-};
+/* What methods with a flag take beside their own parameters, in the order of method_param_at(). */
 #define PROBATION_MAX_S 86400
-static const struct param_def probation_params[] = {
-	{ .name = "probation_s",
-	  .type = T_AGE,
-	  .min = 0,
-	  .max = PROBATION_MAX_S,
-	  .metavar = "AGE",
-	  .help = "The relay takes it back by itself unless config confirm comes within this time; "
-		  "0: it stays." },
-};
-static const struct param_def implied_params[] = {
-	{ .name = "reason",
-	  .type = T_STRING,
-	  .metavar = "TEXT",
-	  .help = "Why; kept in the journal." },
-	{ .name = "request",
-	  .option = "",
-	  .type = T_STRING,
-	  .help = "A client-made id; a repetition does not act again." },
+static const struct {
+	unsigned flag;
+	struct param_def param;
+} implied[] = {
+	{ MF_MUTATES,
+	  { .name = "reason",
+	    .type = T_STRING,
+	    .metavar = "TEXT",
+	    .help = "Why; kept in the journal." } },
+	{ MF_PROBATION,
+	  { .name = "probation_s",
+	    .type = T_AGE,
+	    .min = 0,
+	    .max = PROBATION_MAX_S,
+	    .metavar = "AGE",
+	    .help = "The relay takes it back by itself unless config confirm comes within this "
+		    "time; 0: it stays." } },
+	{ MF_EDIT,
+	  { .name = "base",
+	    .type = T_INT,
+	    .min = 1,
+	    .max = INT64_MAX,
+	    .metavar = "VERSION",
+	    .help = "Only if nobody changed the same since this version of the configuration." } },
+	{ MF_MUTATES,
+	  { .name = "request",
+	    .option = "",
+	    .type = T_STRING,
+	    .help = "A client-made id; a repetition does not act again." } },
 };
 
 const char *access_name(enum access r)
@@ -84,25 +87,54 @@ const struct method_def *method_find(const char *name)
 	return NULL;
 }
 
-static const struct {
-	unsigned flag;
-	const struct param_def *params;
-	size_t n;
-} implied[] = {
-	{ MF_MUTATES, implied_params, ARRAY_LEN(implied_params) },
-	{ MF_EDIT, edit_params, ARRAY_LEN(edit_params) },
-	{ MF_PROBATION, probation_params, ARRAY_LEN(probation_params) },
-};
+const struct param_def *method_param_at(const struct method_def *m, size_t n)
+{
+	size_t own = 0;
+
+	while (own < PROTO_PARAMS_MAX && m->params[own].name != NULL)
+		own++;
+	if (n < own)
+		return &m->params[n];
+	n -= own;
+	for (size_t i = 0; i < ARRAY_LEN(implied); i++)
+		if ((m->flags & implied[i].flag) != 0 && n-- == 0)
+			return &implied[i].param;
+	return NULL;
+}
 
 const struct param_def *method_param(const struct method_def *m, const char *name)
 {
-	for (size_t i = 0; i < PROTO_PARAMS_MAX && m->params[i].name != NULL; i++)
-		if (strcmp(m->params[i].name, name) == 0)
-			return &m->params[i];
-	for (size_t k = 0; k < ARRAY_LEN(implied); k++)
-		for (size_t i = 0; (m->flags & implied[k].flag) != 0 && i < implied[k].n; i++)
-			if (strcmp(implied[k].params[i].name, name) == 0)
-				return &implied[k].params[i];
+	const struct param_def *p;
+
+	for (size_t i = 0; (p = method_param_at(m, i)) != NULL; i++)
+		if (strcmp(p->name, name) == 0)
+			return p;
+	return NULL;
+}
+
+void param_option(const struct param_def *p, char ret[static PROTO_OPTION_LEN])
+{
+	struct str name = str_of(p->option != NULL ? p->option : p->name);
+	size_t i;
+
+	if (p->option == NULL && str_ends_nocase(name, STR("_s")))
+		name.n -= 2;
+	for (i = 0; i < name.n && i + 1 < PROTO_OPTION_LEN; i++)
+		ret[i] = name.p[i] == '_' ? '-' : name.p[i];
+	ret[i] = '\0';
+}
+
+const struct param_def *method_option(const struct method_def *m, struct str option)
+{
+	const struct param_def *p;
+	char name[PROTO_OPTION_LEN];
+
+	for (size_t i = 0; (p = method_param_at(m, i)) != NULL; i++) {
+		param_option(p, name);
+		if ((name[0] != '\0' && str_eq(str_of(name), option)) ||
+		    (p->alias != NULL && str_eq(str_of(p->alias), option)))
+			return p;
+	}
 	return NULL;
 }
 

@@ -114,9 +114,17 @@ enum method_id {
 };
 extern const struct method_def method_defs[M__COUNT];
 const struct method_def *method_find(const char *name); /* NULL when unknown */
-/* The parameter of that name, also the implied `reason` and `request` of changes, `base` of edits
- * and `probation_s`; NULL when there is none. */
+/* The n-th parameter: the method's own, then those that its flags imply, `reason`, `probation_s`,
+ * `base` and `request`; NULL behind the last. */
+const struct param_def *method_param_at(const struct method_def *m, size_t n);
+/* The one of that name, or NULL. */
 const struct param_def *method_param(const struct method_def *m, const char *name);
+
+#define PROTO_OPTION_LEN 48
+/* The name of its option, without dashes: "for" of for_s; empty when it has none. */
+void param_option(const struct param_def *p, char ret[static PROTO_OPTION_LEN]);
+/* The parameter that has this option, also by the option's other name; NULL when there is none. */
+const struct param_def *method_option(const struct method_def *m, struct str option);
 
 /* method_find() that says what was probably meant: ERR_METHOD. */
 int method_get(const char *name, const struct method_def **ret_m, struct err *err) MUST_CHECK;

@@ -40,44 +40,36 @@ static enum form_kind kind_of(enum param_type type)
 /* What a form asks for; what the rest is for stands in it, or is no line. */
 static bool is_field(const struct param_def *p)
 {
+	static const char *const elsewhere[] = {
+		"reset",  /* what is emptied says it */
+		"reason", /* the commit's */
+		"base",	  /* what the form was filled from says it */
+	};
 	bool hidden = p->option != NULL && *p->option == '\0' && !p->positional;
 
-	return p->type != T_FILE && p->type != T_CURSOR && !hidden &&
-	       strcmp(p->name, "reset") != 0; /* what is emptied says it */
+	for (size_t i = 0; i < ARRAY_LEN(elsewhere); i++)
+		hidden = hidden || strcmp(p->name, elsewhere[i]) == 0;
+	return p->type != T_FILE && p->type != T_CURSOR && !hidden;
 }
 
 int act_n_fields(const struct method_def *m)
 {
-	int n = (m->flags & MF_PROBATION) != 0 ? 1 : 0;
+	const struct param_def *p;
+	int n = 0;
 
-	for (size_t k = 0; k < PROTO_PARAMS_MAX && m->params[k].name != NULL; k++)
-		n += is_field(&m->params[k]) ? 1 : 0;
+	for (size_t i = 0; (p = method_param_at(m, i)) != NULL; i++)
+		n += is_field(p) ? 1 : 0;
 	return n;
 }
 
 bool act_has_form(const struct act *a)
 {
-	const struct method_def *m = &method_defs[a->method];
+	const struct param_def *p;
 
-	for (size_t k = 0; k < PROTO_PARAMS_MAX && m->params[k].name != NULL; k++)
-		if (is_field(&m->params[k]) && !m->params[k].positional)
+	for (size_t i = 0; (p = method_param_at(&method_defs[a->method], i)) != NULL; i++)
+		if (is_field(p) && !p->positional)
 			return true;
-	return (m->flags & MF_PROBATION) != 0;
-}
-
-char *act_title(const struct param_def *p)
-{
-	size_t n = strlen(p->name);
-	char *title;
-
-	if (p->option != NULL && *p->option != '\0')
-		return xstrdup(p->option);
-	title = xstrdup(p->name);
-	if (n > 2 && strcmp(title + n - 2, "_s") == 0)
-		title[n - 2] = '\0';
-	for (char *c = title; *c != '\0'; c++)
-		*c = *c == '_' ? '-' : *c;
-	return title;
+	return false;
 }
 
 /* What is not said stays as it is. */
@@ -160,16 +152,19 @@ static const char *help_of(struct act *a, const struct param_def *p)
 static int make_fields(struct act *a)
 {
 	const struct method_def *m = &method_defs[a->method];
+	const struct param_def *p;
 	int n = 0;
 
-	for (size_t k = 0; k < PROTO_PARAMS_MAX && m->params[k].name != NULL; k++) {
-		const struct param_def *p = &m->params[k];
+	for (size_t k = 0; (p = method_param_at(m, k)) != NULL; k++) {
 		struct form_field *f = &a->fields[n];
+		char title[PROTO_OPTION_LEN];
 
 		if (!is_field(p))
 			continue;
+		param_option(p, title);
 		*f = (struct form_field){ .name = p->name,
-					  .title = act_keep(a, act_title(p)),
+					  .title = act_keep(
+						  a, xstrdup(*title != '\0' ? title : p->name)),
 					  .help = help_of(a, p),
 					  .kind = kind_of(p->type),
 					  .required = p->required };
@@ -187,14 +182,6 @@ static int make_fields(struct act *a)
 			f->choices = a->choices[n];
 		}
 		n++;
-	}
-	if ((m->flags & MF_PROBATION) != 0) {
-		const struct param_def *p = method_param(m, "probation_s");
-
-		a->fields[n] = (struct form_field){
-			.name = p->name, .title = "probation", .help = p->help, .kind = FORM_AGE
-		};
-		begin_with(a, p, &a->fields[n++]);
 	}
 	return n;
 }

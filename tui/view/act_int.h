@@ -84,7 +84,6 @@ int act_n_fields(const struct method_def *m);
 void act_form_again(struct acts *acts, enum method_id method, json_t *params, json_t *given);
 /* All that it demands is there; the reason is asked for later. */
 int act_complete(const struct method_def *m, json_t *params, struct err *err) MUST_CHECK;
-char *act_title(const struct param_def *p); /* as its option; owned */
 /* Text to the JSON a parameter takes. */
 int act_param(json_t *params, const struct param_def *p, struct str text,
 	      struct err *err) MUST_CHECK;

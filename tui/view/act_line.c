@@ -59,28 +59,6 @@ static enum method_id method_of_line(struct str *rest)
 	return best;
 }
 
-static const struct param_def *option_of(const struct method_def *m, struct str option)
-{
-	static const struct {
-		const char *option, *name;
-	} implied[] = { { "probation", "probation_s" },
-			{ "reason", "reason" },
-			{ "base", "base" } };
-
-	for (int i = 0; i < PROTO_PARAMS_MAX && m->params[i].name != NULL; i++) {
-		AUTO_FREE char *derived = act_title(&m->params[i]);
-		bool none = m->params[i].option != NULL && *m->params[i].option == '\0';
-
-		if ((!none && str_eq(str_of(derived), option)) ||
-		    (m->params[i].alias != NULL && str_eq(str_of(m->params[i].alias), option)))
-			return &m->params[i];
-	}
-	for (size_t i = 0; i < ARRAY_LEN(implied); i++)
-		if (str_eq(str_of(implied[i].option), option))
-			return method_param(m, implied[i].name);
-	return NULL;
-}
-
 /* Lists grow when they are said again; of what else is said twice, one was not meant. */
 static int put_param(json_t *params, const struct param_def *p, struct str text, struct err *err)
 {
@@ -111,7 +89,7 @@ static int put_option(const struct method_def *m, struct buf *word, struct str *
 		value = str_from(name.p + equals + 1, name.n - (size_t)equals - 1);
 		name.n = (size_t)equals;
 	}
-	p = option_of(m, name);
+	p = method_option(m, name);
 	if (p == NULL)
 		return err_set(err, ERR_INVALID, "%s has no option --%.*s", m->cli, STR_ARG(name));
 	if (equals < 0 && p->type != T_BOOL) {

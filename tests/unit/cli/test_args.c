@@ -245,20 +245,20 @@ static void test_tables(void **state)
 {
 	const struct method_def *m;
 	const struct param_def *p;
-	char name[ARGS_NAME_LEN];
+	char name[PROTO_OPTION_LEN];
 
 	(void)state;
 	for (size_t i = 0; (m = args_verb(i)) != NULL; i++) {
 		assert_ptr_equal(args_verb_find(m->cli), m);
 		assert_true(strlen(m->summary) > 0);
-		for (size_t k = 0; (p = args_param(m, k)) != NULL; k++) {
-			args_option_name(p, name);
+		for (size_t k = 0; (p = method_param_at(m, k)) != NULL; k++) {
+			param_option(p, name);
 			assert_true(strlen(p->help) > 0);
 			assert_null(strchr(name, '_'));
 			for (size_t l = 0; l < k; l++) {
-				char other[ARGS_NAME_LEN];
+				char other[PROTO_OPTION_LEN];
 
-				args_option_name(args_param(m, l), other);
+				param_option(method_param_at(m, l), other);
 				assert_true(name[0] == '\0' || strcmp(name, other) != 0);
 			}
 		}

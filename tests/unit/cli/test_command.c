@@ -145,9 +145,11 @@ static json_t *some_params(const struct method_def *m)
 	const struct param_def *p;
 	bool before = true; /* positional words leave no gap */
 
-	for (size_t i = 0; (p = args_param(m, i)) != NULL; i++) {
+	for (size_t i = 0; (p = method_param_at(m, i)) != NULL; i++) {
 		bool reason = strcmp(p->name, "reason") == 0;
 
+		if (p->option != NULL && *p->option == '\0' && !p->positional)
+			continue; /* no line says it */
 		if (reason)
 			(void)json_object_set_new(params, p->name,
 						  json_string("it's for 'x', -- \"y\""));

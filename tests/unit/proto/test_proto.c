@@ -51,6 +51,9 @@ static void test_check(void **state)
 		  ERR_INVALID, "keep_expiry", "true or false" },
 		{ "queue.release", "{\"hold\":\"h1\"}", 0, "", "" },
 		{ "ping", "{\"reason\":\"x\"}", ERR_INVALID, "reason", "takes none" },
+		{ "stream.move", "{\"nmae\":1}", ERR_INVALID, "nmae", "did you mean name?" },
+		{ "stream.move", "{\"nothing\":1}", ERR_INVALID, "nothing",
+		  "reason, probation_s, base, request" },
 		{ "queue.list", "{\"by\":\"stream\",\"limit\":1000}", 0, "", "" },
 		{ "queue.list", "{\"by\":\"steam\"}", ERR_INVALID, "by", "did you mean stream?" },
 		{ "queue.list", "{\"by\":\"nothing\"}", ERR_INVALID, "by", "domain|provider" },
@@ -262,13 +265,35 @@ static void test_table(void **state)
 				 &field_defs[i]);
 }
 
+/* An option's name is derived once, and leads back to its parameter. */
+static void test_options(void **state)
+{
+	const struct method_def *hold = &method_defs[M_QUEUE_HOLD];
+	const struct method_def *set = &method_defs[M_STREAM_SET];
+	char name[PROTO_OPTION_LEN];
+
+	(void)state;
+	param_option(method_param(hold, "for_s"), name);
+	assert_string_equal(name, "for");
+	param_option(method_param(hold, "keep_expiry"), name);
+	assert_string_equal(name, "keep-expiry");
+	param_option(method_param(hold, "request"), name);
+	assert_string_equal(name, "");
+	assert_ptr_equal(method_option(hold, STR("for")), method_param(hold, "for_s"));
+	assert_null(method_option(hold, STR("for-s")));
+	assert_null(method_option(hold, STR("")));
+	assert_null(method_option(hold, STR("base")));
+	assert_ptr_equal(method_option(set, STR("probation")), method_param(set, "probation_s"));
+	assert_non_null(method_option(set, STR("base")));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_check),	   cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_method_get), cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_full),	   cmocka_unit_test(test_bad_frames),
-		cmocka_unit_test(test_table),
+		cmocka_unit_test(test_table),	   cmocka_unit_test(test_options),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
