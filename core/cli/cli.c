@@ -19,7 +19,7 @@
 
 static cli_verb_fn *const verb_fns[VERB__COUNT] = {
 #define VERB(id, fn, ...) [VERB_##id] = verb_##fn,
-#include "cli/verbs.def"
+#include "args/verbs.def"
 #undef VERB
 };
 
@@ -152,7 +152,7 @@ static bool wants_json(int argc, char **argv)
 static int run(struct cli *c, struct args *a, int argc, char **argv, struct err *err)
 {
 	AUTO_BUF b = BUF_INIT(OUT_MAX);
-	int rc = args_parse(argc, argv, a, err);
+	int rc = args_parse(argc, (const char *const *)argv, a, err);
 
 	if (rc < 0)
 		return rc;

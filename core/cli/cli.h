@@ -3,8 +3,7 @@
  *
  * Model:   cli_run() finds the verb, makes parameters of the options, calls the method over
  *          core/client and prints the answer: a table or lines for people, one JSON document with
- *          --json. Verbs that are no method (demo, stdio, …) are rows of verbs.def; options that
- *          are the command line's own are rows of own.def.
+ *          --json. What the words mean stands in args.
  * Owner:   everything is borrowed until the function returns.
  * Context: runs a loop of its own and blocks until the verb is done.
  * Errors:  printed; the exit status is 0 done, 1 refused or failed, 2 wrong usage, 3 relay not

@@ -6,7 +6,7 @@
 #ifndef CLI_CLI_INT_H
 #define CLI_CLI_INT_H
 
-#include "cli/args.h"
+#include "args/args.h"
 #include "cli/cli.h"
 #include "cli/out.h"
 #include "client/client.h"
@@ -67,7 +67,7 @@ cli_verb_fn run_list, run_object, run_status, run_show, run_change, run_events, 
 	run_config_export, run_kept, run_trial;
 /* The same for rows of verbs.def. */
 #define VERB(id, fn, ...) int verb_##fn(struct cli *c, const struct args *a, struct err *err);
-#include "cli/verbs.def"
+#include "args/verbs.def"
 #undef VERB
 
 /* change.c: whether somebody is there to be asked, and what a change did, for people or scripts. */

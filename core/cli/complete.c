@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "cli/args.h"
+#include "args/args.h"
 #include "filter/filter_complete.h"
 
 struct complete {
@@ -407,44 +407,4 @@ void complete_words(size_t n, const char *const *words, const struct complete_so
 		else if (i == n)
 			offer_verbs(&c, words[i - 1]);
 	}
-}
-
-/* --- lines ------------------------------------------------------------------------------------ */
-
-size_t complete_split(struct str line, struct buf *text,
-		      const char *ret_words[static COMPLETE_WORDS_MAX], bool *ret_quoted)
-{
-	size_t starts[COMPLETE_WORDS_MAX];
-	size_t n = 0;
-	char quote = '\0';
-	bool inside = false;
-
-	for (size_t i = 0; i <= line.n; i++) {
-		char c = i < line.n ? line.p[i] : ' ';
-		bool last = i == line.n;
-
-		if (!inside && (last || c != ' ') && n < COMPLETE_WORDS_MAX) {
-			starts[n++] = text->n;
-			inside = true;
-		}
-		if (last) {
-			(void)buf_putc(text, '\0');
-		} else if (quote != '\0' && c == quote) {
-			quote = '\0';
-		} else if (quote == '\0' && (c == '\'' || c == '"')) {
-			quote = c;
-		} else if (c == '\\' && quote != '\'' && i + 1 < line.n) {
-			(void)buf_putc(text, line.p[++i]);
-		} else if (c == ' ' && quote == '\0') {
-			if (inside)
-				(void)buf_putc(text, '\0');
-			inside = false;
-		} else {
-			(void)buf_putc(text, c);
-		}
-	}
-	*ret_quoted = quote != '\0';
-	for (size_t i = 1; i < n && !text->full; i++)
-		ret_words[i - 1] = text->p + starts[i];
-	return n > 0 && !text->full ? n - 1 : 0;
 }

@@ -34,13 +34,4 @@ void complete_words(size_t n, const char *const *words, const struct complete_so
 /* From list() and relays(): offers a value when it goes on from what was typed. */
 void complete_known(struct complete *c, const char *value, const char *help);
 
-/*
- * Splits a line as a shell does (quotes, backslashes) into words behind the command's own name; the
- * last one is unfinished, and empty behind a space. Words are terminated inside `text`.
- * *ret_quoted: the line ends within quotes.
- */
-#define COMPLETE_WORDS_MAX 256
-size_t complete_split(struct str line, struct buf *text,
-		      const char *ret_words[static COMPLETE_WORDS_MAX], bool *ret_quoted);
-
 #endif

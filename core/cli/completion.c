@@ -218,7 +218,8 @@ int verb_complete(struct cli *c, const struct args *a, struct err *err)
 	struct answering w = { .magic = ANSWERING_MAGIC, .c = c, .out = BUF_INIT(OUT_MAX) };
 	struct complete_source source = { on_offer, on_list, on_relays, &w };
 	AUTO_BUF text = BUF_INIT(TEXT_MAX);
-	const char *words[COMPLETE_WORDS_MAX];
+	const char *split[ARGS_SPLIT_MAX];
+	const char **words = split;
 	size_t n = 0;
 
 	(void)err;
@@ -227,11 +228,15 @@ int verb_complete(struct cli *c, const struct args *a, struct err *err)
 		const char *line = json_string_value(json_array_get(given, 0));
 		const char *replaced = json_string_value(json_array_get(given, 1));
 
-		n = complete_split(str_of(line != NULL ? line : ""), &text, words, &w.quoted);
+		n = args_split(str_of(line != NULL ? line : ""), &text, split, &w.quoted);
+		if (n > 0) { /* the command's own name */
+			words++;
+			n--;
+		}
 		if (n > 0 && replaced != NULL)
 			w.skip = kept(words[n - 1], replaced);
 	} else {
-		for (; n < json_array_size(given) && n < COMPLETE_WORDS_MAX; n++)
+		for (; n < json_array_size(given) && n < ARGS_SPLIT_MAX; n++)
 			words[n] = json_string_value(json_array_get(given, n));
 	}
 	take_relay(c, n, words);

@@ -1,6 +1,6 @@
 /*
  * A method's call as a command line. Options stand first and then, where one of them needs it, "--"
- * and the positional words; a value that begins with '-' is joined to its option. tests/unit/cli
+ * and the positional words; a value that begins with '-' is joined to its option. tests/unit/args
  * reads every line that is made here back with what reads command lines.
  */
 #include <string.h>

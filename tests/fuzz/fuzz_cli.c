@@ -46,7 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct out o = { .tty = true };
 	AUTO_BUF b = BUF_INIT(16 * BYTES_MAX);
-	const char *words[COMPLETE_WORDS_MAX];
+	const char *words[ARGS_SPLIT_MAX];
 	struct complete_source source = { .offer = on_offer };
 	struct str text, rest;
 	bool quoted;
@@ -70,8 +70,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	while (rest.n > 0)
 		ASSERT(out_cols(&o, str_cut(&rest, '\n')) <= o.width);
 	buf_reset(&b);
-	n = complete_split(text, &b, words, &quoted);
-	source.arg = (void *)(uintptr_t)(n > 0 ? words[n - 1] : "");
-	complete_words(n, words, &source);
+	n = args_split(text, &b, words, &quoted);
+	source.arg = (void *)(uintptr_t)(n > 1 ? words[n - 1] : "");
+	complete_words(n > 0 ? n - 1 : 0, words + 1, &source);
 	return 0;
 }

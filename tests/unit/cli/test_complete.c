@@ -8,6 +8,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "args/args.h"
 #include "base/mem.h"
 #include "cli/complete.h"
 
@@ -94,12 +95,12 @@ static void test_words(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct offers o = { .text = BUF_INIT(100000) };
 		struct complete_source source = { on_offer, on_list, on_relays, &o };
-		const char *words[COMPLETE_WORDS_MAX];
+		const char *words[ARGS_SPLIT_MAX];
 		AUTO_BUF text = BUF_INIT(1000);
 		bool quoted;
-		size_t n = complete_split(str_of(cases[i].line), &text, words, &quoted);
+		size_t n = args_split(str_of(cases[i].line), &text, words, &quoted);
 
-		complete_words(n, words, &source);
+		complete_words(n - 1, words + 1, &source);
 		if (strstr(buf_cstr(&o.text), cases[i].has) == NULL ||
 		    (*cases[i].has == '\0' && o.text.n > 0) ||
 		    (*cases[i].has_not != '\0' &&
@@ -110,60 +111,10 @@ static void test_words(void **state)
 	}
 }
 
-static void test_split(void **state)
-{
-	static const struct {
-		const char *line;
-		const char *words; /* each behind a '|' */
-		bool quoted;
-	} cases[] = {
-		{ "weir", "", false },
-		{ "weir ", "|", false },
-		{ "weir a  b", "|a|b", false },
-		{ "weir a 'b c' d", "|a|b c|d", false },
-		{ "weir \"b \\\" c", "|b \" c", true },
-		{ "weir 'b \\", "|b \\", true },
-		{ "weir b\\ c ", "|b c|", false },
-		{ "weir ''", "|", false },
-		{ "", "", false },
-	};
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		const char *words[COMPLETE_WORDS_MAX];
-		AUTO_BUF text = BUF_INIT(1000);
-		AUTO_BUF joined = BUF_INIT(1000);
-		bool quoted;
-		size_t n = complete_split(str_of(cases[i].line), &text, words, &quoted);
-
-		for (size_t k = 0; k < n; k++)
-			(void)buf_printf(&joined, "|%s", words[k]);
-		if (strcmp(buf_cstr(&joined), cases[i].words) != 0 || quoted != cases[i].quoted)
-			fail_msg("%s: %s", cases[i].line, buf_cstr(&joined));
-	}
-}
-
-static void test_many_words(void **state)
-{
-	const char *words[COMPLETE_WORDS_MAX];
-	AUTO_BUF line = BUF_INIT(100000);
-	AUTO_BUF text = BUF_INIT(100000);
-	AUTO_BUF small = BUF_INIT(10);
-	bool quoted;
-
-	(void)state;
-	for (int i = 0; i < 2 * COMPLETE_WORDS_MAX; i++)
-		(void)buf_puts(&line, "w ");
-	assert_true(complete_split(buf_str(&line), &text, words, &quoted) < COMPLETE_WORDS_MAX);
-	assert_int_equal(complete_split(buf_str(&line), &small, words, &quoted), 0);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_words),
-		cmocka_unit_test(test_split),
-		cmocka_unit_test(test_many_words),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,8 +1,8 @@
 /* What the files of args share. */
-#ifndef CLI_ARGS_INT_H
-#define CLI_ARGS_INT_H
+#ifndef ARGS_ARGS_INT_H
+#define ARGS_ARGS_INT_H
 
-#include "cli/args.h"
+#include "args/args.h"
 
 #define ARGS_SHOWN 60 /* bytes of a wrong word that are repeated */
 

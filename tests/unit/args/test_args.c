@@ -8,8 +8,8 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "args/args.h"
 #include "base/mem.h"
-#include "cli/args.h"
 
 #define WORDS_MAX 24
 
@@ -48,7 +48,7 @@ static void parse(struct parsed *p, const char *line)
 	*p = (struct parsed){ .err = ERR_INIT };
 	p->line = xstrdup(line);
 	n = split(p->line, p->words);
-	p->rc = args_parse(n, p->words, &p->a, &p->err);
+	p->rc = args_parse(n, (const char *const *)p->words, &p->a, &p->err);
 }
 
 static void done(struct parsed *p)
@@ -265,12 +265,61 @@ static void test_tables(void **state)
 	}
 }
 
+static void test_split(void **state)
+{
+	static const struct {
+		const char *line;
+		const char *words; /* each behind a '|' */
+		bool quoted;
+	} cases[] = {
+		{ "weir", "|weir", false },
+		{ "weir ", "|weir|", false },
+		{ "weir a  b", "|weir|a|b", false },
+		{ "weir a 'b c' d", "|weir|a|b c|d", false },
+		{ "weir \"b \\\" c", "|weir|b \" c", true },
+		{ "weir 'b \\", "|weir|b \\", true },
+		{ "weir b\\ c ", "|weir|b c|", false },
+		{ "weir ''", "|weir|", false },
+		{ "", "|", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const char *words[ARGS_SPLIT_MAX];
+		AUTO_BUF text = BUF_INIT(1000);
+		AUTO_BUF joined = BUF_INIT(1000);
+		bool quoted;
+		size_t n = args_split(str_of(cases[i].line), &text, words, &quoted);
+
+		for (size_t k = 0; k < n; k++)
+			(void)buf_printf(&joined, "|%s", words[k]);
+		if (strcmp(buf_cstr(&joined), cases[i].words) != 0 || quoted != cases[i].quoted)
+			fail_msg("%s: %s", cases[i].line, buf_cstr(&joined));
+	}
+}
+
+static void test_many_words(void **state)
+{
+	const char *words[ARGS_SPLIT_MAX];
+	AUTO_BUF line = BUF_INIT(100000);
+	AUTO_BUF text = BUF_INIT(100000);
+	AUTO_BUF small = BUF_INIT(10);
+	bool quoted;
+
+	(void)state;
+	for (int i = 0; i < 2 * ARGS_SPLIT_MAX; i++)
+		(void)buf_puts(&line, "w ");
+	assert_true(args_split(buf_str(&line), &text, words, &quoted) <= ARGS_SPLIT_MAX);
+	assert_int_equal(args_split(buf_str(&line), &small, words, &quoted), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_good),   cmocka_unit_test(test_limit),
-		cmocka_unit_test(test_bad),    cmocka_unit_test(test_not_utf8),
-		cmocka_unit_test(test_tables),
+		cmocka_unit_test(test_good),	   cmocka_unit_test(test_limit),
+		cmocka_unit_test(test_bad),	   cmocka_unit_test(test_not_utf8),
+		cmocka_unit_test(test_tables),	   cmocka_unit_test(test_split),
+		cmocka_unit_test(test_many_words),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
-#include "cli/args.h"
+#include "args/args.h"
 
 #define ROUNDS 60 /* of each method */
 #define WORDS 200
@@ -172,7 +172,7 @@ static void round_trip(const struct method_def *m, const json_t *params)
 	proto_put_command(&line, m, params);
 	n = shell_words(buf_cstr(&line), words);
 	assert_string_equal(words[0], "weir");
-	if (args_parse(n - 1, words + 1, &a, &err) < 0)
+	if (args_parse(n - 1, (const char *const *)words + 1, &a, &err) < 0)
 		fail_msg("%s: %s", buf_cstr(&line), err.msg);
 	assert_ptr_equal(a.m, m);
 	if (!json_equal(a.params, params)) {

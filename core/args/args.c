@@ -2,7 +2,7 @@
  * One pass over the words. What is given twice is refused rather than overridden, and a value that
  * looks like an option is refused rather than taken: `--reason --yes` must not delete anything.
  */
-#include "cli/args_int.h"
+#include "args/args_int.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,13 +15,13 @@
 const struct own_def own_defs[OWN__COUNT] = {
 #define OWN(id, name, letter, type, place, method, metavar, help)                                  \
 	[OWN_##id] = { name, letter, type, place, method, metavar, help },
-#include "cli/own.def"
+#include "args/own.def"
 #undef OWN
 };
 
 const struct method_def verb_defs[VERB__COUNT] = {
 #define VERB(id, fn, ...) [VERB_##id] = { __VA_ARGS__ },
-#include "cli/verbs.def"
+#include "args/verbs.def"
 #undef VERB
 };
 
@@ -129,7 +129,7 @@ static int refuse_verb(const char *first, const char *second, struct err *err)
 }
 
 /* The number of words that the verb took. */
-static int find_verb(int argc, char **argv, struct args *a, struct err *err)
+static int find_verb(int argc, const char *const *argv, struct args *a, struct err *err)
 {
 	int words = 0;
 
@@ -253,7 +253,7 @@ static int refuse_option(const struct method_def *m, struct str name, struct err
 /* The words still to come. */
 struct words {
 	int n;
-	char **v;
+	const char *const *v;
 };
 
 static int take_value(const char *dashes, const char *name, const char *metavar, struct words *rest,
@@ -472,7 +472,7 @@ static int parse_words(struct args *a, struct words rest, struct err *err)
 	return rc;
 }
 
-int args_parse(int argc, char **argv, struct args *ret, struct err *err)
+int args_parse(int argc, const char *const *argv, struct args *ret, struct err *err)
 {
 	int rc;
 

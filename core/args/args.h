@@ -1,21 +1,24 @@
 /*
- * args - words of the command line to a method and its parameters.
+ * args - words of a command line, in a shell or in the console, to a method and its parameters.
  *
  * Model:   args_parse() finds the verb (one or two words), then takes options and positional words
  *          in any order: --name VALUE, --name=VALUE, a bare --flag, "--" before words that begin
  *          with '-'. Values become JSON by the parameter's type; filters, targets and ids are
- *          parsed here so that mistakes are told before anything is sent.
+ *          parsed here so that mistakes are told before anything is sent. Verbs that are no method
+ *          (demo, stdio, …) are rows of verbs.def; options beside those of methods are rows of
+ *          own.def.
  * Owner:   args_done() frees; argv must outlive the args.
  * Errors:  ERR_METHOD for verbs, ERR_INVALID, ERR_SYNTAX, ERR_REASON with the parameter's name;
  *          with a column, fault_text is the text that it points into.
  */
-#ifndef CLI_ARGS_H
-#define CLI_ARGS_H
+#ifndef ARGS_ARGS_H
+#define ARGS_ARGS_H
 
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "proto/proto.h"
 
@@ -24,7 +27,7 @@
 enum own_place { ON_ALL, ON_TARGET, ON_PLAN, ON_LIST, ON_METHOD };
 enum own_option {
 #define OWN(id, ...) OWN_##id,
-#include "cli/own.def"
+#include "args/own.def"
 #undef OWN
 	OWN__COUNT
 };
@@ -42,7 +45,7 @@ bool own_applies(enum own_option o, const struct method_def *m);
 
 enum verb_id {
 #define VERB(id, ...) VERB_##id,
-#include "cli/verbs.def"
+#include "args/verbs.def"
 #undef VERB
 	VERB__COUNT
 };
@@ -64,7 +67,16 @@ struct args {
 };
 #define ARGS_INIT ((struct args){ .m = NULL })
 
-int args_parse(int argc, char **argv, struct args *ret, struct err *err) MUST_CHECK;
+/*
+ * Splits a line as a shell does (quotes, backslashes) into words, the first of which is the
+ * command's own name; the last one is unfinished, and empty behind a space. Words are terminated
+ * inside `text`; 0 when it has no room for them. *ret_quoted: the line ends within quotes.
+ */
+#define ARGS_SPLIT_MAX 256
+size_t args_split(struct str line, struct buf *text, const char *ret_words[static ARGS_SPLIT_MAX],
+		  bool *ret_quoted);
+
+int args_parse(int argc, const char *const *argv, struct args *ret, struct err *err) MUST_CHECK;
 void args_done(struct args *a);
 
 #endif

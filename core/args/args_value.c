@@ -4,7 +4,7 @@
 
 #include "base/fmt.h"
 #include "base/mem.h"
-#include "cli/args_int.h"
+#include "args/args_int.h"
 #include "filter/target.h"
 #include "mail/msgid.h"
 
