@@ -472,7 +472,7 @@ static int parse_words(struct args *a, struct words rest, struct err *err)
 	return rc;
 }
 
-int args_parse(int argc, const char *const *argv, struct args *ret, struct err *err)
+int args_read(int argc, const char *const *argv, struct args *ret, struct err *err)
 {
 	int rc;
 
@@ -484,11 +484,14 @@ int args_parse(int argc, const char *const *argv, struct args *ret, struct err *
 		return rc;
 	ret->params = json_object();
 	rc = parse_words(ret, (struct words){ argc - rc, argv + rc }, err);
-	if (rc >= 0 && ret->own[OWN_HELP] != NULL)
-		return 0;
-	if (rc >= 0)
-		rc = take_where(ret, err);
-	return rc < 0 ? rc : check(ret, err);
+	return rc < 0 || ret->own[OWN_HELP] != NULL ? rc : take_where(ret, err);
+}
+
+int args_parse(int argc, const char *const *argv, struct args *ret, struct err *err)
+{
+	int rc = args_read(argc, argv, ret, err);
+
+	return rc < 0 || ret->own[OWN_HELP] != NULL ? rc : check(ret, err);
 }
 
 void args_done(struct args *a)

@@ -67,15 +67,22 @@ struct args {
 };
 #define ARGS_INIT ((struct args){ .m = NULL })
 
+/* One value, owned; NULL when the text cannot be one. `a` keeps what an error points into. */
+int args_value(struct args *a, const struct param_def *p, const char *text, json_t **ret,
+	       struct err *err) MUST_CHECK;
+
 /*
- * Splits a line as a shell does (quotes, backslashes) into words, the first of which is the
- * command's own name; the last one is unfinished, and empty behind a space. Words are terminated
- * inside `text`; 0 when it has no room for them. *ret_quoted: the line ends within quotes.
+ * Splits a line as a shell does (quotes, backslashes) into words; the last one is unfinished, and
+ * empty behind a space. Words are terminated inside `text`; 0 when it has no room for them.
+ * *ret_quoted: the line ends within quotes.
  */
 #define ARGS_SPLIT_MAX 256
 size_t args_split(struct str line, struct buf *text, const char *ret_words[static ARGS_SPLIT_MAX],
 		  bool *ret_quoted);
 
+/* Reads the words, whether or not all that the verb demands is among them. */
+int args_read(int argc, const char *const *argv, struct args *ret, struct err *err) MUST_CHECK;
+/* The same, and checks that the call is whole. */
 int args_parse(int argc, const char *const *argv, struct args *ret, struct err *err) MUST_CHECK;
 void args_done(struct args *a);
 

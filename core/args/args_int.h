@@ -6,9 +6,6 @@
 
 #define ARGS_SHOWN 60 /* bytes of a wrong word that are repeated */
 
-/* The parameter's value, owned; NULL when the text cannot be one. */
-int args_value(struct args *a, const struct param_def *p, const char *text, json_t **ret,
-	       struct err *err) MUST_CHECK;
 /* `where`: the text of --where. */
 int args_target_value(struct args *a, const struct param_def *p, const char *text, bool where,
 		      json_t **ret, struct err *err) MUST_CHECK;

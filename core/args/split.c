@@ -14,6 +14,9 @@ size_t args_split(struct str line, struct buf *text, const char *ret_words[stati
 	for (size_t i = 0; i <= line.n; i++) {
 		char c = i < line.n ? line.p[i] : ' ';
 		bool last = i == line.n;
+		bool escapes = c == '\\' && i + 1 < line.n &&
+			       (quote == '\0' ||
+				(quote == '"' && strchr("\"\\$`", line.p[i + 1]) != NULL));
 
 		if (!inside && (last || c != ' ') && n < ARGS_SPLIT_MAX) {
 			starts[n++] = text->n;
@@ -25,7 +28,7 @@ size_t args_split(struct str line, struct buf *text, const char *ret_words[stati
 			quote = '\0';
 		} else if (quote == '\0' && (c == '\'' || c == '"')) {
 			quote = c;
-		} else if (c == '\\' && quote != '\'' && i + 1 < line.n) {
+		} else if (escapes) {
 			(void)buf_putc(text, line.p[++i]);
 		} else if (c == ' ' && quote == '\0') {
 			if (inside)

@@ -307,8 +307,64 @@ static void test_lines_are_read_as_a_shell_reads_them(void **state)
 		       "\"note\":\"\"}");
 	key(K_ESC);
 	refused("hold all --for 2h --for 3h", "given twice");
-	refused("hold all --for --keep-expiry", "needs a value");
-	refused("hold all some", "takes no some");
+	refused("hold all --for --keep-expiry", "looks like an option");
+	refused("hold all some", "\"some\" is one word too many");
+	refused("hold 'all", "quote");
+}
+
+/* What the command line prints or has printed can be typed here as it stands. */
+static void test_lines_are_those_of_the_command_line(void **state)
+{
+	struct err err = ERR_INIT;
+
+	(void)state;
+	fake_rpc_answer("plan.make", PLAN);
+	command("weir hold --where 'from:a* size>1000' --for 2h --plan");
+	expect_planned("{\"target\":\"from:a* size>1000\",\"for_s\":7200}");
+	key(K_ESC);
+	refused("hold all --where from:a*", "a target and --where are two");
+	refused("hold all --json", "in a shell, weir hold");
+	refused("dkim add a.example --json", "in a shell, weir dkim add");
+	refused("demo --rate 3", "in a shell, weir demo");
+	refused("allow", "no such action, screen or command");
+	/* Mistakes are told before anything is sent, and where they are. */
+	assert_true(act_command(app.acts, STR("hold --where 'to:a age>soon'"), &err) < 0);
+	assert_int_equal(err.column, 24);
+	assert_int_equal(fake_rpc_calls("plan.make"), 1);
+	/* A recipient's row leads to its message. */
+	fake_rpc_answer("why.get", "{'text':'nothing keeps it'}");
+	command("why 0n4xk2m8qf/2");
+	assert_string_equal(fake_rpc_params("why.get"), "{\"target\":\"id:0n4xk2m8qf/2\"}");
+	key(K_ESC);
+	command("show 0N4XK2M8QF/1");
+	assert_string_equal(fake_rpc_params("message.get"), "{\"id\":\"0N4XK2M8QF\"}");
+}
+
+/* --yes does it without asking, if all that it demands was said. */
+static void test_yes_commits_the_plan(void **state)
+{
+	(void)state;
+	fake_rpc_answer("plan.make", "{'plan':'p9','messages':5000,'recipients':5000,"
+				     "'undo_window_s':600,'command':'weir delete all'}");
+	fake_rpc_answer("plan.commit", "{'action':'a8','recipients':5000,'undo_until_at':null}");
+	command("delete all --yes");
+	assert_int_equal(fake_rpc_calls("plan.commit"), 0); /* why? */
+	assert_true(shows("Reason:"));
+	key(K_ESC);
+	command("delete all --yes --reason 'they asked'");
+	assert_string_equal(fake_rpc_params("plan.commit"),
+			    "{\"plan\":\"p9\",\"reason\":\"they asked\"}");
+	assert_int_equal(fake_rpc_calls("plan.commit"), 1);
+	assert_true(shows("5 000 recipients") && !shows("Cancel"));
+	/* What was refused can be tried again. */
+	fake_rpc_fail("plan.commit", ERR_CONFLICT, "bob is at it");
+	command("retry all -y");
+	assert_int_equal(fake_rpc_calls("plan.commit"), 2);
+	assert_true(shows("bob is at it") && shows("Cancel"));
+	key(K_ESC);
+	fake_rpc_answer("plan.commit", "{'action':'a8','recipients':5000,'undo_until_at':null}");
+	command("retry all");
+	assert_int_equal(fake_rpc_calls("plan.commit"), 2);
 }
 
 int main(void)
@@ -332,6 +388,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_probation_runs_out, setup_streams, teardown),
 		cmocka_unit_test_setup_teardown(test_lines_are_read_as_a_shell_reads_them,
 						setup_streams, teardown),
+		cmocka_unit_test_setup_teardown(test_lines_are_those_of_the_command_line,
+						setup_streams, teardown),
+		cmocka_unit_test_setup_teardown(test_yes_commits_the_plan, setup_streams, teardown),
 	};
 
 	screen_locale();

@@ -237,6 +237,8 @@ struct overlay_id shell_plan(struct shell *s, const struct shell_plan *p);
 struct text *shell_plan_body(struct shell *s, struct overlay_id id); /* NULL when it was closed */
 /* type_count > 0: that number must be typed before it can be committed. */
 void shell_plan_ready(struct shell *s, struct overlay_id id, uint64_t type_count);
+/* As if its button were pressed; nothing while something that it demands is missing. */
+void shell_plan_commit(struct shell *s, struct overlay_id id);
 
 /* A text to read; `body` of the result can be filled and refilled while it is open. */
 struct overlay_id shell_page(struct shell *s, struct view *owner, const char *title);

@@ -351,6 +351,12 @@ static void plan_window_draw(struct overlay *o, const struct canvas *c)
 	plan_draw(&w->plan, &plan);
 }
 
+static void plan_window_commit(struct plan_window *w, struct overlay_id id)
+{
+	w->plan.busy = true;
+	w->done(w->arg, id, true, str_trim(prompt_text(&w->plan.reason)));
+}
+
 static void plan_window_event(struct overlay *o, const struct event *ev)
 {
 	struct plan_window *w = o->state;
@@ -365,13 +371,13 @@ static void plan_window_event(struct overlay *o, const struct event *ev)
 		w->change(w->arg, str_trim(prompt_text(&w->plan.reason)));
 		return;
 	}
-	if (w->done == NULL || (result & WIDGET_CANCELLED))
-		overlay_close(o);
-	else
-		w->plan.busy = true;
+	if (w->done != NULL && (result & WIDGET_ACTIVATED)) {
+		plan_window_commit(w, id);
+		return;
+	}
+	overlay_close(o);
 	if (w->done != NULL)
-		w->done(w->arg, id, (result & WIDGET_ACTIVATED) != 0,
-			str_trim(prompt_text(&w->plan.reason)));
+		w->done(w->arg, id, false, str_trim(prompt_text(&w->plan.reason)));
 	else
 		w->answered(w->arg, (result & WIDGET_ACTIVATED) != 0);
 }
@@ -449,6 +455,15 @@ void shell_plan_ready(struct shell *s, struct overlay_id id, uint64_t type_count
 	w->plan.busy = false;
 	w->plan.type_count = type_count;
 	shell_dirty(s, SHELL_REPAINT);
+}
+
+void shell_plan_commit(struct shell *s, struct overlay_id id)
+{
+	struct overlay *o = overlay_find(s, id, &plan_ops);
+	struct plan_window *w = o != NULL ? o->state : NULL;
+
+	if (w != NULL && plan_missing(&w->plan) == NULL)
+		plan_window_commit(w, id);
 }
 
 struct overlay_id shell_ask(struct shell *s, const struct shell_ask *ask)

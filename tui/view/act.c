@@ -431,7 +431,9 @@ static void on_planned(void *arg, const json_t *plan, const struct err *err)
 	if (a->recipients > 0)
 		ask_rows(a, NULL);
 	shell_plan_ready(shell_of(a), a->overlay,
-			 a->recipients > ACT_TYPE_COUNT ? (uint64_t)a->recipients : 0);
+			 a->recipients > ACT_TYPE_COUNT && !a->now ? (uint64_t)a->recipients : 0);
+	if (a->now)
+		shell_plan_commit(shell_of(a), a->overlay);
 }
 
 static void on_committed(void *arg, const json_t *result, const struct err *err)
@@ -624,6 +626,14 @@ static void plan_open(struct act *a)
 void act_plan(struct acts *acts, enum method_id method, json_t *params)
 {
 	plan_open(act_new(acts, method, params));
+}
+
+void act_plan_now(struct acts *acts, enum method_id method, json_t *params)
+{
+	struct act *a = act_new(acts, method, params);
+
+	a->now = true;
+	plan_open(a);
 }
 
 /* --- without a plan --- */

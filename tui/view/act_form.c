@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/fmt.h"
+#include "args/args.h"
 #include "base/mem.h"
 #include "base/obj.h"
 #include "view/act_int.h"
@@ -186,45 +186,23 @@ static int make_fields(struct act *a)
 	return n;
 }
 
-int act_param(json_t *params, const struct param_def *p, struct str text, struct err *err)
+/* As the command line reads it; what is not so stands in no parameter. */
+static int put_typed(json_t *params, const struct param_def *p, struct str text, struct err *err)
 {
-	int64_t seconds = 0;
-	uint64_t number = 0;
-	json_t *v;
+	AUTO_FREE char *typed = xstrndup(text.p, text.n);
+	struct args a = ARGS_INIT;
+	json_t *v = NULL;
+	int rc = args_value(&a, p, typed, &v, err);
 
-	if (p->type == T_FILE)
-		return err_param(err, ERR_INVALID, p->name,
-				 "a file is read by the command line only: weir in a shell");
-	if (p->type == T_BOOL) {
-		if (str_eq(text, STR("false")) || str_eq(text, STR("no")))
-			return 0;
-		if (!str_eq(text, STR("true")) && !str_eq(text, STR("yes")))
-			return err_param(err, ERR_INVALID, p->name, "%.*s is neither yes nor no",
-					 STR_ARG(text));
-		v = json_true();
-	} else if (p->type == T_STRINGS) {
-		v = proto_strings(text);
-	} else if (p->type == T_AGE) {
-		if (!fmt_parse_age(text, &seconds))
-			return err_param(err, ERR_INVALID, p->name,
-					 "%.*s is not an age; 90s, 2h or 3d would be",
-					 STR_ARG(text));
-		v = json_integer(seconds);
-	} else if (p->type == T_INT) {
-		if (!str_u64(text, INT64_MAX, &number))
-			return err_param(err, ERR_INVALID, p->name, "%.*s is not a number",
-					 STR_ARG(text));
-		v = json_integer((json_int_t)number);
-	} else if (p->type == T_OBJECT) {
-		v = json_loadb(text.p, text.n, 0, NULL);
-	} else {
-		v = json_stringn(text.p, text.n);
-	}
-	if (v == NULL)
-		return err_param(err, ERR_INVALID, p->name, "it is not %s",
-				 p->type == T_OBJECT ? "a JSON object" : "UTF-8 text");
-	(void)json_object_set_new(params, p->name, v);
-	return 0;
+	args_done(&a);
+	if (rc >= 0 && v == NULL)
+		rc = err_param(err, ERR_INVALID, p->name, "it is not %s",
+			       p->type == T_OBJECT ? "a JSON object" : "UTF-8 text");
+	if (rc < 0 || json_is_false(v))
+		json_decref(v);
+	else
+		(void)json_object_set_new(params, p->name, v);
+	return rc;
 }
 
 /* "a, b" is typed by hand: blanks around a comma mean nothing. */
@@ -356,7 +334,7 @@ static int on_form(void *arg, const struct form *form, struct err *err)
 			result = put_emptied(m, params, p, json_object_get(a->given, p->name), err);
 			continue;
 		}
-		result = act_param(params, p, text, err);
+		result = put_typed(params, p, text, err);
 		trim_strings(params, p);
 	}
 	if (result >= 0)

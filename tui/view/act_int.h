@@ -28,6 +28,7 @@ struct act {
 	struct overlay_id overlay;
 	bool committing;
 	bool left; /* the window is closed */
+	bool now;  /* its plan is committed without asking */
 	int64_t recipients;
 	int64_t listed;
 	struct form_field fields[PROTO_PARAMS_MAX + 2]; /* probation, end */
@@ -69,6 +70,8 @@ void act_show_told(struct acts *acts, const json_t *result);
 /* An answer in steps: what would happen, and by which rule. (act_trial.c) */
 void act_put_trial(struct text *t, const json_t *result);
 
+/* act_plan(), and commits the plan when it is there; a reason that is missing is asked for. */
+void act_plan_now(struct acts *acts, enum method_id method, json_t *params_take);
 /* A plan that was made from a form goes on in its own window. */
 void act_planned(struct act *a, const json_t *plan);
 /* What an edit would change, and move. (act_edit.c) */
@@ -84,8 +87,5 @@ int act_n_fields(const struct method_def *m);
 void act_form_again(struct acts *acts, enum method_id method, json_t *params, json_t *given);
 /* All that it demands is there; the reason is asked for later. */
 int act_complete(const struct method_def *m, json_t *params, struct err *err) MUST_CHECK;
-/* Text to the JSON a parameter takes. */
-int act_param(json_t *params, const struct param_def *p, struct str text,
-	      struct err *err) MUST_CHECK;
 
 #endif

@@ -1,132 +1,60 @@
-/* Lines of the palette, as on the command line: into a plan, a form, or a screen. */
+/* Lines of the palette, read as the command line reads them: into a plan, a form, or a screen. */
 #include <stdlib.h>
 #include <string.h>
 
+#include "args/args.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "view/act_int.h"
 #include "view/cells.h"
 
-/* Cuts the next word off, as a shell does: what stands in quotes or behind '\\' is itself. */
-static bool next_word(struct str *rest, struct buf *word)
+#define TRACE_SCREEN "trace"
+
+/* What an error points into was a part of the line. */
+static void point_into(struct str line, const struct args *a, struct err *err)
 {
-	char quote = '\0';
+	const char *at = a->fault_text == NULL
+				 ? NULL
+				 : memmem(line.p, line.n, a->fault_text, strlen(a->fault_text));
 
-	buf_reset(word);
-	*rest = str_trim(*rest);
-	if (rest->n == 0)
-		return false;
-	for (; rest->n > 0 && (quote != '\0' || *rest->p != ' '); rest->p++, rest->n--) {
-		char c = *rest->p;
-		bool escapes =
-			c == '\\' && rest->n > 1 &&
-			(quote == '\0' || (quote == '"' && strchr("\"\\$`", rest->p[1]) != NULL));
+	if (err == NULL || err->column <= 0)
+		return;
+	if (at == NULL)
+		err->column = 0;
+	for (struct str before = str_from(line.p, at != NULL ? (size_t)(at - line.p) : 0);
+	     before.n > 0; err->column++) {
+		uint32_t cp;
+		size_t n = utf8_decode(before, &cp);
 
-		if (escapes) {
-			rest->p++;
-			rest->n--;
-			(void)buf_putc(word, *rest->p);
-		} else if (quote == '\0' && (c == '\'' || c == '"')) {
-			quote = c;
-		} else if (c == quote) {
-			quote = '\0';
-		} else {
-			(void)buf_putc(word, c);
-		}
+		before = str_from(before.p + n, before.n - n);
 	}
-	return true;
 }
 
-static enum method_id method_of_line(struct str *rest)
+/* Its words, behind "weir" or not; `text` has them. What was read before a mistake stays. */
+static int read_line(struct str line, struct buf *text, struct args *ret, struct err *err)
 {
-	enum method_id best = M__COUNT;
-	size_t best_n = 0;
+	const char *split[ARGS_SPLIT_MAX];
+	const char *const *words = split;
+	bool quoted;
+	size_t n = args_split(str_trim(line), text, split, &quoted);
+	int rc;
 
-	for (int m = 0; m < M__COUNT; m++) {
-		const char *const names[] = { method_defs[m].cli, method_defs[m].alias };
-
-		for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-			struct str name = str_of(names[i]);
-
-			if (names[i] != NULL && name.n > best_n && str_starts(*rest, name) &&
-			    (rest->n == name.n || rest->p[name.n] == ' ')) {
-				best = (enum method_id)m;
-				best_n = name.n;
-			}
-		}
+	*ret = ARGS_INIT;
+	if (quoted)
+		return err_set(err, ERR_SYNTAX, "a quote is open at its end");
+	if (n == ARGS_SPLIT_MAX)
+		return err_set(err, ERR_LIMIT, "it has too many words");
+	if (n > 1 && strcmp(words[0], "weir") == 0) {
+		words++;
+		n--;
 	}
-	rest->p += best_n;
-	rest->n -= best_n;
-	return best;
-}
-
-/* Lists grow when they are said again; of what else is said twice, one was not meant. */
-static int put_param(json_t *params, const struct param_def *p, struct str text, struct err *err)
-{
-	json_t *before = json_object_get(params, p->name);
-
-	if (before != NULL && p->type == T_STRINGS) {
-		json_t *more = proto_strings(text);
-
-		(void)json_array_extend(before, more);
-		json_decref(more);
-		return 0;
-	}
-	if (before != NULL && p->type != T_BOOL)
-		return err_param(err, ERR_INVALID, p->name, "%s is given twice", p->name);
-	return act_param(params, p, text, err);
-}
-
-/* "--name VALUE", "--name=VALUE" or, of what is or is not, "--name". */
-static int put_option(const struct method_def *m, struct buf *word, struct str *rest,
-		      json_t *params, struct err *err)
-{
-	struct str name = str_from(word->p + 2, word->n - 2);
-	ptrdiff_t equals = str_index(name, '=');
-	struct str value = STR("true");
-	const struct param_def *p;
-
-	if (equals >= 0) {
-		value = str_from(name.p + equals + 1, name.n - (size_t)equals - 1);
-		name.n = (size_t)equals;
-	}
-	p = method_option(m, name);
-	if (p == NULL)
-		return err_set(err, ERR_INVALID, "%s has no option --%.*s", m->cli, STR_ARG(name));
-	if (equals < 0 && p->type != T_BOOL) {
-		if (!next_word(rest, word) || str_starts(buf_str(word), STR("--")))
-			return err_set(err, ERR_INVALID, "--%s needs a value", p->name);
-		value = buf_str(word);
-	}
-	return put_param(params, p, value, err);
-}
-
-static int put_word(const struct method_def *m, struct str word, json_t *params, struct err *err)
-{
-	for (int i = 0; i < PROTO_PARAMS_MAX && m->params[i].name != NULL; i++) {
-		const struct param_def *p = &m->params[i];
-
-		if (p->positional &&
-		    (json_object_get(params, p->name) == NULL || p->type == T_STRINGS))
-			return put_param(params, p, word, err);
-	}
-	return err_set(err, ERR_INVALID, "%s takes no %.*s", m->cli, STR_ARG(word));
-}
-
-static int parse_words(const struct method_def *m, struct str rest, json_t *params, struct err *err)
-{
-	AUTO_BUF word = BUF_INIT(PROMPT_MAX);
-	bool options = true; /* "--" ends them */
-	int result = 0;
-
-	while (result >= 0 && next_word(&rest, &word)) {
-		if (options && str_eq(buf_str(&word), STR("--")))
-			options = false;
-		else if (options && str_starts(buf_str(&word), STR("--")))
-			result = put_option(m, &word, &rest, params, err);
-		else
-			result = put_word(m, buf_str(&word), params, err);
-	}
-	return result;
+	rc = args_read((int)n, words, ret, err);
+	if (ret->m == NULL)
+		return err_set(err, ERR_UNKNOWN, "no such action, screen or command: %.*s",
+			       STR_ARG(line));
+	if (rc < 0)
+		point_into(line, ret, err);
+	return rc;
 }
 
 bool act_in_shell_only(const struct method_def *m)
@@ -137,6 +65,30 @@ bool act_in_shell_only(const struct method_def *m)
 		if (m->params[i].type == T_FILE && m->params[i].required)
 			return true;
 	return false;
+}
+
+static int in_shell(const struct method_def *m, const char *what, struct err *err)
+{
+	return err_set(err, ERR_INVALID, "%s: in a shell, weir %s", what, m->cli);
+}
+
+/* What only the command line does, or reads. */
+static int check_shell(const struct args *a, struct err *err)
+{
+	const struct param_def *p;
+
+	for (int i = 0; i < OWN__COUNT; i++) {
+		AUTO_FREE char *what = NULL;
+
+		if (a->own[i] == NULL || i == OWN_WHERE || i == OWN_PLAN || i == OWN_YES)
+			continue;
+		what = xasprintf("--%s is an option of the command line only", own_defs[i].name);
+		return in_shell(a->m, what, err);
+	}
+	for (size_t i = 0; (p = method_param_at(a->m, i)) != NULL; i++)
+		if (p->type == T_FILE && js_has(a->params, p->name))
+			return in_shell(a->m, "a file is read by the command line only", err);
+	return 0;
 }
 
 static int may(const struct acts *acts, const struct method_def *m, struct err *err)
@@ -167,8 +119,8 @@ static bool to_view(struct acts *acts, enum method_id id, const json_t *params)
 	return true;
 }
 
-/* Takes params. */
-static void run(struct acts *acts, enum method_id id, json_t *params)
+/* Takes params; `now`: without asking. */
+static void run(struct acts *acts, enum method_id id, json_t *params, bool now)
 {
 	const struct method_def *m = &method_defs[id];
 	bool asked = json_object_size(params) > 0 || act_n_fields(m) == 0;
@@ -186,6 +138,8 @@ static void run(struct acts *acts, enum method_id id, json_t *params)
 		else
 			(void)shell_open(acts->app->shell, "undo", "");
 		json_decref(params);
+	} else if (whole && now) {
+		act_plan_now(acts, id, params);
 	} else if (whole && (m->flags & MF_MUTATES) != 0) {
 		act_plan(acts, id, params);
 	} else if (whole) {
@@ -193,15 +147,6 @@ static void run(struct acts *acts, enum method_id id, json_t *params)
 	} else {
 		act_form_again(acts, id, params, NULL);
 	}
-}
-
-/* The method, behind "weir" or not; the words that follow it are left. */
-static enum method_id cut_method(struct str *rest)
-{
-	*rest = str_trim(*rest);
-	if (str_starts(*rest, STR("weir ")))
-		*rest = str_trim(str_from(rest->p + 5, rest->n - 5));
-	return method_of_line(rest);
 }
 
 /* The list that one of its rows is shown of: pool.list for pool.show. */
@@ -223,40 +168,52 @@ static const char *list_view_of(enum method_id id)
 
 bool act_follow(struct acts *acts, struct str line)
 {
-	enum method_id id = cut_method(&line);
-	const char *view = id != M__COUNT ? list_view_of(id) : NULL;
-	json_t *params;
+	AUTO_BUF text = BUF_INIT(PROMPT_MAX);
+	struct args a;
+	int rc = read_line(line, &text, &a, NULL);
+	bool method = a.m != NULL && !a.local;
+	const char *view = method ? list_view_of((enum method_id)(a.m - method_defs)) : NULL;
 
-	if (view == NULL)
-		return false;
-	params = json_object();
-	(void)parse_words(&method_defs[id], line, params, NULL);
-	(void)shell_open(acts->app->shell, view, js(params, "where"));
-	json_decref(params);
-	return true;
+	(void)rc;
+	if (view != NULL)
+		(void)shell_open(acts->app->shell, view, js(a.params, "where"));
+	args_done(&a);
+	return view != NULL;
+}
+
+/* A verb that is no method: a screen does the same, or none does. */
+static int run_local(struct acts *acts, const struct args *a, struct err *err)
+{
+	const char *target = js(a->params, "target");
+
+	if (a->m != &verb_defs[VERB_TRACE] ||
+	    json_object_size(a->params) > (js_has(a->params, "target") ? 1u : 0u))
+		return in_shell(a->m, "it is the command line's", err);
+	(void)shell_open(acts->app->shell, TRACE_SCREEN, strcmp(target, "all") != 0 ? target : "");
+	return 0;
 }
 
 int act_command(struct acts *acts, struct str line, struct err *err)
 {
-	struct str rest = line;
-	enum method_id id = cut_method(&rest);
-	const struct method_def *m;
-	json_t *params;
-	int result;
+	AUTO_BUF text = BUF_INIT(PROMPT_MAX);
+	struct args a;
+	int rc = read_line(line, &text, &a, err);
 
-	if (id == M__COUNT)
-		return err_set(err, ERR_UNKNOWN, "no such action, screen or command: %.*s",
-			       STR_ARG(line));
-	m = &method_defs[id];
-	result = may(acts, m, err);
-	if (result < 0)
-		return result;
-	params = json_object();
-	result = parse_words(m, rest, params, err);
-	if (result < 0) {
-		json_decref(params);
-		return result;
+	if (a.m != NULL && !a.local) {
+		struct err denied = ERR_INIT;
+
+		if (may(acts, a.m, &denied) < 0) {
+			rc = -denied.code;
+			*err = denied;
+		}
 	}
-	run(acts, id, params);
-	return 0;
+	if (rc >= 0)
+		rc = check_shell(&a, err);
+	if (rc >= 0 && a.local)
+		rc = run_local(acts, &a, err);
+	else if (rc >= 0)
+		run(acts, (enum method_id)(a.m - method_defs), json_incref(a.params),
+		    a.own[OWN_YES] != NULL);
+	args_done(&a);
+	return rc < 0 ? rc : 0;
 }

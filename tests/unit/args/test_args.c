@@ -278,6 +278,7 @@ static void test_split(void **state)
 		{ "weir a 'b c' d", "|weir|a|b c|d", false },
 		{ "weir \"b \\\" c", "|weir|b \" c", true },
 		{ "weir 'b \\", "|weir|b \\", true },
+		{ "weir \"b\\c\\\\d\"", "|weir|b\\c\\d", false },
 		{ "weir b\\ c ", "|weir|b c|", false },
 		{ "weir ''", "|weir|", false },
 		{ "", "|", false },
