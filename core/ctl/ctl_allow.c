@@ -8,22 +8,17 @@
 #include "base/mem.h"
 #include "conf/conf.h"
 #include "ctl/allow_notices.h"
+#include "ctl/config_list.h"
 #include "ctl/handlers.h"
 #include "ctl/steps.h"
 #include "ctl/views.h"
 
-#define ROWS_MAX 10000 /* of a list, which has no pages */
-#define STEP_ROWS 500
 #define CREDS_SHOWN 5
 
-struct listing {
-	struct view_job job;
-	json_t *rows;
-	size_t at;
-};
-
-static json_t *entry_json(const struct ctl_env *env, const struct allow_entry *e)
+static json_t *entry_json(const struct ctl_env *env, size_t at)
 {
+	const struct allow_entry *e = allow_at(env->allow, at);
+
 	return json_pack(
 		"{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I}", "network", e->text, "mode",
 		allow_mode_name(e->mode), "stream", json_text_or_null(str_of(e->stream)), "notices",
@@ -33,33 +28,16 @@ static json_t *entry_json(const struct ctl_env *env, const struct allow_entry *e
 		json_time(e->last_hit_ms), "hits", (json_int_t)e->hits);
 }
 
-static void listing_step(struct view_job *j)
+static size_t entries_n(const struct ctl_env *env)
 {
-	struct listing *l = (struct listing *)j;
-	const struct allow *a = j->env->allow;
-	size_t n = allow_n(a) < ROWS_MAX ? allow_n(a) : ROWS_MAX;
-
-	for (size_t end = l->at + STEP_ROWS; l->at < n && l->at < end; l->at++)
-		(void)json_array_append_new(l->rows, entry_json(j->env, allow_at(a, l->at)));
-	if (l->at < n)
-		view_soon(j);
-	else
-		view_reply(j, view_page(json_incref(l->rows), NULL, NULL, allow_n(a), true));
-}
-
-static void listing_done(struct view_job *j)
-{
-	json_decref(((struct listing *)j)->rows);
+	return allow_n(env->allow);
 }
 
 void ctl_allow_list(struct ctl_call *call)
 {
-	static const struct view_job_ops ops = { .step = listing_step, .done = listing_done };
-	struct listing *l = xcalloc(1, sizeof(*l));
+	static const struct config_list list = { .n = entries_n, .row = entry_json };
 
-	l->rows = json_array();
-	view_begin(&l->job, ctl_env(call), call, &ops);
-	listing_step(&l->job);
+	config_list(call, &list);
 }
 
 /* ---- */

@@ -4,18 +4,11 @@
 #include "base/fmt.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "ctl/config_list.h"
 #include "ctl/handlers.h"
 #include "ctl/views.h"
 
-#define STEP_ROWS 200
 #define BLOCKED_ROWS 1000 /* the latest */
-
-struct listing {
-	struct view_job job;
-	json_t *rows;
-	size_t at;
-	bool exports; /* only what an import takes */
-};
 
 static json_t *client_json(const struct ipaddr *a, int64_t used_ms)
 {
@@ -175,48 +168,35 @@ static json_t *export_json(const struct ctl_env *env, const struct cred *x)
 	return o;
 }
 
-static void listing_step(struct view_job *j)
+static size_t creds_count(const struct ctl_env *env)
 {
-	struct listing *l = (struct listing *)j;
-	const struct creds *c = j->env->creds;
-
-	for (size_t end = l->at + STEP_ROWS; l->at < creds_n(c) && l->at < end; l->at++) {
-		const struct cred *x = creds_at(c, l->at);
-		if (!l->exports)
-			(void)json_array_append_new(l->rows, cred_json(j->env, x));
-		else if (x->revoked_ms == 0)
-			(void)json_array_append_new(l->rows, export_json(j->env, x));
-	}
-	if (l->at < creds_n(c))
-		view_soon(j);
-	else
-		view_reply(j, view_page(json_incref(l->rows), NULL, NULL, creds_n(c), true));
+	return creds_n(env->creds);
 }
 
-static void listing_done(struct view_job *j)
+static json_t *list_row(const struct ctl_env *env, size_t at)
 {
-	json_decref(((struct listing *)j)->rows);
+	return cred_json(env, creds_at(env->creds, at));
 }
 
-static void list(struct ctl_call *call, bool exports)
+static json_t *export_row(const struct ctl_env *env, size_t at)
 {
-	static const struct view_job_ops ops = { .step = listing_step, .done = listing_done };
-	struct listing *l = xcalloc(1, sizeof(*l));
+	const struct cred *x = creds_at(env->creds, at);
 
-	l->exports = exports;
-	l->rows = json_array();
-	view_begin(&l->job, ctl_env(call), call, &ops);
-	listing_step(&l->job);
+	return x->revoked_ms == 0 ? export_json(env, x) : NULL;
 }
 
 void ctl_cred_list(struct ctl_call *call)
 {
-	list(call, false);
+	static const struct config_list list = { .n = creds_count, .row = list_row };
+
+	config_list(call, &list);
 }
 
 void ctl_cred_export(struct ctl_call *call)
 {
-	list(call, true);
+	static const struct config_list list = { .n = creds_count, .row = export_row };
+
+	config_list(call, &list);
 }
 
 void ctl_cred_show(struct ctl_call *call)

@@ -3,18 +3,11 @@
 
 #include "base/json.h"
 #include "base/mem.h"
+#include "ctl/config_list.h"
 #include "ctl/handlers.h"
 #include "ctl/views.h"
 
-#define ROWS_MAX 10000 /* of a list, which has no pages */
-#define STEP_ROWS 300
 #define ZONE_MAX ((size_t)8192)
-
-struct listing {
-	struct view_job job;
-	json_t *rows;
-	size_t at;
-};
 
 static const char *algorithm(const struct key_entry *e)
 {
@@ -26,8 +19,10 @@ static const char *state_of(const struct key_entry *e)
 	return e->key != NULL ? key_state_name(e->state) : "empty";
 }
 
-static json_t *entry_json(const struct key_entry *e)
+static json_t *entry_json(const struct ctl_env *env, size_t at)
 {
+	const struct key_entry *e = keys_at(env->keys, at);
+
 	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:I, s:I, s:o}", "id", e->id, "state",
 			 state_of(e), "domain", e->domain, "selector", e->selector, "algorithm",
 			 algorithm(e), "by", json_text(str_of(e->by)), "created_at",
@@ -35,33 +30,16 @@ static json_t *entry_json(const struct key_entry *e)
 			 (json_int_t)e->failed_n, "last_signed_at", json_time(e->last_ms));
 }
 
-static void listing_step(struct view_job *j)
+static size_t entries_n(const struct ctl_env *env)
 {
-	struct listing *l = (struct listing *)j;
-	const struct keys *k = j->env->keys;
-	size_t n = keys_n(k) < ROWS_MAX ? keys_n(k) : ROWS_MAX;
-
-	for (size_t end = l->at + STEP_ROWS; l->at < n && l->at < end; l->at++)
-		(void)json_array_append_new(l->rows, entry_json(keys_at(k, l->at)));
-	if (l->at < n)
-		view_soon(j);
-	else
-		view_reply(j, view_page(json_incref(l->rows), NULL, NULL, keys_n(k), true));
-}
-
-static void listing_done(struct view_job *j)
-{
-	json_decref(((struct listing *)j)->rows);
+	return keys_n(env->keys);
 }
 
 void ctl_dkim_list(struct ctl_call *call)
 {
-	static const struct view_job_ops ops = { .step = listing_step, .done = listing_done };
-	struct listing *l = xcalloc(1, sizeof(*l));
+	static const struct config_list list = { .n = entries_n, .row = entry_json };
 
-	l->rows = json_array();
-	view_begin(&l->job, ctl_env(call), call, &ops);
-	listing_step(&l->job);
+	config_list(call, &list);
 }
 
 /* ---- */

@@ -4,9 +4,9 @@
 
 #include "base/fmt.h"
 #include "base/json.h"
+#include "ctl/config_list.h"
 #include "ctl/handlers.h"
 #include "ctl/stream_env.h"
-#include "ctl/views.h"
 
 static json_t *source_json(const struct pool *p, const struct pool_source *x, int64_t now_ms)
 {
@@ -69,15 +69,21 @@ static json_t *pool_json(const struct pool *p, int64_t now_ms)
 		"created_at", json_time(p->created_ms), "sources", sources);
 }
 
+static size_t rows_n(const struct ctl_env *env)
+{
+	return pools_n(env->pools);
+}
+
+static json_t *row(const struct ctl_env *env, size_t at)
+{
+	return pool_json(pools_at(env->pools, at), loop_wall_ms(env->loop));
+}
+
 void ctl_pool_list(struct ctl_call *call)
 {
-	const struct ctl_env *env = ctl_env(call);
-	json_t *rows = json_array();
+	static const struct config_list list = { .n = rows_n, .row = row };
 
-	for (size_t i = 0; i < pools_n(env->pools); i++)
-		(void)json_array_append_new(
-			rows, pool_json(pools_at(env->pools, i), loop_wall_ms(env->loop)));
-	ctl_reply(call, view_page(rows, NULL, NULL, pools_n(env->pools), true));
+	config_list(call, &list);
 }
 
 void ctl_pool_show(struct ctl_call *call)

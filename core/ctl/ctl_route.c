@@ -1,16 +1,7 @@
 /* route.list */
 #include "base/json.h"
-#include "base/mem.h"
+#include "ctl/config_list.h"
 #include "ctl/handlers.h"
-#include "ctl/views.h"
-
-#define STEP_ROWS 500
-
-struct listing {
-	struct view_job job;
-	json_t *rows;
-	size_t at;
-};
 
 static json_t *route_json(const struct route *r)
 {
@@ -30,32 +21,19 @@ static json_t *default_json(void)
 			 "user", "pool", "note", "everything else", "by", "", "created_at");
 }
 
-static void listing_step(struct view_job *j)
+static size_t rows_n(const struct ctl_env *env)
 {
-	struct listing *l = (struct listing *)j;
-	const struct routes *r = j->env->routes;
-
-	for (size_t end = l->at + STEP_ROWS; l->at < routes_n(r) && l->at < end; l->at++)
-		(void)json_array_append_new(l->rows, route_json(routes_at(r, l->at)));
-	if (l->at < routes_n(r)) {
-		view_soon(j);
-		return;
-	}
-	(void)json_array_append_new(l->rows, default_json());
-	view_reply(j, view_page(json_incref(l->rows), NULL, NULL, routes_n(r) + 1, true));
+	return routes_n(env->routes) + 1;
 }
 
-static void listing_done(struct view_job *j)
+static json_t *row(const struct ctl_env *env, size_t at)
 {
-	json_decref(((struct listing *)j)->rows);
+	return at < routes_n(env->routes) ? route_json(routes_at(env->routes, at)) : default_json();
 }
 
 void ctl_route_list(struct ctl_call *call)
 {
-	static const struct view_job_ops ops = { .step = listing_step, .done = listing_done };
-	struct listing *l = xcalloc(1, sizeof(*l));
+	static const struct config_list list = { .n = rows_n, .row = row };
 
-	l->rows = json_array();
-	view_begin(&l->job, ctl_env(call), call, &ops);
-	listing_step(&l->job);
+	config_list(call, &list);
 }

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "ctl/config_list.h"
 #include "ctl/handlers.h"
 #include "ctl/stream_env.h"
 #include "ctl/views.h"
@@ -52,14 +53,21 @@ json_t *view_stream_row(const struct mailstream *x)
 	return row;
 }
 
+static size_t rows_n(const struct ctl_env *env)
+{
+	return streams_n(env->streams);
+}
+
+static json_t *row(const struct ctl_env *env, size_t at)
+{
+	return view_stream_row(streams_at(env->streams, at));
+}
+
 void ctl_stream_list(struct ctl_call *call)
 {
-	const struct ctl_env *env = ctl_env(call);
-	json_t *rows = json_array();
+	static const struct config_list list = { .n = rows_n, .row = row };
 
-	for (size_t i = 0; i < streams_n(env->streams); i++)
-		(void)json_array_append_new(rows, view_stream_row(streams_at(env->streams, i)));
-	ctl_reply(call, view_page(rows, NULL, NULL, streams_n(env->streams), true));
+	config_list(call, &list);
 }
 
 void ctl_stream_show(struct ctl_call *call)
