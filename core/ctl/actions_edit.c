@@ -156,32 +156,47 @@ static int check_base(const struct op *op, uint64_t base, const char *kind, cons
 		       e->method != NULL ? e->method->name : "?", e->action);
 }
 
-int edit_check(struct op *op, struct err *err)
+static int check_edited(const struct op *op, const json_t *edited, struct err *err)
 {
 	uint64_t base = base_of(op);
-	json_t *edited = config_changes(op->objects);
 	const json_t *one;
 	size_t i;
 	int rc = 0;
-	if (edited == NULL)
+	if (base == 0 || edited == NULL)
 		return 0;
-	if (base != 0 && (base > op->a->version || base + 1 < op->a->edits->from))
-		rc = err_param(err, ERR_INVALID, "base",
-			       "version %" PRIu64 " is %s; the newest is %" PRIu64, base,
-			       base > op->a->version ? "still to come" : "too long ago",
-			       op->a->version);
+	if (base > op->a->version || base + 1 < op->a->edits->from)
+		return err_param(err, ERR_INVALID, "base",
+				 "version %" PRIu64 " is %s; the newest is %" PRIu64, base,
+				 base > op->a->version ? "still to come" : "too long ago",
+				 op->a->version);
 	json_array_foreach(edited, i, one)
 	{
 		const char *kind = json_get_str(one, "kind");
 		const char *id = json_get_str(one, "id");
-		if (rc >= 0 && base != 0)
+		if (rc >= 0)
 			rc = check_base(op, base, kind, id, err);
-		if (rc >= 0 && base != 0)
+		if (rc >= 0)
 			rc = check_under_way(op, kind, id, err);
 	}
-	if (rc < 0) {
+	return rc;
+}
+
+int edit_check(const struct op *op, struct err *err)
+{
+	json_t *edited = config_changes(op->objects);
+	int rc = check_edited(op, edited, err);
+	json_decref(edited);
+	return rc;
+}
+
+int edit_take_version(struct op *op, struct err *err)
+{
+	json_t *edited = config_changes(op->objects);
+	if (edited == NULL)
+		return 0;
+	if (check_edited(op, edited, err) < 0) {
 		json_decref(edited);
-		return rc;
+		return -err->code;
 	}
 	op->edited = edited;
 	op->version = ++op->a->last_version;

@@ -16,9 +16,10 @@ void edits_close(struct actions *a);
 
 /* The op is to be planned and not done: its objects become an open plan. Answers. */
 void edit_plan(struct op *op);
-/* Before the commit: what it changes has not been changed by others since its base. ERR_CONFLICT
- * with a name. Gives op its version. */
-int edit_check(struct op *op, struct err *err) MUST_CHECK;
+/* What it would change has not been changed by others since its base. ERR_CONFLICT with a name. */
+int edit_check(const struct op *op, struct err *err) MUST_CHECK;
+/* The same before the commit; gives op its version. */
+int edit_take_version(struct op *op, struct err *err) MUST_CHECK;
 void edit_stored(struct op *op); /* is in force from here on */
 /* For plan.make and plan.commit of methods with MF_EDIT. */
 void edit_make(struct ctl_call *call, const struct method_def *m, json_t *params_take);

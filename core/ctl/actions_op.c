@@ -470,11 +470,14 @@ static void store(struct op *op, op_fn *then, op_fn *failed)
 
 void op_commit(struct op *op, op_fn *then, op_fn *failed)
 {
+	bool planning = op->call != NULL && ctl_acting(op->call) == CTL_PLANNING;
 	if (probation_check(op, &op->err) < 0)
 		failed(op);
-	else if (op->call != NULL && ctl_acting(op->call) == CTL_PLANNING)
+	else if (planning && edit_check(op, &op->err) < 0)
+		failed(op);
+	else if (planning)
 		edit_plan(op);
-	else if (edit_check(op, &op->err) < 0 || probation_begin(op, &op->err) < 0)
+	else if (edit_take_version(op, &op->err) < 0 || probation_begin(op, &op->err) < 0)
 		failed(op);
 	else
 		store(op, then, failed);

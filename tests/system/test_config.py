@@ -181,6 +181,8 @@ def test_what_changed_since_is_named(bare_relay):
     assert gone is None and "no such plan" in why
     refused, why = bela.ask("route.remove", id=route, reason="r", base=base)
     assert refused is None and "root" in why
+    refused, why = bela.ask("plan.make", method="route.remove", params={"id": route, "base": base})
+    assert refused is None and "root" in why
     done, why = bela.ask("route.remove", id=route, reason="r", base=history(relay)[0]["version"])
     assert why is None
     assert relay.run("allow", "remove", "10.0.0.0/8", "--base", "99").returncode != 0
