@@ -236,8 +236,9 @@ static void put_reference(const struct cli_options *o, struct buf *b)
 
 		(void)buf_printf(b, ".SS %s\n", m->name);
 		fmt_put_roff(b, m->summary);
-		(void)buf_printf(b, "\nRole: %s. Answers %s%s.", access_name(m->role),
-				 (m->flags & MF_LIST) != 0 ? "rows of " : "", m->entity);
+		(void)buf_printf(b, "\nRole: %s. Answers %s%s%s.", access_name(m->role),
+				 (m->flags & MF_LIST) != 0 ? "rows of " : "", m->entity,
+				 (m->flags & MF_CONFIG) != 0 ? ", and their version" : "");
 		put_implied(b, m);
 		(void)buf_puts(b,
 			       (m->flags & MF_REASON) != 0 ? " The reason is demanded.\n" : "\n");

@@ -1,6 +1,7 @@
 #include "ctl/config_list.h"
 
 #include "base/mem.h"
+#include "ctl/actions_int.h"
 #include "ctl/views.h"
 
 #define STEP_ROWS 200
@@ -11,7 +12,16 @@ struct listing {
 	json_t *rows;
 	size_t at;
 	size_t left_out;
+	uint64_t version; /* that the first row is of */
 };
+
+static void reply(struct listing *l, uint64_t total)
+{
+	json_t *page = view_page(json_incref(l->rows), NULL, NULL, total, true);
+
+	(void)json_object_set_new(page, "version", json_integer((json_int_t)l->version));
+	view_reply(&l->job, page);
+}
 
 static void step(struct view_job *j)
 {
@@ -30,8 +40,7 @@ static void step(struct view_job *j)
 	if (l->at < n)
 		view_soon(j);
 	else
-		view_reply(j, view_page(json_incref(l->rows), NULL, NULL,
-					all > l->left_out ? all - l->left_out : 0, true));
+		reply(l, all > l->left_out ? all - l->left_out : 0);
 }
 
 static void done(struct view_job *j)
@@ -43,9 +52,11 @@ void config_list(struct ctl_call *call, const struct config_list *list)
 {
 	static const struct view_job_ops ops = { .step = step, .done = done };
 	struct listing *l = xcalloc(1, sizeof(*l));
+	struct ctl_env *env = ctl_env(call);
 
 	l->list = list;
 	l->rows = json_array();
-	view_begin(&l->job, ctl_env(call), call, &ops);
+	l->version = env->actions->version;
+	view_begin(&l->job, env, call, &ops);
 	step(&l->job);
 }

@@ -1,5 +1,6 @@
 /*
- * config_list - whole lists of what operators edit: they have no pages, and are made in slices.
+ * config_list - whole lists of what operators edit (MF_CONFIG): they have no pages, are made in
+ * slices, and say of which version they are.
  *
  * Limits:  CONFIG_ROWS_MAX rows; `total` says how many there are.
  */

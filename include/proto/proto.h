@@ -10,7 +10,8 @@
  *          for subscriptions. `resync` true means that states were dropped for a slow reader: fetch
  * again. Errors: {"code":N,"message":TEXT,"data":{"name":WIRE-NAME,"param":NAME,"column":N}}.
  *
- *          Lists answer {"rows":[…],"next":CURSOR|null,"prev":CURSOR|null,"total":N,"exact":BOOL}.
+ *          Lists answer {"rows":[…],"next":CURSOR|null,"prev":CURSOR|null,"total":N,"exact":BOOL},
+ * those of what edits change (MF_CONFIG) also the configuration's "version" that they show.
  * A cursor is opaque, a keyset position, and stays usable after any number of changes. Changes
  * (MF_MUTATES) take `request`, a client-made id; the relay remembers it with its answer for an
  * hour, across restarts, and answers a repetition without acting again.
@@ -92,6 +93,9 @@ enum {
 	MF_EDIT = 1u << 6,
 	/* An edit that can be made on probation: takes `probation_s`. */
 	MF_PROBATION = 1u << 7,
+	/* Lists what edits change: the answer has the `version` that its rows are of, for `base`.
+	 */
+	MF_CONFIG = 1u << 8,
 };
 
 #define PROTO_PARAMS_MAX 24

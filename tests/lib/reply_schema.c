@@ -141,6 +141,7 @@ static char *check_list(const struct method_def *m, const char *key, const json_
 	const json_t *rows = json_object_get(result, "rows");
 	const json_t *next = json_object_get(result, "next");
 	const json_t *prev = json_object_get(result, "prev");
+	bool config = (m->flags & MF_CONFIG) != 0;
 	size_t i;
 	json_t *row;
 
@@ -150,8 +151,11 @@ static char *check_list(const struct method_def *m, const char *key, const json_
 	    !(json_is_string(prev) || json_is_null(prev)))
 		return xasprintf("%s: next and prev are cursors or null", m->name);
 	if (!json_is_integer(json_object_get(result, "total")) ||
-	    !json_is_boolean(json_object_get(result, "exact")) || json_object_size(result) != 5)
-		return xasprintf("%s: a list has rows next prev total exact", m->name);
+	    !json_is_boolean(json_object_get(result, "exact")) ||
+	    json_is_integer(json_object_get(result, "version")) != config ||
+	    json_object_size(result) != (config ? 6u : 5u))
+		return xasprintf("%s: a list has rows next prev total exact%s", m->name,
+				 config ? " version" : "");
 	json_array_foreach(rows, i, row)
 	{
 		char *wrong = reply_schema_object(m->entity, key, row);

@@ -153,7 +153,7 @@ class Operator:
         self.file = self.socket.makefile("r")
         self.file.readline()
 
-    def ask(self, name, **params):
+    def ask(self, name, /, **params):
         self.n += 1
         line = {"jsonrpc": "2.0", "id": self.n, "method": name, "params": params}
         self.socket.sendall((json.dumps(line) + "\n").encode())
@@ -187,6 +187,28 @@ def test_what_changed_since_is_named(bare_relay):
     assert why is None
     assert relay.run("allow", "remove", "10.0.0.0/8", "--base", "99").returncode != 0
     assert relay.weir("allow", "remove", "10.0.0.0/8", "--base", str(done["version"]))["version"] == done["version"] + 1
+
+
+def test_lists_say_of_which_version_they_are(bare_relay):
+    """So that an edit made from a row of theirs is refused when somebody else changed the same since."""
+    relay = bare_relay
+    anna, bela = Operator(relay), Operator(relay)
+    for n, (what, edit) in enumerate({
+            "allow": dict(network="10.0.0.0/8"), "cred": dict(name="crm"), "dkim": dict(domain="shop.example"),
+            "pool": dict(name="bulk", sources=["127.0.0.1"]), "stream": dict(name="news", match="from:news@*"),
+            "route": dict(to="discard", match="domain:fast.example")}.items(), 1):
+        done, why = anna.ask(f"{what}.add", **edit)
+        assert why is None, (what, why)
+        page, _ = anna.ask(f"{what}.list")
+        assert page["version"] == done["version"] >= n, what
+    assert "version" not in anna.ask("hold.list")[0]
+    base = anna.ask("stream.list")[0]["version"]
+    assert bela.ask("allow.set", network="10.0.0.0/8", note="not the same")[1] is None
+    done, why = anna.ask("stream.set", name="news", note="a", base=base, reason="r")
+    assert why is None
+    refused, why = bela.ask("stream.set", name="news", note="b", base=base, reason="r")
+    assert refused is None and "root" in why
+    assert bela.ask("stream.set", name="news", note="b", base=bela.ask("stream.list")[0]["version"], reason="r")[0]
 
 
 def test_what_ends_by_itself_is_a_version(bare_relay):

@@ -109,6 +109,41 @@ static void test_only_what_was_touched_is_sent(void **state)
 	assert_true(shows("4 more would, but are in delivery this moment"));
 }
 
+static json_t *serve_a_version(const json_t *params)
+{
+	json_t *page = serve_one_stream(params);
+
+	(void)json_object_set_new(page, "version", json_integer(12));
+	return page;
+}
+
+/* What somebody else changed since the form was filled is not overwritten: the relay is told of
+ * which version it is, also when the plan leads back to it. */
+static void test_an_edit_says_what_it_was_made_from(void **state)
+{
+	(void)state;
+	fake_rpc_answer_fn("stream.list", serve_a_version);
+	fake_rpc_push("changes", "{'streams':9}", true);
+	loop_advance(app.loop, 2000);
+	frame();
+	key('E');
+	fake_rpc_answer_fn("stream.list", serve_one_stream);
+	go_down(4);
+	key(K_BACKSPACE);
+	type("6");
+	enter_all();
+	expect_planned("{\"name\":\"marketing\",\"priority\":6,\"base\":12}");
+	for (int i = 0; i < 10 && !shows("[>Change<]"); i++)
+		key(K_TAB);
+	fake_rpc_fail("plan.make", ERR_CONFLICT, "stream marketing was changed by eva");
+	key(K_ENTER);
+	assert_false(shows("base"));
+	for (int i = 0; i < 40 && fake_rpc_calls("plan.make") == 1; i++)
+		key(K_ENTER);
+	expect_planned("{\"name\":\"marketing\",\"priority\":6,\"base\":12}");
+	assert_true(shows("was changed by eva"));
+}
+
 /* A comma in a list's string is told from one between two. */
 static void test_lists_keep_their_commas(void **state)
 {
@@ -372,6 +407,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_only_what_was_touched_is_sent, setup_streams,
 						teardown),
+		cmocka_unit_test_setup_teardown(test_an_edit_says_what_it_was_made_from,
+						setup_streams, teardown),
 		cmocka_unit_test_setup_teardown(test_lists_keep_their_commas, setup_streams,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_change_keeps_what_was_not_sent, setup_streams,

@@ -31,6 +31,7 @@ struct page {
 	json_t *rows;
 	uint64_t *ids;
 	int64_t n;
+	int64_t version;
 	char *at;
 	char *next;
 	char *prev;
@@ -165,6 +166,14 @@ uint64_t rows_id(const struct rows *r, int64_t index)
 	return p != NULL ? p->ids[offset] : 0;
 }
 
+int64_t rows_version(const struct rows *r, int64_t index)
+{
+	int64_t offset = 0;
+	const struct page *p = page_at(r, index, &offset);
+
+	return p != NULL ? p->version : 0;
+}
+
 int64_t rows_index_of(const struct rows *r, uint64_t id)
 {
 	int64_t index = r->base;
@@ -220,6 +229,7 @@ static struct page page_of(const struct rows *r, const json_t *result)
 
 	p.rows = json_is_array(rows) ? json_incref(rows) : json_array();
 	p.n = (int64_t)json_array_size(p.rows);
+	p.version = ji(result, "version");
 	p.ids = xcalloc((size_t)p.n + 1, sizeof(p.ids[0]));
 	for (int64_t i = 0; i < p.n; i++)
 		p.ids[i] = rows_key_id(js(json_array_get(p.rows, (size_t)i), r->o.key));

@@ -43,7 +43,9 @@ int64_t rows_count(const struct rows *r, bool *ret_exact);
 const json_t *rows_get(const struct rows *r, int64_t index); /* NULL: not here (yet) */
 const char *rows_key(const struct rows *r, int64_t index);   /* "" when not here */
 uint64_t rows_id(const struct rows *r, int64_t index);	     /* 0 when not here */
-int64_t rows_index_of(const struct rows *r, uint64_t id);    /* -1: not here */
+/* The configuration's version that the row was read at; 0: the relay said none. */
+int64_t rows_version(const struct rows *r, int64_t index);
+int64_t rows_index_of(const struct rows *r, uint64_t id); /* -1: not here */
 void rows_want(struct rows *r, int64_t first, int n);
 bool rows_loading(const struct rows *r); /* nothing has arrived since the last query */
 /* Nothing is awaited, and the last page came: the rows are as the relay had them then. */

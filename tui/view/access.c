@@ -16,6 +16,7 @@
 struct access_view {
 	struct listing list;
 	json_t *chosen; /* the row that the menu is about */
+	int64_t chosen_version;
 };
 
 /* --- one credential --------------------------------------------------------------------------- */
@@ -221,7 +222,7 @@ static void on_step(void *arg, uint64_t id)
 		return;
 	switch ((enum step)id) {
 	case STEP_BOUNDS:
-		act_form(acts, M_CRED_SET, act_settings(M_CRED_SET, row));
+		act_edit(acts, M_CRED_SET, act_settings(M_CRED_SET, row), a->chosen_version);
 		return;
 	case STEP_ROTATE:
 		act_form(acts, M_CRED_ROTATE, named(row));
@@ -272,6 +273,7 @@ static void ask_step(struct view *v, const json_t *row, bool end)
 
 	json_decref(a->chosen);
 	a->chosen = json_deep_copy(row);
+	a->chosen_version = listing_version(&a->list);
 	(void)shell_menu(view_shell(v),
 			 &(struct shell_menu){ .owner = v,
 					       .title = js(a->chosen, "name"),

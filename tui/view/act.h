@@ -26,6 +26,9 @@ void acts_free(struct acts **ap);
 void act_plan(struct acts *a, enum method_id method, json_t *params);
 /* Asks for the method's parameters; `given` (taken, may be NULL) are filled in already. */
 void act_form(struct acts *a, enum method_id method, json_t *given);
+/* How something is to be changed: `settings` (taken) are what it has in the configuration's
+ * `version` (0: not known). What somebody else changed since is not overwritten: it is refused. */
+void act_edit(struct acts *a, enum method_id method, json_t *settings, int64_t version);
 /* What a form of this method begins with: what the row has of its parameters; owned. */
 json_t *act_settings(enum method_id method, const json_t *row);
 /* Shows what a method that changes nothing answers; takes params. (act_answer.c) */

@@ -337,6 +337,8 @@ static int on_form(void *arg, const struct form *form, struct err *err)
 		result = put_typed(params, p, text, err);
 		trim_strings(params, p);
 	}
+	if (json_object_get(a->params, "base") != NULL)
+		(void)json_object_set(params, "base", json_object_get(a->params, "base"));
 	if (result >= 0)
 		result = act_complete(m, params, err);
 	if (result >= 0)
@@ -398,4 +400,11 @@ json_t *act_settings(enum method_id method, const json_t *row)
 void act_form(struct acts *acts, enum method_id method, json_t *given)
 {
 	act_form_again(acts, method, given, given != NULL ? json_deep_copy(given) : NULL);
+}
+
+void act_edit(struct acts *acts, enum method_id method, json_t *settings, int64_t version)
+{
+	if (version > 0)
+		(void)json_object_set_new(settings, "base", json_integer(version));
+	act_form(acts, method, settings);
 }

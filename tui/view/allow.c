@@ -73,7 +73,8 @@ static void allow_action(struct view *v, enum action_id id)
 	if (id == A_ADD)
 		act_form(listing_app(&a->list)->acts, M_ALLOW_ADD, NULL);
 	else if (id == A_EDIT && row != NULL)
-		act_form(listing_app(&a->list)->acts, M_ALLOW_SET, act_settings(M_ALLOW_SET, row));
+		act_edit(listing_app(&a->list)->acts, M_ALLOW_SET, act_settings(M_ALLOW_SET, row),
+			 listing_version(&a->list));
 	else if (id == A_DELETE && row != NULL)
 		act_form(listing_app(&a->list)->acts, M_ALLOW_REMOVE,
 			 json_pack("{s:s}", "network", js(row, "network")));

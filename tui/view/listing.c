@@ -384,6 +384,14 @@ const json_t *listing_row(const struct listing *l)
 	return index >= 0 ? rows_get(l->rows, index) : NULL;
 }
 
+int64_t listing_version(const struct listing *l)
+{
+	struct row_id id;
+	int64_t index = table_cursor(&l->table, &id);
+
+	return index >= 0 ? rows_version(l->rows, index) : 0;
+}
+
 int64_t listing_selected(struct view *v)
 {
 	struct listing *l = view_state(v);

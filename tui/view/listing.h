@@ -108,6 +108,8 @@ void listing_restore(struct view *v, struct str saved);
 
 /* The cursor's row; NULL when there is none. Borrows. */
 const json_t *listing_row(const struct listing *l);
+/* The configuration's version that it shows, for act_edit(). */
+int64_t listing_version(const struct listing *l);
 /* What an action works on: the marks, else the cursor's row. False (with a notice) if it cannot be
  * said. */
 bool listing_target(struct listing *l, struct buf *out);

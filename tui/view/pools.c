@@ -128,7 +128,7 @@ static void pools_action(struct view *v, enum action_id a)
 	if (a == A_ADD)
 		act_form(acts, M_POOL_ADD, NULL);
 	else if (a == A_EDIT && row != NULL)
-		act_form(acts, M_POOL_SET, settings_of(row));
+		act_edit(acts, M_POOL_SET, settings_of(row), listing_version(&p->list));
 	else if (a == A_DELETE && row != NULL)
 		act_form(acts, M_POOL_REMOVE, json_pack("{s:s}", "name", js(row, "id")));
 	else

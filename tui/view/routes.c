@@ -52,7 +52,8 @@ static void routes_action(struct view *v, enum action_id a)
 		act_form(acts, M_ROUTE_ADD,
 			 row != NULL ? json_pack("{s:s}", "before", js(row, "id")) : NULL);
 	else if (a == A_EDIT && row != NULL)
-		act_form(acts, M_ROUTE_SET, act_settings(M_ROUTE_SET, row));
+		act_edit(acts, M_ROUTE_SET, act_settings(M_ROUTE_SET, row),
+			 listing_version(&r->list));
 	else if (a == A_DELETE && row != NULL)
 		act_form(acts, M_ROUTE_REMOVE, json_pack("{s:s}", "id", js(row, "id")));
 	else if (a == A_MOVE && row != NULL)

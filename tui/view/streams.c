@@ -110,7 +110,7 @@ static void streams_action(struct view *v, enum action_id a)
 		act_form(acts, M_STREAM_ADD,
 			 row != NULL ? json_pack("{s:s}", "before", js(row, "id")) : NULL);
 	else if (a == A_EDIT && row != NULL)
-		act_form(acts, M_STREAM_SET, settings_of(row));
+		act_edit(acts, M_STREAM_SET, settings_of(row), listing_version(&s->list));
 	else if (a == A_DELETE && row != NULL)
 		act_form(acts, M_STREAM_REMOVE, json_pack("{s:s}", "name", js(row, "id")));
 	else if (a == A_MOVE && row != NULL)

@@ -20,7 +20,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "ctl/actions.h"
+#include "ctl/actions_int.h"
 #include "ctl/handlers.h"
 #include "ctl/views.h"
 #include "lib/reply_schema.h"
@@ -32,6 +32,7 @@
 static struct {
 	char dir[64];
 	struct ctl_env env;
+	struct actions actions;
 	int fd;
 	struct buf in;
 	int last_id;
@@ -611,6 +612,7 @@ static int rig_setup(void **state)
 	log_to_fn(on_log, NULL);
 	rig.provider_known = true;
 	rig.env.loop = loop_new();
+	rig.env.actions = &rig.actions;
 	loop_fake_clock(rig.env.loop, NOW);
 	rig.env.holds = holds_new();
 	rig.env.routes = routes_new();
