@@ -33,16 +33,36 @@ static struct str skip_spaces(struct str s)
 	return s;
 }
 
-/* Where the reply begins: behind "smtp;", "said:", "<…>:" and the like; or s itself. */
-static struct str find_reply(struct str s)
+/* "550, b'…')" behind a bracket, as Python's smtplib says it, or "421] …": a code by itself. */
+static bool code_alone(struct str s, char opener)
 {
+	return s.n > 4 && s.p[3] == (opener == '(' ? ',' : ']') &&
+	       (opener == '(' || opener == '[') && code_at(str_from(s.p, 3)) != 0;
+}
+
+/*
+ * Where the reply begins: behind "smtp;", "said:", "<…>:", a quote and the like; or s itself.
+ * *ret_code is its code when that stands before it by itself, or 0.
+ */
+static struct str find_reply(struct str s, int *ret_code)
+{
+	*ret_code = 0;
 	if (code_at(s) != 0)
 		return s;
 	for (size_t i = 0; i + 1 < s.n; i++) {
 		struct str rest;
-		if (s.p[i] != ':' && s.p[i] != ';')
+		if (strchr(":;([\"'", s.p[i]) == NULL || s.p[i] == '\0')
 			continue;
 		rest = skip_spaces(skip(s, i + 1));
+		if (code_alone(rest, s.p[i])) {
+			*ret_code = code_at(str_from(rest.p, 3));
+			rest = skip_spaces(skip(rest, 4));
+			rest = skip(rest,
+				    str_starts(rest, STR("b'")) || str_starts(rest, STR("b\""))
+					    ? 2
+					    : 0);
+			return rest;
+		}
 		if (code_at(rest) != 0)
 			return rest;
 	}
@@ -76,6 +96,38 @@ static bool contains(struct str s, const char *what)
 		if (strncasecmp(s.p + i, what, n) == 0)
 			return true;
 	return false;
+}
+
+static size_t find(struct str s, const char *what)
+{
+	size_t n = strlen(what);
+
+	for (size_t i = 0; i + n <= s.n; i++)
+		if (memcmp(s.p + i, what, n) == 0)
+			return i;
+	return s.n;
+}
+
+/*
+ * What a line of a mail log says at its end: "…, relay=…, dsn=4.4.1, status=deferred (…)"
+ * (Postfix), "…, dsn=4.0.0, stat=Deferred: …" (sendmail). The pairs before it are no words of the
+ * reply.
+ */
+static struct str log_remark(struct str s, struct str *ret_dsn)
+{
+	size_t dsn = find(s, " dsn=");
+	size_t status = find(s, " status=");
+	size_t stat = find(s, " stat=");
+
+	*ret_dsn = dsn < s.n ? skip(s, dsn + 5) : str_from(s.p, 0);
+	if (stat < s.n)
+		return skip(s, stat + 6);
+	while (status < s.n && s.p[status] != '(')
+		status++;
+	if (status >= s.n)
+		return s;
+	s = skip(s, status + 1);
+	return s.n > 0 && s.p[s.n - 1] == ')' ? str_from(s.p, s.n - 1) : s;
 }
 
 /* What Postfix, Exim and others say about when it was. */
@@ -167,24 +219,33 @@ static void put_text(struct str s, const struct reply_line *r, bool dashes, stru
 	}
 }
 
+static void read_enhanced(struct str s, struct reply_line *r)
+{
+	size_t n = smtp_enhanced_length(s);
+
+	if (n > 0 && n < SMTP_ENHANCED_LEN)
+		(void)snprintf(r->enhanced, sizeof(r->enhanced), "%.*s", (int)n, s.p);
+}
+
 void reply_line_read(struct str line, struct reply_line *ret, struct buf *text)
 {
 	AUTO_BUF plain = BUF_INIT(SMTP_REPLY_TEXT_MAX);
-	struct str s;
-	size_t n;
+	struct str s, dsn;
+	bool alone;
 
 	*ret = (struct reply_line){ .code = 0 };
 	unescape(line.n > SMTP_REPLY_TEXT_MAX ? str_from(line.p, SMTP_REPLY_TEXT_MAX) : line,
 		 &plain);
 	s = str_trim(buf_str(&plain));
 	ret->phase = phase_of(s);
-	s = without_remark(find_reply(s));
-	ret->code = code_at(s);
-	n = smtp_enhanced_length(ret->code != 0 ? skip(s, 4) : s);
-	if (n > 0 && n < SMTP_ENHANCED_LEN)
-		(void)snprintf(ret->enhanced, sizeof(ret->enhanced), "%.*s", (int)n,
-			       s.p + (ret->code != 0 ? 4 : 0));
+	s = without_remark(find_reply(log_remark(s, &dsn), &ret->code));
+	alone = ret->code != 0 || code_at(s) == 0;
 	if (ret->code == 0)
-		s = skip_spaces(skip(s, n));
+		ret->code = code_at(s);
+	read_enhanced(alone ? s : skip(s, 4), ret);
+	if (alone)
+		s = skip_spaces(skip(s, smtp_enhanced_length(s)));
+	if (ret->code == 0 && ret->enhanced[0] == '\0')
+		read_enhanced(str_cut(&dsn, ','), ret);
 	put_text(s, ret, ret->code != 0 && s.n > 3 && s.p[3] == '-', text);
 }

@@ -3,8 +3,9 @@
  *
  * Model:   "550-5.1.1 no\r\n550 5.1.1 such user" (line ends written as \r\n or \n, or the lines
  *          joined by spaces), "smtp; 550 …", "host mx[192.0.2.1] said: 550 … (in reply to RCPT TO
- *          command)", "SMTP error from remote mail server after MAIL FROM:<…>: 550 …", and lines
- *          without any code, such as "connection timed out".
+ *          command)", "SMTP error from remote mail server after MAIL FROM:<…>: 550 …", a whole line
+ *          of a mail log (dsn=…, status=deferred (…)), what client libraries print ("(550,
+ *          b'5.7.1 …')"), and lines without any code, such as "connection timed out".
  * Context: any thread; pure.
  * Errors:  none: what is not understood is text.
  */
