@@ -51,7 +51,7 @@ static struct str find_reply(struct str s, int *ret_code)
 		return s;
 	for (size_t i = 0; i + 1 < s.n; i++) {
 		struct str rest;
-		if (strchr(":;([\"'", s.p[i]) == NULL || s.p[i] == '\0')
+		if (strchr(":;([<\"'", s.p[i]) == NULL || s.p[i] == '\0')
 			continue;
 		rest = skip_spaces(skip(s, i + 1));
 		if (code_alone(rest, s.p[i])) {
