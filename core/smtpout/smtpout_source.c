@@ -18,6 +18,17 @@ const char *out_source_name(const struct out_session *s)
 	return s->from.ehlo[0] != '\0' ? s->from.ehlo : s->o->hostname;
 }
 
+/* There is one that may be used, if not for every host. */
+static bool has_any(const struct out_hop *h)
+{
+	const struct smtpout_config *cfg = &h->o->cfg;
+	struct smtpout_ask ask = { .next_hop = h->key, .any = true };
+	struct smtpout_source from;
+	char why[SMTPOUT_WHY_MAX] = "";
+
+	return cfg->source(cfg->arg, &ask, &from, why) == SMTPOUT_FROM;
+}
+
 bool out_source_choose(struct out_session *s, char why[static SMTPOUT_WHY_MAX])
 {
 	const struct smtpout_config *cfg = &s->o->cfg;
@@ -28,7 +39,9 @@ bool out_source_choose(struct out_session *s, char why[static SMTPOUT_WHY_MAX])
 	s->from = (struct smtpout_source){ .bound = false };
 	if (cfg->source != NULL)
 		got = cfg->source(cfg->arg, &ask, &s->from, why);
-	s->sourceless = got == SMTPOUT_FROM_NONE;
+	/* when only those of the other family may be used, it is this host that cannot be reached
+	 */
+	s->sourceless = got == SMTPOUT_FROM_NONE && !has_any(s->hop);
 	return got == SMTPOUT_FROM;
 }
 

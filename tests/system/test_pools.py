@@ -90,6 +90,20 @@ def test_warm_up_overflows_or_waits(relay, world):
     assert relay.weir("pool", "show", "new")["sent_today"] == 9
 
 
+def test_one_family_is_used_up(relay, world):
+    """What may still send cannot reach the host: its mail waits, and the relay does not go round in circles."""
+    relay.weir("pool", "add", "new", "--source", "127.0.0.25,::1", "--warmup", "1,5")
+    relay.weir("stream", "set", "default", "--pool", "new", "--reason", "test")
+    submit(relay, 1, "a@fast.example")
+    relay.wait_event("a@fast.example", "delivered")
+    submit(relay, 2, "b{}@fast.example")
+    wait_until(lambda: "warm-up plan" in relay.weir("why", "domain:fast.example")["text"])
+    assert sources(relay) == ["127.0.0.25"]
+    relay.weir("pool", "set", "new", "--warmup-day", "2", "--reason", "a day later")
+    relay.weir("retry", "all")
+    wait_until(lambda: len(relay.weir("events", "--where", "state:delivered")) == 3, 10, "the rest")
+
+
 def test_what_nobody_took_does_not_count(relay, world):
     world.set("slow.example", "reply", text="451 4.3.2 later")
     relay.weir("pool", "add", "new", "--source", "127.0.0.31", "--warmup", "2,100")
