@@ -136,31 +136,30 @@ void show_put_attempts(const struct out *o, struct buf *b, const json_t *attempt
 	}
 }
 
-#define HOPS_SHOWN 5
+#define WAYS_SHOWN 5
 
 /* "goes by     smarthost:127.0.0.1:2526", each once. */
-static void put_hops(const struct out *o, struct buf *b, const json_t *recipients)
+static void put_way(const struct out *o, struct buf *b, const char *field, const json_t *recipients)
 {
-	const char *shown[HOPS_SHOWN];
+	const char *shown[WAYS_SHOWN];
 	const json_t *r;
 	size_t i, n = 0;
 
 	json_array_foreach(recipients, i, r)
 	{
-		const char *hop = json_get_str(r, "next_hop");
-		bool again = *hop == '\0';
+		const char *way = json_get_str(r, field);
+		bool again = *way == '\0';
 
 		for (size_t k = 0; k < n; k++)
-			again = again || strcmp(shown[k], hop) == 0;
-		if (again || n == HOPS_SHOWN)
+			again = again || strcmp(shown[k], way) == 0;
+		if (again || n == WAYS_SHOWN)
 			continue;
 		out_style(o, b, OUT_DIM, true);
-		(void)buf_printf(b, "%-12s",
-				 n == 0 ? field_find("message", "next_hop")->title : "");
+		(void)buf_printf(b, "%-12s", n == 0 ? field_find("message", field)->title : "");
 		out_style(o, b, OUT_DIM, false);
-		out_clean(o, b, str_of(hop));
+		out_clean(o, b, str_of(way));
 		(void)buf_putc(b, '\n');
-		shown[n++] = hop;
+		shown[n++] = way;
 	}
 }
 
@@ -170,7 +169,9 @@ static void put_detail(const struct out *o, struct buf *b, const json_t *detail)
 	const json_t *attempts = json_object_get(detail, "attempts");
 
 	columns_put_fields(o, b, "detail", NULL, detail);
-	put_hops(o, b, recipients);
+	put_way(o, b, "next_hop", recipients);
+	put_way(o, b, "pool", recipients);
+	put_way(o, b, "sources", recipients);
 	put_heading(o, b, "Recipients", json_array_size(recipients),
 		    json_get_int(detail, "recipients_n"));
 	put_table(o, b, "message", " id from size age_s ", recipients);

@@ -14,12 +14,15 @@
 #include "ctl/handlers.h"
 #include "ctl/transcript.h"
 #include "ctl/views.h"
+#include "loop/loop.h"
+#include "route/hop.h"
 
 #define RECIPIENTS_MAX 1000	/* shown with a message */
 #define ATTEMPTS_MAX 1000	/* the latest */
 #define CHUNK 250		/* rows of one callback */
 #define CHECK_MAX (1024 * 1024) /* contents up to here are read to see whether they are well */
 #define PIECE 65536
+#define SOURCES_TEXT_MAX ((size_t)POOL_SOURCES_MAX * (IPADDR_TEXT_LEN + 2))
 
 static void no_message(struct view_job *j, const struct err *err)
 {
@@ -165,15 +168,34 @@ static void check_content(struct detail *d)
 		ask_attempts(d);
 }
 
-/* As the route says for those that are queued. */
-static json_t *next_hop_json(const struct ctl_env *env, struct rid rid)
+/* What a connection of the pool may come from (app/wire_pool.c), of either kind. */
+static void put_sources(const struct ctl_env *env, struct str pool, struct buf *out)
+{
+	const struct pool_source *may[POOL_SOURCES_MAX];
+
+	for (int v4 = 1; v4 >= 0; v4--) {
+		size_t n = pools_choice(env->pools, pool, v4, loop_wall_ms(env->loop), may);
+		for (size_t i = 0; i < n; i++)
+			(void)buf_printf(out, "%s%s", out->n > 0 ? ", " : "", may[i]->text);
+	}
+}
+
+/* How those that are queued go. */
+static void put_way(const struct ctl_env *env, struct rid rid, json_t *row)
 {
 	struct sched_view v;
-	struct sched_group_view g;
+	struct sched_group_view g = { .next_hop = "" };
+	AUTO_BUF sources = BUF_INIT(SOURCES_TEXT_MAX);
+	struct str pool;
 
-	if (!sched_find(env->sched, rid, &v) || !sched_group(env->sched, v.group, &g))
-		return json_null();
-	return json_text_or_null(str_of(g.next_hop));
+	if (sched_find(env->sched, rid, &v))
+		(void)sched_group(env->sched, v.group, &g);
+	pool = hop_ways(g.next_hop).pool;
+	if (pool.n > 0)
+		put_sources(env, pool, &sources);
+	set(row, "next_hop", json_text_or_null(str_of(g.next_hop)));
+	set(row, "pool", json_text_or_null(pool));
+	set(row, "sources", json_text_or_null(buf_str(&sources)));
 }
 
 static void on_recipients(void *arg, const struct queue_entry *rows, size_t n,
@@ -189,7 +211,7 @@ static void on_recipients(void *arg, const struct queue_entry *rows, size_t n,
 		d->queued = d->queued || rows[i].outcome == OUTCOME_NONE ||
 			    rows[i].outcome == OUTCOME_DEFERRED;
 		json_t *row = env_message_json(d->job.env, &rows[i]);
-		set(row, "next_hop", next_hop_json(d->job.env, rows[i].rid));
+		put_way(d->job.env, rows[i].rid, row);
 		(void)json_array_append_new(d->recipients, row);
 	}
 	view_soon(&d->job);

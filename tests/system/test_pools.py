@@ -57,6 +57,35 @@ def test_mail_leaves_from_the_pool(relay, peer):
     assert "route" in refused(relay, "pool", "remove", "own", "--reason", "x", code="state", param="name")
 
 
+def test_show_says_where_it_leaves_from(relay, world):
+    """By the pool that is in force, whatever the stream says, and from what may send: what delivery asks."""
+    relay.weir("pool", "add", "old", "--source", "127.0.0.51")
+    relay.weir("pool", "add", "new", "--source", "127.0.0.52,127.0.0.53,::1", "--warmup", "1,5", "--overflow", "old")
+    world.set("slow.example", "reply", text="451 4.3.2 later")
+    submit(relay, 1, "plain@slow.example")
+    row = relay.wait_state("plain@slow.example", "deferred")
+
+    def way(row):
+        rcpt, = relay.weir("show", row["id"])["recipients"]
+        return rcpt["pool"], rcpt["sources"]
+    assert way(row) == (None, None)
+    relay.weir("stream", "set", "default", "--pool", "new", "--reason", "test")
+    wait_until(lambda: way(row) == ("new", "127.0.0.52, 127.0.0.53, ::1"), 5, "the new pool")
+    text = relay.run("show", row["id"], json_output=False).stdout
+    assert "\npool        new\nleaves from 127.0.0.52, 127.0.0.53, ::1\n" in text, text
+    for k in range(2):
+        submit(relay, 1, f"u{k}@fast.example")
+        relay.wait_event(f"u{k}@fast.example", "delivered")
+    wait_until(lambda: way(row) == ("new", "::1"), 5, "the plan to bind")
+    relay.weir("pool", "set", "new", "--source", "127.0.0.52,127.0.0.53", "--reason", "no IPv6")
+    wait_until(lambda: way(row) == ("old", "127.0.0.51"), 5, "the pool behind it")
+    world.set("slow.example", "accept")
+    relay.weir("retry", "all")
+    relay.wait_event("plain@slow.example", "delivered")
+    assert sources(relay, "to:plain@slow.example state:delivered") == ["127.0.0.51"]
+    assert way(row) == (None, None)
+
+
 def test_warm_up_overflows_or_waits(relay, world):
     relay.weir("pool", "add", "old", "--source", "127.0.0.21")
     relay.weir("pool", "add", "new", "--source", "127.0.0.22,127.0.0.23", "--warmup", "3,5", "--overflow", "old")

@@ -24,6 +24,7 @@
 #define CONTENT_MAX (4u << 20)
 #define PIECE 65536
 #define REFRESH_MS 1000
+#define WAYS_SHOWN 5
 
 enum pane {
 	PANE_ENVELOPE,
@@ -58,6 +59,29 @@ struct message {
 static struct app *app_of(const struct message *m)
 {
 	return view_app(m->view);
+}
+
+/* Where its recipients go and how, each once. */
+static void put_way(const struct message *m, const char *field, struct text *t)
+{
+	json_t *rows = json_object_get(m->detail, "recipients");
+	const char *shown[WAYS_SHOWN];
+	const json_t *row;
+	size_t i, n = 0;
+
+	json_array_foreach(rows, i, row)
+	{
+		const char *way = js(row, field);
+		bool again = *way == '\0';
+
+		for (size_t k = 0; k < n; k++)
+			again = again || strcmp(shown[k], way) == 0;
+		if (again || n == WAYS_SHOWN)
+			continue;
+		text_add_field(t, 14, n == 0 ? field_find("message", field)->title : "", ROLE_TEXT,
+			       str_of(way));
+		shown[n++] = way;
+	}
 }
 
 static void put_recipients(const struct message *m, struct text *t)
@@ -200,6 +224,9 @@ static void put_detail(struct message *m)
 		text_add(t, ROLE_PENDING, STR("asking the relay"));
 	} else {
 		cell_describe(t, "detail", m->detail, shell_wall_ms(s), shell_ascii(s));
+		put_way(m, "next_hop", t);
+		put_way(m, "pool", t);
+		put_way(m, "sources", t);
 		text_add(t, ROLE_TEXT, STR(""));
 		put_recipients(m, t);
 	}
