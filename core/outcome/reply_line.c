@@ -166,7 +166,7 @@ static enum classify_phase phase_of(struct str s)
 /* Without "(in reply to RCPT TO command)" at its end: that is no part of the reply. */
 static struct str without_remark(struct str s)
 {
-	static const char remark[] = "(in reply to ";
+	static const char remark[] = "(in reply ";
 	size_t n = sizeof(remark) - 1;
 
 	for (size_t i = s.n; i-- > 0;)
