@@ -428,6 +428,9 @@ static int load(struct relayd *r, struct err *err)
 	if (rc < 0)
 		return rc;
 	sched_rejudge(r->env.sched, true);
+	rc = wire_trouble_load(r, err);
+	if (rc < 0)
+		return rc;
 	sched_totals(r->env.sched, &counts, &messages, &oldest_ms);
 	log_info(NULL, "queue.loaded", F_U64("messages", messages),
 		 F_U64("recipients", counts.total), F_I64("ms", loop_clock_us() / 1000 - from_ms));
@@ -487,7 +490,6 @@ int relayd_open(struct relayd *r, struct err *err)
 				    .arg = r },
 			    r->env.sched, r->env.resolver);
 	wire_pools_open(r);
-	wire_providers_open(r);
 	sched_start(r->env.sched);
 	actions_start(r->env.actions);
 	suppression_start(r);
@@ -633,10 +635,13 @@ void relayd_free(struct relayd **rp)
 	if (r->env.actions != NULL)
 		actions_flush(r->env.actions);
 	suppression_end(r);
-	if (r->env.queue != NULL)
+	if (r->env.queue != NULL) {
 		wire_pools_store(r);
+		wire_parts_store(r->trouble);
+	}
 	wire_pools_close(r);
-	wire_providers_close(r);
+	wire_parts_free(&r->providers);
+	wire_parts_free(&r->trouble);
 	/* no reader works on anybody's filter any more, and no answer comes */
 	queue_close(&r->env.queue);
 	bounces_end(r);

@@ -54,7 +54,8 @@ struct relayd {
 	struct loop_timer *pool_counts;
 	struct loop_timer *pool_turn;
 	struct sched_pass pool_pass;
-	struct wire_providers *providers;
+	struct wire_parts *providers;
+	struct wire_parts *trouble;
 	struct metrics *metrics;
 	struct httpd *httpd; /* serves them; NULL: nowhere */
 	struct sink_config *sinks;
@@ -129,12 +130,18 @@ bool wire_sender(void *arg, const struct message *m, const struct message_rcpt *
 		 char ret[static ADDRESS_MAX + 1]);
 void wire_classify(void *arg, struct attempt *a); /* its class, when it has none */
 
-/* What is known of providers, kept over restarts (wire_providers.c). */
-#define WIRE_KIND_PROVIDERS "providers"
+/* What is known of groups from `first` up to `end`, kept over restarts (wire_parts.c). */
+typedef char *wire_part_fn(struct relayd *r, uint32_t first, uint32_t end); /* owned; NULL: nothing
+									     */
+typedef void wire_part_load_fn(struct relayd *r, const json_t *part);
+struct wire_parts *wire_parts_new(struct relayd *r, const char *kind, wire_part_fn *text);
+int wire_parts_load(struct wire_parts *p, wire_part_load_fn *load, struct err *err) MUST_CHECK;
+void wire_parts_changed(struct wire_parts *p); /* NULL: not yet, or no more */
+void wire_parts_store(struct wire_parts *p);   /* all of it: for the end */
+void wire_parts_free(struct wire_parts **pp);
+/* Of providers (wire_providers.c), and since when there is trouble (wire_trouble.c). */
 int wire_providers_load(struct relayd *r, struct err *err) MUST_CHECK;
-void wire_providers_open(struct relayd *r);
-void wire_providers_close(struct relayd *r);
-void wire_providers_changed(struct relayd *r);
+int wire_trouble_load(struct relayd *r, struct err *err) MUST_CHECK;
 
 /* Where connections come from (wire_pool.c). */
 enum smtpout_from wire_source(void *arg, struct smtpout_ask *ask, struct smtpout_source *ret,

@@ -283,7 +283,7 @@ void wire_provider(void *arg, struct str domain, const char *provider)
 	if (name == 0)
 		return;
 	sched_rejudge_domain(r->env.sched, name);
-	wire_providers_changed(r);
+	wire_parts_changed(r->providers);
 }
 
 /* --- mail out --------------------------------------------------------------------------------- */
@@ -391,6 +391,11 @@ void wire_relayed(void *arg, const struct message *m, const struct sched_result 
 		report_other(&r->env, m, done, done_n);
 }
 
+static void on_trouble(void *arg)
+{
+	wire_parts_changed(OBJ(relayd, RELAYD_MAGIC, arg)->trouble);
+}
+
 const struct sched_ops wire_sched_ops = {
 	.judge_group = judge_group,
 	.judge_rcpt = judge_rcpt,
@@ -403,6 +408,7 @@ const struct sched_ops wire_sched_ops = {
 	.classify = wire_classify,
 	.delayed = on_delayed,
 	.failed = on_failed,
+	.trouble = on_trouble,
 };
 
 /* --- what happened ---------------------------------------------------------------------------- */

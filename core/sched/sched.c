@@ -248,7 +248,7 @@ static void ring_enter(struct sched *s, struct group *g)
 	sched_dest_dirty(s, g->dest);
 }
 
-static struct group *group_find(struct sched *s, uint32_t domain, uint32_t stream, struct dest *d)
+struct group *sched_group_find(struct sched *s, uint32_t domain, uint32_t stream, struct dest *d)
 {
 	struct group probe = { .domain = domain, .stream = stream, .dest = d };
 	return RB_FIND(group_tree, &s->group_tree, &probe);
@@ -262,7 +262,7 @@ struct group *sched_group_get(struct sched *s, uint32_t domain, uint32_t stream,
 		key = v.next_hop;
 	}
 	struct dest *d = sched_dest_get(s, key);
-	struct group *g = group_find(s, domain, stream, d);
+	struct group *g = sched_group_find(s, domain, stream, d);
 	if (g != NULL)
 		return g;
 	if (key != v.next_hop)
@@ -402,7 +402,8 @@ void sched_forget(struct sched *s, uint32_t i)
 	for (int p = P_READY; p < P__COUNT; p++)
 		left += g->count[p];
 	if (left == 0) {
-		g->oldest_ms = g->next_ms = g->trouble_since_ms = 0;
+		g->oldest_ms = g->next_ms = 0;
+		sched_trouble(s, &g->trouble_since_ms, 0);
 		g->waiting_s = 0;
 		memset(g->ages, 0, sizeof(g->ages));
 	}
@@ -535,7 +536,7 @@ static void group_redirect(struct sched *s, struct group *g, const char *key)
 	g->to = NULL;
 	if (d == g->dest)
 		return;
-	g->to = group_find(s, g->domain, g->stream, d);
+	g->to = sched_group_find(s, g->domain, g->stream, d);
 	if (g->to != NULL)
 		return;
 	ring_leave(g);

@@ -130,6 +130,9 @@ struct sched_ops {
 	 * `recorded` must be called (sched_failed_recorded) when the report is on disk. */
 	void (*failed)(void *arg, const struct message *m, const struct queue_result *results,
 		       unsigned n, uint64_t ticket);
+	/* A group or a next hop came into trouble, or out of it: trouble_since_ms, since_ms of some
+	 * changed. May be NULL. */
+	void (*trouble)(void *arg);
 };
 
 struct sched *sched_new(struct loop *l, struct queue *q, const struct sched_config *cfg,
@@ -137,6 +140,10 @@ struct sched *sched_new(struct loop *l, struct queue *q, const struct sched_conf
 void sched_free(struct sched **sp);
 /* At start, for each row of queue_load(); then sched_start(). */
 void sched_load(struct sched *s, const struct queue_row *row);
+/* And when all are loaded: since when a group of which some were tried, and its next hop, were in
+ * trouble as far as the process before this one knew (wall clock, 0: not). */
+void sched_load_trouble(struct sched *s, uint32_t domain, uint32_t stream, const char *next_hop,
+			int64_t since_ms, int64_t hop_since_ms);
 void sched_start(struct sched *s);
 void sched_stop(struct sched *s); /* gives nothing more out */
 /* A message that is on disk now. */
@@ -234,7 +241,8 @@ struct sched_group_view {
 	const char *last_reply; /* borrowed until the loop turns */
 	int64_t last_ms;
 	int64_t trouble_since_ms; /* first failure since a calm minute ended with a success; 0. Of
-				     what was queued at the start: since the first came in. */
+				     what was queued at the start, unless sched_load_trouble() said
+				     it: since the first came in. */
 };
 uint32_t sched_groups(const struct sched *s);
 bool sched_group(const struct sched *s, uint32_t i, struct sched_group_view *ret);

@@ -250,6 +250,9 @@ void sched_run_done(struct sched *s);
  * are loaded. */
 void sched_recall_note(struct sched *s, struct group *g, const struct queue_row *row);
 void sched_recall_start(struct sched *s);
+/* The beginning of a trouble, or 0; says so when it is another one. */
+void sched_trouble(struct sched *s, int64_t *since_ms, int64_t to_ms);
+struct group *sched_group_find(struct sched *s, uint32_t domain, uint32_t stream, struct dest *d);
 
 /* sched_lane.c */
 struct lane *sched_lane_get(struct sched *s, struct dest *d, uint32_t stream);

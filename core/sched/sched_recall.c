@@ -4,7 +4,8 @@
  * While recipients are loaded each group keeps, without counting all classes, the one that most of
  * its tried recipients have (a vote: the same class adds to it, another one takes from it), and one
  * recipient that has it. That is enough for classes and alerts. The texts are read from the store
- * afterwards, one a group, a page at a time, beside the mail.
+ * afterwards, one a group, a page at a time, beside the mail. Since when there is trouble is kept
+ * outside, and told here; what is not told is in trouble since its first recipient came in.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,27 @@ void sched_recall_note(struct sched *s, struct group *g, const struct queue_row 
 	if (g->trouble_since_ms == 0 || received < g->trouble_since_ms)
 		g->trouble_since_ms = received;
 	g->last_ms = loop_wall_ms(s->loop);
+}
+
+void sched_load_trouble(struct sched *s, uint32_t domain, uint32_t stream, const char *next_hop,
+			int64_t since_ms, int64_t hop_since_ms)
+{
+	struct dest *d = sched_dest_find(s, next_hop);
+	struct group *g = d != NULL ? sched_group_find(s, domain, stream, d) : NULL;
+
+	if (g != NULL && g->trouble_since_ms != 0 && since_ms != 0)
+		g->trouble_since_ms = since_ms;
+	if (d != NULL && d->kind == DEST_REAL && hop_since_ms != 0)
+		d->since_ms = hop_since_ms;
+}
+
+void sched_trouble(struct sched *s, int64_t *since_ms, int64_t to_ms)
+{
+	if (*since_ms == to_ms)
+		return;
+	*since_ms = to_ms;
+	if (s->ops->trouble != NULL)
+		s->ops->trouble(s->arg);
 }
 
 static void on_told(void *arg, const struct queue_entry *rows, size_t n, const struct err *err)

@@ -118,12 +118,12 @@ static void mark_held(struct sched *s, uint32_t i, const struct message *m)
 
 /* --- results ---------------------------------------------------------------------------------- */
 
-static void note_trouble(struct group *g, const struct attempt *a)
+static void note_trouble(struct sched *s, struct group *g, const struct attempt *a)
 {
 	g->last_class = a->reply_class;
 	g->last_ms = a->at_ms;
 	if (g->trouble_since_ms == 0)
-		g->trouble_since_ms = a->at_ms;
+		sched_trouble(s, &g->trouble_since_ms, a->at_ms);
 	if (g->last_reply == NULL || strcmp(g->last_reply, a->reply) != 0) {
 		free(g->last_reply);
 		g->last_reply = xstrdup(a->reply);
@@ -149,7 +149,7 @@ static void deferred(struct sched *s, uint32_t i, struct attempt *a, bool own,
 	r->code = (uint16_t)a->code;
 	r->reply_class = a->reply_class;
 	if (!own)
-		note_trouble(g, a);
+		note_trouble(s, g, a);
 	*ret = (struct queue_result){ .rid = { r->rid }, .attempts = r->attempts };
 	int64_t now = loop_wall_ms(s->loop);
 	int64_t longest = longest_retry_ms(s, g->lane->conf);
@@ -183,7 +183,7 @@ static void fail(struct sched *s, const struct message *m, const struct queue_re
 		ASSERT(i != SCHED_NONE);
 		struct group *g = s->groups[sched_rec(s, i)->group];
 		if (!own)
-			note_trouble(g, &v[k].attempt);
+			note_trouble(s, g, &v[k].attempt);
 		if (g->dest->active > 0)
 			g->dest->active--;
 		sched_detach(s, i);
@@ -220,10 +220,10 @@ static void delivered(struct sched *s, uint32_t i, const struct attempt *a, bool
 	struct dest *d = g->dest;
 	/* A success now and then between failures is no end of the trouble. */
 	if (!own && a->at_ms - g->last_ms >= SCHED_CALM_MS)
-		g->trouble_since_ms = 0;
+		sched_trouble(s, &g->trouble_since_ms, 0);
 	if (!own) {
 		d->fails = 0;
-		d->since_ms = 0;
+		sched_trouble(s, &d->since_ms, 0);
 	}
 	if (d->active > 0)
 		d->active--;
@@ -637,7 +637,7 @@ static void note_why(struct sched *s, struct dest *d, const struct attempt *why,
 	*d->why = *why;
 	d->why->outcome = o;
 	if (d->since_ms == 0)
-		d->since_ms = loop_wall_ms(s->loop);
+		sched_trouble(s, &d->since_ms, loop_wall_ms(s->loop));
 	s->generation++;
 }
 

@@ -1,5 +1,8 @@
 """The one thing that binds, of each kind; and of two at once the right one."""
 
+import re
+import sqlite3
+
 import pytest
 
 import harness
@@ -408,3 +411,45 @@ def test_a_rate_and_a_remote_host(relay, smart):
     why(relay, relay.row("x@a.example")["id"], "remote", "451 4.7.1 later")
     relay.send("y@a.example")  # due, and the rate is used up
     why(relay, relay.row("y@a.example")["id"], "rate", "at most 1 messages a minute")
+
+
+def test_trouble_keeps_its_beginning(relay, world, smart):
+    """Over a restart and a kill: since its first failure, not since its mail came in; and so for who cannot be reached."""
+    world.set("slow.example", "reply", text="451 4.3.2 later")
+    smart("down.example", at=f"smarthost:127.0.0.1:{harness.free_port()}")
+    hold(relay, "all")
+    for to in ("a@slow.example", "a@down.example"):
+        relay.send(to)
+        relay.wait_state(to, "held")
+    relay.weir("release", "all")
+    relay.wait_state("a@slow.example", "deferred")
+    why(relay, "domain:down.example", "connect")
+
+    def begins():
+        return [relay.weir("why", f"domain:{d}.example")["since_at"] for d in ("slow", "down")], \
+            sorted((r["domain"], r["since_at"]) for r in relay.weir("status")["attention"])
+    before = wait_until(lambda: len(begins()[1]) == 2 and begins())
+    assert before[0][0] > relay.weir("show", relay.row("a@slow.example")["id"])["received_at"]
+    relay.restart()
+
+    def same():
+        relay.weir("retry", "all")
+        return relay.weir("why", "domain:down.example")["binding"] == "connect" and len(begins()[1]) == 2
+    wait_until(same)
+    assert begins() == before
+    kept = lambda: set(re.findall(r"(slow|down)[.]example", "".join(r[0] for r in sqlite3.connect(
+        f"file:{relay.state}/queue.db?mode=ro", uri=True).execute("SELECT json FROM objects WHERE kind = 'trouble'"))))
+    assert kept() == {"slow", "down"}
+    relay.kill()
+    relay.start()
+    wait_until(same)
+    assert begins() == before
+    # what is over is not kept
+    world.set("slow.example", "accept")
+    relay.weir("retry", "all")
+    relay.wait_event("a@slow.example", "delivered")
+    wait_until(lambda: kept() == {"down"})
+    relay.weir("delete", "all", "--reason", "r", "--yes")
+    relay.restart()
+    relay.send("b@slow.example")
+    relay.wait_event("b@slow.example", "delivered")

@@ -50,6 +50,7 @@ static struct {
 	char kicked[SCHED_KEY_MAX];
 	unsigned kicks;
 	unsigned delayed; /* recipients */
+	unsigned troubles;
 	const struct message *given;
 	unsigned given_ns[SCHED_DELIVERY_MAX];
 	unsigned given_n;
@@ -218,6 +219,12 @@ static bool end_all(void *arg, const struct message *m, const struct message_rcp
 	return true;
 }
 
+static void trouble(void *arg)
+{
+	(void)arg;
+	t.troubles++;
+}
+
 static const struct sched_ops ops = {
 	.judge_group = judge_group,
 	.judge_rcpt = judge_rcpt,
@@ -228,6 +235,7 @@ static const struct sched_ops ops = {
 	.classify = classify,
 	.delayed = delayed,
 	.failed = failed,
+	.trouble = trouble,
 };
 
 static void settle(void)
@@ -473,6 +481,40 @@ static void test_trouble_is_recalled(void **state)
 	want("mx:d2");
 	answer(OUTCOME_DEFERRED);
 	assert_int_equal(group_of_domain(2).last_class, 3);
+}
+
+/* What was known of its beginning counts more, of what is in trouble still and nothing else. */
+static void test_trouble_has_its_beginning(void **state)
+{
+	int64_t now = loop_wall_ms(t.loop);
+	struct sched_dest_view d;
+
+	(void)state;
+	(void)load(2, 9, 5);
+	(void)load(3, 8, 0);
+	sched_load_trouble(t.s, 2, 1, "mx:d2", now - 1234, 0);
+	sched_load_trouble(t.s, 3, 1, "mx:d3", now - 1234, now - 567);
+	sched_load_trouble(t.s, 4, 1, "mx:d4", now - 1234, now - 567);
+	assert_int_equal(group_of_domain(2).trouble_since_ms, now - 1234);
+	assert_int_equal(group_of_domain(3).trouble_since_ms, 0);
+	assert_true(sched_dest(t.s, "mx:d3", &d));
+	assert_int_equal(d.since_ms, now - 567);
+	assert_false(sched_dest(t.s, "mx:d4", &d));
+	assert_int_equal(t.troubles, 0);
+	(void)submit_to(5);
+	want("mx:d5");
+	answer(OUTCOME_DEFERRED);
+	assert_int_equal(t.troubles, 1);
+	(void)submit_to(5);
+	want("mx:d5");
+	answer(OUTCOME_DEFERRED);
+	assert_int_equal(t.troubles, 1);
+	loop_advance(t.loop, 60000);
+	(void)submit_to(5);
+	want("mx:d5");
+	answer(OUTCOME_DELIVERED);
+	assert_int_equal(group_of_domain(5).trouble_since_ms, 0);
+	assert_int_equal(t.troubles, 2);
 }
 
 /* What this relay decides is nothing that the destination said. */
@@ -942,6 +984,7 @@ int main(void)
 		T(test_retry_grows),
 		T(test_trouble_lasts),
 		T(test_trouble_is_recalled),
+		T(test_trouble_has_its_beginning),
 		T(test_own_ends_are_no_trouble),
 		T(test_expires),
 		T(test_hold_is_a_rule),
