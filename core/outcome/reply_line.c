@@ -63,8 +63,12 @@ static struct str find_reply(struct str s, int *ret_code)
 					    : 0);
 			return rest;
 		}
-		if (code_at(rest) != 0)
+		if (code_at(rest) != 0 && rest.n > 3)
 			return rest;
+		if (code_at(rest) != 0) { /* "over your quota, SMTP code: 552" */
+			*ret_code = code_at(rest);
+			return s;
+		}
 	}
 	return s;
 }
