@@ -254,9 +254,11 @@ void remote_pump(struct remote *r, struct err *err)
 
 	p->r = r;
 	for (;;) {
-		if (!pump_out(p) || !pump_in(p))
+		if (!pump_out(p))
 			break;
-		pump_said(p);
+		pump_said(p); /* takes in what has come for either; so it is not the last */
+		if (!pump_in(p))
+			break;
 		if (p->in.n == 0 &&
 		    (ssh_channel_is_eof(r->channel) || ssh_channel_is_closed(r->channel)))
 			break;
