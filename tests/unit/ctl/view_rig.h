@@ -27,6 +27,7 @@
 
 #define NOW INT64_C(1795490000000)
 #define WAIT_MS 30000
+#define RATE "421 4.7.28 Our system has detected an unusual rate, ticket 4711"
 #define UNUSED __attribute__((__unused__)) static
 
 static struct {
@@ -432,6 +433,45 @@ UNUSED void route(unsigned number, const char *match, const char *to)
 	assert_int_equal(routes_put(rig.env.routes, json, NULL), 0);
 	sched_rejudge(rig.env.sched, true);
 	turn();
+}
+
+/* Three destinations: one that is slow, one that is down, one that is well. */
+UNUSED void mail(void)
+{
+	char to[64];
+
+	for (int i = 0; i < 6; i++) {
+		(void)snprintf(to, sizeof(to), "user%d@gmail.example", i);
+		(void)post(
+			&(struct letter){ .to = to,
+					  .from = i < 2 ? "news@shop.example" : "shop@shop.example",
+					  .stream = i < 4 ? "marketing" : "default",
+					  .credential = i < 3 ? "crm" : "",
+					  .size = (size_t)(100 + 100 * i) });
+		loop_advance(rig.env.loop, 1000);
+	}
+	(void)post(&(struct letter){ .to = "anna@startup.example" });
+	loop_advance(rig.env.loop, 1000);
+	(void)post(&(struct letter){ .to = "bob@down.example,eve@down.example", .size = 5000 });
+	loop_advance(rig.env.loop, 1000);
+	(void)post(&(struct letter){ .to = "carl@fast.example", .subject = "Invoice" });
+	meet("gmail.example", OUTCOME_DEFERRED, 421, "4.7.28", RATE);
+}
+
+UNUSED void down(void)
+{
+	struct attempt why = { .at_ms = loop_wall_ms(rig.env.loop),
+			       .outcome = OUTCOME_DEFERRED,
+			       .reply_class = REPLY_NETWORK,
+			       .reply = "connect to mx.down.example: connection refused" };
+
+	sched_unreachable(rig.env.sched, "mx:down.example", &why, false);
+	settle();
+}
+
+UNUSED const char *text_of(const json_t *o, const char *name)
+{
+	return json_get_str(o, name);
 }
 
 /* ---- the client ---- */
