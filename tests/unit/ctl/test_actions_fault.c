@@ -201,6 +201,30 @@ static void test_refused_expiry(void **state)
 		rig_turn(n);
 }
 
+/* An edit on probation that the relay cannot take back stays on probation, and is taken back when
+ * it can be. */
+static void test_refused_rollback(void **state)
+{
+	(void)state;
+	json_decref(rig_do("route.add", "{\"to\":\"discard\",\"match\":\"domain:fast.example\","
+					"\"probation_s\":60}"));
+	fault.commits = 1;
+	rig_advance(61000);
+	for (unsigned n = 0; fault.refused == 0; n++)
+		rig_turn(n);
+	assert_int_equal(routes_n(rig.env.routes), 1);
+	assert_non_null(rig.env.probation);
+	assert_non_null(strstr(rig.log, "probation.rollback"));
+	rig_advance(1000);
+	assert_int_equal(routes_n(rig.env.routes), 1); /* not at once */
+	rig_advance(4000);
+	for (unsigned n = 0; routes_n(rig.env.routes) > 0; n++)
+		rig_turn(n);
+	for (unsigned n = 0; rig.env.probation != NULL; n++)
+		rig_turn(n);
+	assert_int_equal(fault.refused, 1);
+}
+
 /* --- reports ---------------------------------------------------------------------------------- */
 
 static void test_report_is_not_lost(void **state)
@@ -257,9 +281,9 @@ int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, rig_teardown)
 	static const struct CMUnitTest tests[] = {
-		T(test_refused_changes), T(test_refused_commit_keeps_the_plan),
-		T(test_refused_expiry),	 T(test_report_is_not_lost),
-		T(test_many_reports),
+		T(test_refused_changes),    T(test_refused_commit_keeps_the_plan),
+		T(test_refused_expiry),	    T(test_refused_rollback),
+		T(test_report_is_not_lost), T(test_many_reports),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

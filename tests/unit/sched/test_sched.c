@@ -61,7 +61,7 @@ static struct {
 	unsigned tickets_n;
 	bool keep_tickets;
 	bool ends;
-	struct rid asked[8]; /* queue_entries() */
+	struct rid asked[200]; /* queue_entries() */
 	size_t asked_n;
 	queue_entries_fn *told;
 	void *told_arg;
@@ -532,6 +532,37 @@ static void test_own_ends_are_no_trouble(void **state)
 	assert_int_equal(t.recorded_n, 1);
 }
 
+/* Replies are recalled page after page; one that cannot be read takes only its own texts along. */
+static void test_trouble_is_recalled_in_pages(void **state)
+{
+	enum { FIRST = 2, PAGE = 200, MORE = 50 };
+	struct queue_entry rows[MORE];
+	struct err err = ERR_INIT;
+	unsigned told = 0;
+
+	(void)state;
+	for (uint32_t d = FIRST; d < FIRST + PAGE + MORE; d++)
+		(void)load(d, d, 7);
+	sched_stop(t.s);
+	sched_start(t.s);
+	assert_int_equal(t.asked_n, PAGE);
+	(void)err_set(&err, ERR_IO, "the disk is gone");
+	t.told(t.told_arg, NULL, 0, &err);
+	assert_int_equal(t.asked_n, MORE);
+	for (size_t k = 0; k < MORE; k++)
+		rows[k] = (struct queue_entry){
+			.rid = t.asked[k], .reply_class = 7, .reply = STR("450 later"), .code = 450
+		};
+	t.asked_n = 0;
+	t.told(t.told_arg, rows, MORE, NULL);
+	assert_int_equal(t.asked_n, 0);
+	for (uint32_t d = FIRST; d < FIRST + PAGE + MORE; d++)
+		told += strcmp(group_of_domain(d).last_reply, "450 later") == 0;
+	assert_int_equal(told, MORE);
+	assert_string_equal(group_of_domain(FIRST).last_reply, "");
+	assert_int_equal(group_of_domain(FIRST).last_class, 7);
+}
+
 static void test_expires(void **state)
 {
 	(void)state;
@@ -986,6 +1017,7 @@ int main(void)
 		T(test_trouble_is_recalled),
 		T(test_trouble_has_its_beginning),
 		T(test_own_ends_are_no_trouble),
+		T(test_trouble_is_recalled_in_pages),
 		T(test_expires),
 		T(test_hold_is_a_rule),
 		T(test_hold_that_asks),
