@@ -2,8 +2,10 @@
 recipient, read and classified. `python3 test_bounce_mta.py` prints the table that the tests check."""
 
 import email
+import json
 import re
 import shutil
+import subprocess
 
 import pytest
 
@@ -155,6 +157,13 @@ def read(relay, bounces):
     return {e["to"]: e for e in relay.weir("events", "--where", "state:bounced", "--limit", "100")}
 
 
+def kinds(rows):
+    """Whether each is for good, by what was read out of its report."""
+    lines = [" ".join(filter(None, (str(r["code"]), r["enhanced"], r["reply"]))) for r in rows.values()]
+    said = subprocess.run([harness.WEIR, "classify"], input="\n".join(lines) + "\n", capture_output=True, text=True, timeout=30)
+    return dict(zip(rows, [json.loads(line)["kind"] == "hard" for line in said.stdout.splitlines()], strict=True))
+
+
 def tell(name, cases, wrong):
     print(f"\n{name}: {len(cases) - len(wrong)} of {len(cases)} right")
     for w in wrong:
@@ -180,9 +189,11 @@ def test_what_hosts_say(directory, place, name):
     cases = {f"{c}@{domain}": CASES[c] for domain in ("peer.example", "words.example") for c in CASES
              if name != "opensmtpd" or (c in SLOWLY if domain == "words.example" else c != "late")}
     rows = read(relay, collect(relay, end, KINDS[name], directory, cases, **QUICK[name]))
-    wrong = [(to, text, to in rows and (rows[to]["class"], rows[to]["code"], rows[to]["reply"]))
-             for to, (_, text, cls, _) in cases.items()
-             if to not in rows or cls not in (None, rows[to]["class"]) or (cls and text[:3] != str(rows[to]["code"]))]
+    good = kinds(rows)
+    wrong = [(to, text, to in rows and (rows[to]["class"], rows[to]["code"], rows[to]["reply"], good[to]))
+             for to, (_, text, cls, hard) in cases.items()
+             if to not in rows or cls not in (None, rows[to]["class"]) or (cls and text[:3] != str(rows[to]["code"]))
+             or hard not in (None, good[to])]
     tell(name, cases, wrong)
     assert wrong == []
     assert {r["address"] for r in relay.weir("suppress", "list")} == {to for to, c in cases.items() if c[3]  and c[2] == "bad-mailbox"}

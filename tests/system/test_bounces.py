@@ -477,7 +477,20 @@ def test_kept_in_bounds(relay_with, peer):
     relay = relay_with(f'bounces {{\n domain = "{DOMAIN}"\n feedback = "{FEEDBACK}"\n keep = 3\n}}\n')
     for i in range(5):
         deliver(relay, FEEDBACK, f"From: <x@remote.example>\nSubject: no {i}\n\nNumber {i}\n")
-    assert [r["subject"] for r in relay.weir("bounces", "list")] == ["no 4", "no 3", "no 2"]
+    rows = relay.weir("bounces", "list")
+    assert [r["subject"] for r in rows] == ["no 4", "no 3", "no 2"]
+    with pytest.raises(harness.WeirError):
+        relay.weir("bounces", "remove", "99", "--reason", "there is none")
+    relay.weir("bounces", "remove", rows[1]["id"], "--reason", "looked at")
+    assert [r["subject"] for r in relay.weir("bounces", "list")] == ["no 4", "no 2"]
+    removed = relay.weir("bounces", "remove", "all", "--reason", "all of them")
+    assert relay.weir("bounces", "list") == []
+    assert [r["target"] for r in relay.weir("audit", "--where", "method:bounces.remove result:done")][0] == "all" and removed["action"]
+    relay.weir("bounces", "remove", "all")  # none is no mistake
+    deliver(relay, FEEDBACK, "From: <x@remote.example>\nSubject: no 5\n\nNumber 5\n")
+    relay.restart()
+    row, = relay.weir("bounces", "list")  # and what was removed does not come back
+    assert row["subject"] == "no 5" and int(row["id"]) > int(rows[0]["id"])
 
 
 def test_who_goes_out_as_before(relay_with, peer, world):
