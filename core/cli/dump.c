@@ -225,6 +225,15 @@ static void put_reference_params(struct buf *b, const struct method_def *m)
 	}
 }
 
+static void put_field(struct buf *b, const struct field_def *f)
+{
+	AUTO_BUF help = BUF_INIT(PIECE_MAX);
+	AUTO_FREE char *head = xasprintf("%s (%s)", f->name, kind_name(f->kind));
+
+	field_put_help(&help, f);
+	put_entry(b, head, buf_cstr(&help));
+}
+
 static void put_reference(const struct cli_options *o, struct buf *b)
 {
 	const char *entity = "";
@@ -247,12 +256,11 @@ static void put_reference(const struct cli_options *o, struct buf *b)
 	(void)buf_puts(b, ".SH FIELDS\n");
 	for (size_t i = 0; i < field_defs_n; i++) {
 		const struct field_def *f = &field_defs[i];
-		AUTO_FREE char *head = xasprintf("%s (%s)", f->name, kind_name(f->kind));
 
 		if (strcmp(f->entity, entity) != 0)
 			(void)buf_printf(b, ".SS %s\n", f->entity);
 		entity = f->entity;
-		put_entry(b, head, f->help);
+		put_field(b, f);
 	}
 	(void)buf_puts(b, ".SH TOPICS\n");
 	for (int t = 0; t < TOPIC__COUNT; t++)
@@ -268,13 +276,9 @@ static void put_reference(const struct cli_options *o, struct buf *b)
 static void put_events(const struct cli_options *o, struct buf *b)
 {
 	(void)o;
-	for (size_t i = 0; i < field_defs_n; i++) {
-		const struct field_def *f = &field_defs[i];
-		AUTO_FREE char *head = xasprintf("%s (%s)", f->name, kind_name(f->kind));
-
-		if (strcmp(f->entity, "event") == 0)
-			put_entry(b, head, f->help);
-	}
+	for (size_t i = 0; i < field_defs_n; i++)
+		if (strcmp(field_defs[i].entity, "event") == 0)
+			put_field(b, &field_defs[i]);
 }
 
 /* --- JSON ------------------------------------------------------------------------------------- */
@@ -317,12 +321,15 @@ static void put_json(const struct cli_options *o, struct buf *b)
 		(void)json_array_append_new(methods, json_of_method(&method_defs[i]));
 	for (size_t i = 0; i < VERB__COUNT; i++)
 		(void)json_array_append_new(verbs, json_of_method(&verb_defs[i]));
-	for (size_t i = 0; i < field_defs_n; i++)
-		(void)json_array_append_new(fields, json_pack("{s:s, s:s, s:s, s:s}", "entity",
-							      field_defs[i].entity, "name",
-							      field_defs[i].name, "kind",
-							      kind_name(field_defs[i].kind), "help",
-							      field_defs[i].help));
+	for (size_t i = 0; i < field_defs_n; i++) {
+		AUTO_BUF help = BUF_INIT(PIECE_MAX);
+
+		field_put_help(&help, &field_defs[i]);
+		(void)json_array_append_new(
+			fields, json_pack("{s:s, s:s, s:s, s:s}", "entity", field_defs[i].entity,
+					  "name", field_defs[i].name, "kind",
+					  kind_name(field_defs[i].kind), "help", buf_cstr(&help)));
+	}
 	doc = json_pack("{s:i, s:o, s:o, s:o}", "protocol", PROTO_VERSION, "methods", methods,
 			"verbs", verbs, "fields", fields);
 	out_json(&(struct out){ .utf8 = true }, b, doc);

@@ -76,36 +76,16 @@ static bool is_known(const struct member *x)
 
 /* --- what is not there ------------------------------------------------------------------------ */
 
-/* The words behind `mark` up to the next comma or semicolon. */
-static struct str words_behind(const char *help, const char *mark)
+static const char *zero_of(const struct member *x)
 {
-	const char *at = strstr(help, mark);
-	struct str words;
-
-	if (at == NULL)
-		return STR("");
-	words = str_of(at + strlen(mark));
-	words.n = strcspn(words.p, ",;");
-	return str_trim(words);
+	return x->f != NULL ? x->f->zero : NULL;
 }
 
-/* What an absent value (zero: one of 0) means: the words of the field's help behind "null",
- * "empty for" or "none:", or behind "0". Empty when it says none. */
-static struct str absent_words(const struct field_def *f, bool zero)
+static const char *absent_of(const struct member *x)
 {
-	static const char *const marks[] = { "null: ", "null ", "empty for ", "none: " };
-	struct str words;
+	const char *words = x->f == NULL ? NULL : x->f->null != NULL ? x->f->null : x->f->empty;
 
-	if (f == NULL)
-		return STR("");
-	if (zero)
-		return words_behind(f->help, "; 0 ");
-	for (size_t i = 0; i < ARRAY_LEN(marks); i++) {
-		words = words_behind(f->help, marks[i]);
-		if (words.n > 0)
-			return words;
-	}
-	return STR("");
+	return words != NULL ? words : "none";
 }
 
 static bool is_empty(const struct member *x, const json_t *v)
@@ -114,7 +94,7 @@ static bool is_empty(const struct member *x, const json_t *v)
 		return json_string_length(v) == 0;
 	if (json_is_integer(v))
 		return json_integer_value(v) < 0 ||
-		       (json_integer_value(v) == 0 && absent_words(x->f, true).n == 0);
+		       (json_integer_value(v) == 0 && zero_of(x) == NULL);
 	return v == NULL || json_is_null(v) || json_is_false(v) ||
 	       (json_is_array(v) && json_array_size(v) == 0) ||
 	       (json_is_object(v) && json_object_size(v) == 0);
@@ -153,10 +133,8 @@ static void put_part(struct buf *out, const json_t *part)
 
 static void put_integer(struct buf *out, const struct member *x, int64_t n)
 {
-	struct str zero = absent_words(x->f, true);
-
-	if (n == 0 && zero.n > 0)
-		(void)buf_put_str(out, zero);
+	if (n == 0 && zero_of(x) != NULL)
+		(void)buf_puts(out, zero_of(x));
 	else if (ends_with(x->name, "_ms"))
 		put_time(out, n);
 	else if (ends_with(x->name, "_s"))
@@ -167,12 +145,11 @@ static void put_integer(struct buf *out, const struct member *x, int64_t n)
 
 static void put_value(struct buf *out, const struct member *x, const json_t *v)
 {
-	struct str absent = absent_words(x->f, false);
 	const json_t *one;
 	size_t i;
 
 	if (is_empty(x, v)) {
-		(void)buf_put_str(out, absent.n > 0 ? absent : STR("none"));
+		(void)buf_puts(out, absent_of(x));
 	} else if (json_is_string(v)) {
 		put_text(out, json_string_value(v));
 	} else if (json_is_array(v)) {

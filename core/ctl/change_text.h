@@ -3,8 +3,8 @@
  *
  * Model:   a value is called as its option of the kind's verbs is (weir stream set
  *          --delay-warning), and without one as its field is titled; what is neither is how it
- *          is kept, and is not said. Ages have units. What the absence of a value means stands in
- *          its field's help.
+ *          is kept, and is not said. Ages have units. What the absence of a value means stands
+ *          beside its field's help.
  * Context: any thread; pure.
  */
 #ifndef CTL_CHANGE_TEXT_H

@@ -10,8 +10,7 @@ const struct method_def method_defs[M__COUNT] = {
 };
 
 const struct field_def field_defs[] = {
-#define FIELD(entity, name, kind, title, width, priority, flags, help)                             \
-	{ entity, name, kind, title, width, priority, flags, help },
+#define FIELD(name_of_entity, ...) { .entity = name_of_entity, __VA_ARGS__ },
 #include "proto/fields.def"
 #undef FIELD
 };
@@ -145,6 +144,18 @@ const struct field_def *field_find(const char *entity, const char *name)
 		    strcmp(field_defs[i].name, name) == 0)
 			return &field_defs[i];
 	return NULL;
+}
+
+void field_put_help(struct buf *b, const struct field_def *f)
+{
+	const char *const meanings[][2] = { { "empty", f->empty },
+					    { "0", f->zero },
+					    { "null", f->null } };
+
+	(void)buf_puts(b, f->help);
+	for (size_t i = 0; i < ARRAY_LEN(meanings); i++)
+		if (meanings[i][1] != NULL)
+			(void)buf_printf(b, "; %s: %s", meanings[i][0], meanings[i][1]);
 }
 
 const char *topic_name(enum topic t)

@@ -194,13 +194,18 @@ struct field_def {
 	int width;    /* columns wanted */
 	int priority; /* columns of higher numbers disappear first when room is short */
 	unsigned flags;
-	/* What its absence means stands behind "null: ", "empty for " or "none: ", and what 0 does
-	 * behind "; 0 ": changes are told with these words (ctl/change_text.h). */
 	const char *help;
+	/* What these mean, such as "all"; NULL: nothing of their own. Changes are told with these
+	 * words (ctl/change_text.h). */
+	const char *null;
+	const char *empty;
+	const char *zero;
 };
 extern const struct field_def field_defs[];
 extern const size_t field_defs_n;
 const struct field_def *field_find(const char *entity, const char *name); /* NULL when unknown */
+/* Its help, and what null, an empty one and 0 mean. */
+void field_put_help(struct buf *b, const struct field_def *f);
 
 /* Subscriptions. */
 enum topic {
