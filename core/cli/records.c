@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "cli/cli_int.h"
+#include "cli/columns.h"
 
 static void put_line(const struct out *o, struct buf *b, const char *title, const char *text)
 {
@@ -57,12 +58,6 @@ int run_records(struct cli *c, const struct args *a, struct err *err)
 
 int run_kept(struct cli *c, const struct args *a, struct err *err)
 {
-	static const struct {
-		const char *title;
-		const char *name;
-	} fields[] = { { "why", "why" },       { "from", "from" },	{ "to", "to" },
-		       { "client", "client" }, { "about", "original" }, { "at", "at" },
-		       { "last", "last_at" } };
 	AUTO_BUF b = BUF_INIT(OUT_MAX);
 	json_t *row = NULL;
 	int rc = talk_call(c, a->m->name, json_copy(a->params), &row, err);
@@ -72,8 +67,7 @@ int run_kept(struct cli *c, const struct args *a, struct err *err)
 	if (c->json) {
 		cli_print_json(c, row);
 	} else {
-		for (size_t i = 0; i < ARRAY_LEN(fields); i++)
-			put_line(&c->out, &b, fields[i].title, json_get_str(row, fields[i].name));
+		columns_put_fields(&c->out, &b, a->m->entity, " text ", row);
 		(void)buf_putc(&b, '\n');
 		out_clean_lines(&c->out, &b, str_of(json_get_str(row, "text")));
 		cli_print(c, &b);

@@ -177,7 +177,7 @@ def tables(build):
     for entry in re.findall(r"METHOD\((?:[^()]|\([^()]*\))*\)", text):
         if ".summary" not in entry:
             bad(ROOT / "include/proto/methods.def", 1, "a method without summary: " + entry[:40])
-    entities = set(re.findall(r'^FIELD\("([a-z_]+)"', (ROOT / "include/proto/fields.def").read_text(), re.M))
+    entities = set(re.findall(r'^(?:FIELD|[A-Z]+_FIELDS)\("([a-z_]+)"', (ROOT / "include/proto/fields.def").read_text(), re.M))
     for entity in re.findall(r'\.entity = "([a-z_]+)"', text):
         if entity not in entities:
             bad(ROOT / "include/proto/methods.def", 1, f"entity {entity} has no fields in fields.def")
