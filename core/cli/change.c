@@ -121,8 +121,7 @@ static void put_undo(const struct out *o, struct buf *b, const json_t *done)
 	(void)buf_putc(b, '\n');
 }
 
-/* What may not have been meant; each on a line. */
-static void put_warnings(const struct out *o, struct buf *b, const json_t *warnings)
+void change_put_warnings(const struct out *o, struct buf *b, const json_t *warnings)
 {
 	const json_t *one;
 	size_t i;
@@ -264,7 +263,7 @@ static void put_done(const struct out *o, struct buf *b, const struct args *a, c
 	}
 	put_undone(o, b, json_object_get(done, "undone"));
 	put_secret(o, b, done);
-	put_warnings(o, b, json_object_get(done, "warnings"));
+	change_put_warnings(o, b, json_object_get(done, "warnings"));
 	put_publish(o, b, json_object_get(done, "publish"));
 	put_probation(o, b, json_object_get(done, "probation"));
 	put_undo(o, b, done);

@@ -75,6 +75,8 @@ bool change_can_ask(const struct cli *c);
 /* A question on standard error; true: yes, or the number when one is to be typed (0: none). */
 bool change_ask(struct cli *c, const char *question, int64_t number);
 void change_print(struct cli *c, const struct args *a, const json_t *done);
+/* What may not have been meant; each on a line. */
+void change_put_warnings(const struct out *o, struct buf *b, const json_t *warnings);
 
 /* records.c: for dkim.activate, adds as warnings which keys do not stand in DNS as they should. */
 void check_warn_of_keys(struct cli *c, const struct args *a, json_t *answer);
@@ -93,5 +95,8 @@ void help_put_verb(struct buf *b, const struct method_def *m);
 /* "weir hold TARGET --reason TEXT [--for AGE] …" */
 void help_put_synopsis(struct buf *b, const struct method_def *m);
 void help_put_verbs(struct buf *b);
+/* "--for AGE" of a parameter, or how it is called when it has no option's name; NULL when it has
+ * no place on the command line. Owned. */
+char *help_param_head(const struct param_def *p);
 
 #endif

@@ -353,11 +353,7 @@ void columns_put_fields(const struct out *o, struct buf *b, const char *entity, 
 		(void)buf_printf(b, "%-*s", cols, f->title);
 		out_style(o, b, OUT_DIM, false);
 		if (o->width > 0 && out_cols(o, text) > o->width - cols) {
-			AUTO_BUF lines = BUF_INIT(OUT_MAX);
-
-			out_wrap(o, &lines, text, cols);
-			buf_drop(&lines, (size_t)cols);
-			(void)buf_put_str(b, buf_str(&lines));
+			out_wrap_at(o, b, cols, text, cols);
 			continue;
 		}
 		out_clean(o, b, text);

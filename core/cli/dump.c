@@ -27,21 +27,10 @@ static void put_entry(struct buf *b, const char *head, const char *text)
 
 static void put_param(struct buf *b, const struct param_def *p)
 {
-	char name[PROTO_OPTION_LEN];
-	AUTO_FREE char *head = NULL;
-	const char *metavar = p->metavar != NULL   ? p->metavar
-			      : p->choices != NULL ? p->choices
-						   : "N";
+	AUTO_FREE char *head = help_param_head(p);
 
-	param_option(p, name);
-	if (p->positional)
-		head = xstrdup(metavar);
-	else if (name[0] == '\0')
-		return;
-	else
-		head = p->type == T_BOOL ? xasprintf("--%s", name)
-					 : xasprintf("--%s %s", name, metavar);
-	put_entry(b, head, p->help);
+	if (head != NULL)
+		put_entry(b, head, p->help);
 }
 
 static void put_verbs(const struct cli_options *o, struct buf *b)

@@ -59,20 +59,25 @@ static void put_option(struct buf *b, const char *left, const char *help)
 	(void)buf_printf(b, "  %-*s %s\n", OPTION_COLS, left, help);
 }
 
-static void put_param(struct buf *b, const struct param_def *p)
+char *help_param_head(const struct param_def *p)
 {
-	AUTO_FREE char *left = NULL;
 	char name[PROTO_OPTION_LEN];
 
 	param_option(p, name);
 	if (p->positional)
-		left = xstrdup(metavar_of(p));
-	else if (name[0] == '\0')
-		return;
-	else
-		left = p->type == T_BOOL ? xasprintf("--%s", name)
-					 : xasprintf("--%s %s", name, metavar_of(p));
-	put_option(b, left, p->help);
+		return xstrdup(metavar_of(p));
+	if (name[0] == '\0')
+		return NULL;
+	return p->type == T_BOOL ? xasprintf("--%s", name)
+				 : xasprintf("--%s %s", name, metavar_of(p));
+}
+
+static void put_param(struct buf *b, const struct param_def *p)
+{
+	AUTO_FREE char *left = help_param_head(p);
+
+	if (left != NULL)
+		put_option(b, left, p->help);
 }
 
 static void put_own(struct buf *b, const struct own_def *o)

@@ -185,8 +185,6 @@ static void put_rows(const struct upload *u, struct buf *b)
 static void put_plan(struct upload *u, struct buf *b)
 {
 	const struct out *o = &u->c->out;
-	const json_t *one;
-	size_t i;
 
 	put_rows(u, b);
 	put_count(o, b, u->plan, "new", "would come on the list");
@@ -194,12 +192,7 @@ static void put_plan(struct upload *u, struct buf *b)
 	put_count(o, b, u->plan, "already", "are on the list already and stay as they are");
 	put_count(o, b, u->plan, "twice", "say again what an earlier line said");
 	put_count(o, b, u->plan, "unread", "could not be read");
-	json_array_foreach(json_object_get(u->plan, "warnings"), i, one)
-	{
-		(void)buf_puts(b, "Careful: ");
-		out_clean(o, b, str_of(json_string_value(one)));
-		(void)buf_putc(b, '\n');
-	}
+	change_put_warnings(o, b, json_object_get(u->plan, "warnings"));
 }
 
 static void put_wrong(const struct upload *u)

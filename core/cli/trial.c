@@ -30,16 +30,6 @@ static enum out_style style_of(const char *verdict)
 	return OUT_BAD;
 }
 
-/* The text in lines of the width, the first one behind what stands there. */
-static void put_text(const struct out *o, struct buf *b, const char *text)
-{
-	AUTO_BUF lines = BUF_INIT(OUT_MAX);
-
-	out_wrap(o, &lines, str_of(text), TEXT_AT);
-	buf_drop(&lines, TEXT_AT);
-	(void)buf_put_str(b, buf_str(&lines));
-}
-
 static void put_note(const struct out *o, struct buf *b, const json_t *row)
 {
 	AUTO_BUF note = BUF_INIT(OUT_MAX);
@@ -67,7 +57,7 @@ static void put_step(const struct out *o, struct buf *b, const json_t *row)
 	out_style(o, b, style_of(verdict), true);
 	(void)buf_printf(b, "%-*s", TEXT_AT - 11, strcmp(verdict, "none") == 0 ? "-" : verdict);
 	out_style(o, b, style_of(verdict), false);
-	put_text(o, b, json_get_str(row, "text"));
+	out_wrap_at(o, b, TEXT_AT, str_of(json_get_str(row, "text")), TEXT_AT);
 	put_note(o, b, row);
 }
 
