@@ -201,7 +201,8 @@ static void draw_title(const struct shell *s, const struct canvas *c)
 		v->def->subtitle(v, &sub);
 	title = text_width(str_of(v->def->title)) + 2;
 	if (v->def->beside != NULL)
-		(void)snprintf(beside, sizeof(beside), "Tab %s", v->def->beside);
+		(void)snprintf(beside, sizeof(beside), "Tab %s",
+			       view_def_find(s, v->def->beside)->title);
 	before = title + text_width(str_of(beside)) + (beside[0] != '\0' ? 2 : 0) + 2;
 	wanted = text_width(buf_str(&sub));
 	if (before + (wanted < SUBTITLE_ROOM ? wanted : SUBTITLE_ROOM) + tabs_width(s, how) > cols)

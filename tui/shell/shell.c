@@ -474,7 +474,12 @@ static void navigate(struct shell *s, enum nav nav)
 
 	if (v == NULL)
 		return;
-	if (v->def->nav != NULL)
+	if (v->def->beside != NULL && (nav == NAV_NEXT || nav == NAV_PREV))
+		(void)shell_open(s,
+				 nav == NAV_PREV && v->def->before != NULL ? v->def->before
+									   : v->def->beside,
+				 "");
+	else if (v->def->nav != NULL)
 		result = v->def->nav(v, nav);
 	if (nav == NAV_BACK && result == WIDGET_IGNORED)
 		shell_back(s);

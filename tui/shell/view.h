@@ -54,7 +54,8 @@ struct view_def {
 	const char *help;   /* a sentence for the help screen */
 	int slot;	    /* 0 to 9: opened by that digit; -1: by name, or from other views */
 	bool inner;	    /* only from other views */
-	const char *beside; /* title of the one that Tab leads to; NULL: none */
+	const char *beside; /* name of the one that Tab leads to; NULL: none */
+	const char *before; /* and Shift-Tab; NULL: the same */
 	size_t size;	    /* of the private state */
 	/* Actions it handles, in the order of the hint line, ended by A_NONE. Movement is not
 	 * listed. */

@@ -172,14 +172,6 @@ static void access_close(struct view *v)
 	listing_close(v);
 }
 
-static unsigned access_nav(struct view *v, enum nav nav)
-{
-	if (nav != NAV_NEXT && nav != NAV_PREV)
-		return listing_nav(v, nav);
-	(void)shell_open(view_shell(v), "allow", "");
-	return WIDGET_USED;
-}
-
 /* --- what is done to one ---------------------------------------------------------------------- */
 
 enum step { STEP_BOUNDS = 1, STEP_ROTATE, STEP_RETIRE, STEP_SWITCH, STEP_REVOKE, STEP_INCIDENT };
@@ -315,7 +307,7 @@ const struct view_def view_access = {
 	.name = "access",
 	.also = "credentials creds",
 	.title = "Access",
-	.beside = "Allowlist",
+	.beside = "allow",
 	.help = "The credentials. Enter shows what one may, its secrets and who uses them; E edits "
 		"it or its secrets, D ends it. Tab: the allowlist.",
 	.slot = 7,
@@ -324,7 +316,7 @@ const struct view_def view_access = {
 	.verbs = verbs,
 	.open = access_open,
 	.close = access_close,
-	.nav = access_nav,
 	.action = access_action,
+	.nav = listing_nav,
 	LISTING_PARTS,
 };

@@ -29,14 +29,6 @@ static void allow_describe(const json_t *row, struct text *t)
 		text_add(t, ROLE_WARN, str_of(json_string_value(one)));
 }
 
-static unsigned allow_nav(struct view *v, enum nav nav)
-{
-	if (nav != NAV_NEXT && nav != NAV_PREV)
-		return listing_nav(v, nav);
-	(void)shell_open(view_shell(v), "access", "");
-	return WIDGET_USED;
-}
-
 static const struct cell_measure measures[] = {
 	{ "network", 18, 43, 0 }, { "mode", 12, 0, 1 },	       { "note", 12, 60, 2 },
 	{ "by", 8, 16, 6 },	  { "last_hit_at", 17, 0, 2 }, { "hits", 7, 0, 3 },
@@ -97,7 +89,7 @@ static const struct view_verb verbs[] = {
 const struct view_def view_allow = {
 	.name = "allow",
 	.title = "Allowlist",
-	.beside = "Access",
+	.beside = "access",
 	.help = "The networks that may relay without authentication, or may authenticate. Tab: the "
 		"credentials.",
 	.slot = -1, /* :allow list, and Tab from Access */
@@ -106,7 +98,5 @@ const struct view_def view_allow = {
 	.verbs = verbs,
 	.open = allow_open,
 	.action = allow_action,
-	.close = listing_close,
-	.nav = allow_nav,
-	LISTING_PARTS,
+	LISTING_VIEW,
 };

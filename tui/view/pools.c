@@ -82,14 +82,6 @@ static void pools_describe(const json_t *row, struct text *t)
 	}
 }
 
-static unsigned pools_nav(struct view *v, enum nav nav)
-{
-	if (nav != NAV_NEXT && nav != NAV_PREV)
-		return listing_nav(v, nav);
-	(void)shell_open(view_shell(v), nav == NAV_NEXT ? "routes" : "streams", "");
-	return WIDGET_USED;
-}
-
 static const struct cell_measure measures[] = {
 	{ "id", 10, 24, 0 },	   { "addresses", 14, 70, 3 }, { "progress", 38, 48, 1 },
 	{ "sent_today", 7, 0, 2 }, { "cap", 7, 0, 7 },	       { "day", 4, 0, 8 },
@@ -149,7 +141,8 @@ static const struct view_verb verbs[] = {
 const struct view_def view_pools = {
 	.name = "pools",
 	.title = "Pools",
-	.beside = "Routes",
+	.beside = "routes",
+	.before = "streams",
 	.help = "The addresses that mail leaves from, what they sent today and how far their "
 		"warm-up has come; d shows each address. Tab: the routes, then the streams.",
 	.slot = -1, /* :pools, and Tab from Streams */
@@ -158,7 +151,5 @@ const struct view_def view_pools = {
 	.verbs = verbs,
 	.open = pools_open,
 	.action = pools_action,
-	.close = listing_close,
-	.nav = pools_nav,
-	LISTING_PARTS,
+	LISTING_VIEW,
 };

@@ -12,14 +12,6 @@ static void routes_enter(struct listing *l, const json_t *row)
 	(void)shell_open(view_shell(l->view), "messages", js(row, "match"));
 }
 
-static unsigned routes_nav(struct view *v, enum nav nav)
-{
-	if (nav != NAV_NEXT && nav != NAV_PREV)
-		return listing_nav(v, nav);
-	(void)shell_open(view_shell(v), nav == NAV_NEXT ? "streams" : "pools", "");
-	return WIDGET_USED;
-}
-
 static const struct listing_def def = {
 	.method = "route.list",
 	.entity = "route",
@@ -78,7 +70,8 @@ static const struct view_verb verbs[] = {
 const struct view_def view_routes = {
 	.name = "routes",
 	.title = "Routes",
-	.beside = "Streams",
+	.beside = "streams",
+	.before = "pools",
 	.help = "Where mail goes, in the order of trying; Enter shows what is queued for a route. "
 		"Tab: the streams, then the pools.",
 	.slot = 8,
@@ -87,7 +80,5 @@ const struct view_def view_routes = {
 	.verbs = verbs,
 	.open = routes_open,
 	.action = routes_action,
-	.close = listing_close,
-	.nav = routes_nav,
-	LISTING_PARTS,
+	LISTING_VIEW,
 };

@@ -58,14 +58,6 @@ static void streams_describe(const json_t *row, struct text *t)
 		text_add(t, ROLE_TEXT, buf_str(&b));
 }
 
-static unsigned streams_nav(struct view *v, enum nav nav)
-{
-	if (nav != NAV_NEXT && nav != NAV_PREV)
-		return listing_nav(v, nav);
-	(void)shell_open(view_shell(v), nav == NAV_NEXT ? "pools" : "routes", "");
-	return WIDGET_USED;
-}
-
 static const struct cell_measure measures[] = {
 	{ "id", 13, 30, 0 },	{ "rule", 22, 90, 0 },	    { "priority", 4, 0, 1 },
 	{ "rate", 6, 0, 3 },	{ "concurrency", 4, 0, 3 }, { "retry", 8, 20, 4 },
@@ -135,7 +127,8 @@ static const struct view_verb verbs[] = {
 const struct view_def view_streams = {
 	.name = "streams",
 	.title = "Streams",
-	.beside = "Pools",
+	.beside = "pools",
+	.before = "routes",
 	.help = "The streams in the order in which they are asked for a message; Enter shows what "
 		"is queued in one. Tab: the pools, then the routes.",
 	.slot = -1, /* :streams, and Tab from Routes */
@@ -144,7 +137,5 @@ const struct view_def view_streams = {
 	.verbs = verbs,
 	.open = streams_open,
 	.action = streams_action,
-	.close = listing_close,
-	.nav = streams_nav,
-	LISTING_PARTS,
+	LISTING_VIEW,
 };
