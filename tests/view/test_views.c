@@ -166,6 +166,23 @@ static void test_filter_is_live_and_esc_takes_it_back(void **state)
 	assert_null(strstr(fake_rpc_params("message.list"), "where"));
 }
 
+/* What does not fit is refused instead of being left out without a word. */
+static void test_a_filter_has_its_length(void **state)
+{
+	AUTO_BUF line = BUF_INIT(4000);
+
+	(void)state;
+	(void)buf_puts(&line, "to:");
+	for (int i = 0; i < 1100; i++)
+		(void)buf_putc(&line, 'a');
+	key('2');
+	key('/');
+	type(buf_cstr(&line));
+	key(K_ENTER);
+	assert_true(shows("the filter is longer than 1023 bytes"));
+	key(K_ESC);
+}
+
 static void test_queues_group_and_release_by_hold(void **state)
 {
 	(void)state;
@@ -545,6 +562,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_enter_goes_to_the_messages, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_marks_become_one_target, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_all_marked_is_the_filter, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_filter_has_its_length, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_filter_is_live_and_esc_takes_it_back, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_queues_group_and_release_by_hold, setup,

@@ -2,6 +2,7 @@
 #include "view/app.h"
 
 #include <stddef.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "shell/shell.h"
@@ -42,4 +43,20 @@ const char *app_view_of(enum method_id m)
 			return views[i].view;
 	}
 	return NULL;
+}
+
+int app_take_filter(const struct app *app, enum filter_about about, struct str line, char *to,
+		    size_t size, struct err *err)
+{
+	AUTO(filter) struct filter *f = filter_parse_about(about, line, err);
+
+	if (f == NULL)
+		return -err->code;
+	if (line.n >= size)
+		return err_set(err, ERR_LIMIT, "the filter is longer than %zu bytes", size - 1);
+	memcpy(to, line.p, line.n);
+	to[line.n] = '\0';
+	if (line.n > 0)
+		history_add(app->filters, line);
+	return 0;
 }

@@ -6,6 +6,7 @@
 #ifndef VIEW_APP_H
 #define VIEW_APP_H
 
+#include "filter/filter.h"
 #include "model/relay.h"
 #include "model/rpc.h"
 #include "proto/proto.h"
@@ -32,6 +33,11 @@ extern const struct view_def view_overview, view_queues, view_messages, view_mes
 
 /* The screen for a reading command; NULL when it has none. */
 const char *app_view_of(enum method_id m);
+
+/* A filter that was typed, to `to` and among those typed lately; refused when it is none, or longer
+ * than fits there. */
+int app_take_filter(const struct app *app, enum filter_about about, struct str line, char *to,
+		    size_t size, struct err *err) MUST_CHECK;
 
 /* Registers all screens. */
 void app_register(struct shell *s);

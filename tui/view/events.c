@@ -226,20 +226,11 @@ static unsigned events_mouse(struct view *v, const struct event_mouse *m)
 static int on_filter(void *arg, struct str line, struct err *err)
 {
 	struct events *e = OBJ(events, EVENTS_MAGIC, arg);
-	struct filter *f = filter_parse(line, err);
+	int rc = app_take_filter(app_of(e), FILTER_MAIL, line, e->filter, sizeof(e->filter), err);
 
-	if (f == NULL)
-		return -err->code;
-	filter_free(&f);
-	if (line.n >= sizeof(e->filter))
-		return err_set(err, ERR_LIMIT, "the filter is longer than %d bytes",
-			       EVENTS_FILTER_MAX - 1);
-	memcpy(e->filter, line.p, line.n);
-	e->filter[line.n] = '\0';
-	if (line.n > 0)
-		history_add(app_of(e)->filters, line);
-	restart(e);
-	return 0;
+	if (rc >= 0)
+		restart(e);
+	return rc;
 }
 
 static void events_action(struct view *v, enum action_id a)

@@ -509,15 +509,12 @@ static void on_filter_changed(void *arg, struct str line)
 static int on_filter(void *arg, struct str line, struct err *err)
 {
 	struct listing *l = OBJ(listing, LISTING_MAGIC, arg);
-	struct filter *f = filter_parse_about(l->def->about, line, err);
+	char taken[LISTING_FILTER_MAX];
+	int rc = app_take_filter(listing_app(l), l->def->about, line, taken, sizeof(taken), err);
 
-	if (f == NULL)
-		return -err->code;
-	filter_free(&f);
-	filter_set(l, line);
-	if (line.n > 0)
-		history_add(listing_app(l)->filters, line);
-	return 0;
+	if (rc >= 0)
+		filter_set(l, str_of(taken));
+	return rc;
 }
 
 static void on_filter_left(void *arg)

@@ -401,23 +401,14 @@ static const char *trace_refuse(struct view *v, enum action_id a)
 	return of_line && cursor_line(view_state(v)) == NULL ? "nothing was said yet" : NULL;
 }
 
-static int on_filter(void *arg, struct str text, struct err *err)
+static int on_filter(void *arg, struct str line, struct err *err)
 {
 	struct trace *t = OBJ(trace, TRACE_MAGIC, arg);
-	struct filter *f = filter_parse(text, err);
+	int rc = app_take_filter(app_of(t), FILTER_MAIL, line, t->filter, sizeof(t->filter), err);
 
-	if (f == NULL)
-		return -err->code;
-	filter_free(&f);
-	if (text.n >= sizeof(t->filter))
-		return err_set(err, ERR_LIMIT, "the filter is longer than %zu bytes",
-			       sizeof(t->filter) - 1);
-	memcpy(t->filter, text.p, text.n);
-	t->filter[text.n] = '\0';
-	if (text.n > 0)
-		history_add(app_of(t)->filters, text);
-	restart(t);
-	return 0;
+	if (rc >= 0)
+		restart(t);
+	return rc;
 }
 
 static void ask_filter(struct trace *t)
