@@ -1,6 +1,6 @@
 /*
- * Changes of the allowlist and of the routes: objects without a set, in force when they are on
- * disk.
+ * Changes of the routes, and what all have in common that change objects without a set: in force
+ * when they are on disk.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,7 +12,6 @@
 #include "base/obj.h"
 #include "base/secret.h"
 #include "ctl/actions_rules.h"
-#include "ctl/allow_notices.h"
 #include "ctl/handlers.h"
 #include "ctl/stream_env.h"
 
@@ -56,8 +55,6 @@ static char *text_of(const char *s)
 	return xstrdup(s != NULL ? s : "");
 }
 
-/* --- allowlist -------------------------------------------------------------------------------- */
-
 void rule_warn(struct op *op, char *text_take)
 {
 	json_t *list;
@@ -68,198 +65,6 @@ void rule_warn(struct op *op, char *text_take)
 	list = json_object_get(op->result, "warnings");
 	(void)json_array_append_new(list, json_text(str_of(text_take)));
 	free(text_take);
-}
-
-static void warn_of_narrower(struct op *op, const struct ipnet *net)
-{
-	const struct allow_entry *first = NULL;
-	size_t n = 0;
-	for (size_t i = 0; i < allow_n(op->env->allow); i++) {
-		const struct allow_entry *e = allow_at(op->env->allow, i);
-		if (ipnet_prefix(&e->net) <= ipnet_prefix(net) || !ipnet_covers(net, &e->net))
-			continue;
-		first = first != NULL ? first : e;
-		n++;
-	}
-	if (n > 0)
-		rule_warn(op, xasprintf("it has %zu other %s of the list in it, %s for one", n,
-					n == 1 ? "entry" : "entries", first->text));
-}
-
-void allow_warn(struct op *op, const struct allow_entry *e, int64_t now)
-{
-	json_t *notices = allow_notices(op->env->allow, e, now);
-	size_t i;
-	json_t *one;
-	json_array_foreach(notices, i, one) rule_warn(op, xstrdup(json_string_value(one)));
-	json_decref(notices);
-}
-
-/* Clients that authenticated before, and may not any more: the first one, and how many. */
-static size_t locked_out(const struct ctl_env *env, const struct ipnet *net, int64_t now,
-			 const struct cred **ret_cred, struct ipaddr *ret_client)
-{
-	size_t n = 0;
-	for (size_t i = 0; i < creds_n(env->creds); i++) {
-		const struct cred *x = creds_at(env->creds, i);
-		for (size_t k = 0; k < x->use->n_secrets; k++) {
-			const struct cred_secret_use *s = &x->use->secrets[k];
-			if (s->uses == 0 || ipnet_has(net, &s->last_client) ||
-			    allow_check(env->allow, &s->last_client, now) != NULL)
-				continue;
-			*ret_cred = x;
-			*ret_client = s->last_client;
-			n++;
-		}
-	}
-	return n;
-}
-
-void allow_warn_lockout(struct op *op, const struct ipnet *net, int64_t now)
-{
-	const struct ctl_env *env = op->env;
-	const struct cred *x = NULL;
-	struct ipaddr client;
-	char text[IPADDR_TEXT_LEN];
-	size_t n;
-	if (!allow_may_authenticate(env->allow, NULL))
-		return;
-	rule_warn(op,
-		  xstrdup("from now on only clients in networks of this list may authenticate"));
-	n = locked_out(env, net, now, &x, &client);
-	if (n == 0 || x == NULL)
-		return;
-	ipaddr_text(&client, text);
-	rule_warn(op, xasprintf("that shuts out %zu secret%s last used from elsewhere: %s from %s, "
-				"for one",
-				n, n == 1 ? "" : "s", x->name, text));
-}
-
-static int allow_check_new(const struct ctl_call *call, const struct ipnet *net, const char *text,
-			   enum allow_mode mode, int64_t now, struct err *err)
-{
-	const char *stream = ctl_str(call, "stream");
-	const struct ctl_env *env = ctl_env(call);
-	const struct allow_entry *e = allow_find(env->allow, str_of(text));
-	char since[FMT_TIME_LEN];
-	if (ipnet_prefix(net) == 0 && mode == ALLOW_RELAY && !ctl_bool(call, "everything"))
-		return err_param(err, ERR_INVALID, "network",
-				 "%s would let everybody in the Internet relay; if that is really "
-				 "meant, say so with everything (--everything)",
-				 text);
-	if (e != NULL && (e->expires_ms == 0 || e->expires_ms > now)) {
-		fmt_time(e->created_ms, since);
-		return err_param(err, ERR_EXISTS, "network",
-				 "%s is on the allowlist already, added by %s at %s: %.100s", text,
-				 e->by, since, e->note[0] != '\0' ? e->note : "no note");
-	}
-	if (stream != NULL && mode != ALLOW_RELAY)
-		return err_param(err, ERR_INVALID, "stream",
-				 "a stream is for mail without authentication: other mail belongs "
-				 "where the rules or its credential say");
-	if (stream != NULL && streams_find(env->streams, str_of(stream)) == NULL)
-		return err_param(err, ERR_UNKNOWN, "stream",
-				 "there is no stream %.40s; weir stream list has those there are",
-				 stream);
-	if (allow_n(env->allow) >= ALLOW_MAX)
-		return err_set(err, ERR_LIMIT, "the allowlist has %d entries already", ALLOW_MAX);
-	return 0;
-}
-
-static enum allow_mode mode_of(const struct ctl_call *call)
-{
-	const char *name = ctl_str(call, "mode");
-	enum allow_mode mode = ALLOW_RELAY;
-	if (name != NULL)
-		(void)allow_mode_read(name, &mode);
-	return mode;
-}
-
-static void add_entry(struct op *op, const struct ipnet *net, const char *text)
-{
-	const char *stream = ctl_str(op->call, "stream");
-	int64_t for_s = ctl_age(op->call, "for_s");
-	AUTO_FREE char *note = text_of(ctl_str(op->call, "note"));
-	AUTO_FREE char *by = text_of(op->who->user);
-	struct allow_entry e = { .net = *net,
-				 .mode = mode_of(op->call),
-				 .note = note,
-				 .by = by,
-				 .created_ms = op->at_ms,
-				 .expires_ms = for_s > 0 ? op->at_ms + for_s * 1000 : 0 };
-	(void)snprintf(e.text, sizeof(e.text), "%s", text);
-	if (stream != NULL)
-		(void)snprintf(e.stream, sizeof(e.stream), "%s",
-			       streams_find(op->env->streams, str_of(stream))->id);
-	allow_warn(op, &e, op->at_ms);
-	warn_of_narrower(op, net);
-	if (e.mode == ALLOW_AUTHENTICATE)
-		allow_warn_lockout(op, net, op->at_ms);
-	op_object(op, "allow", text, object_current(op->env, "allow", text), allow_json(&e));
-}
-
-void ctl_allow_add(struct ctl_call *call)
-{
-	struct ctl_env *env = ctl_env(call);
-	int64_t now = loop_wall_ms(env->loop);
-	struct err err = ERR_INIT;
-	char text[IPNET_TEXT_LEN];
-	struct ipnet net;
-	struct op *op;
-	if (ipnet_parse(str_of(ctl_str(call, "network")), &net, &err) < 0) {
-		ctl_fail(call, &err);
-		return;
-	}
-	ipnet_text(&net, text);
-	op = rule_op(call, text);
-	if (allow_check_new(call, &net, text, mode_of(call), now, &err) < 0 ||
-	    op_lock(op, "allow", text, &err) < 0) {
-		op_fail(op, &err);
-		return;
-	}
-	op_begin(op, true);
-	add_entry(op, &net, text);
-	rule_store(op);
-}
-
-int allow_refuse_unknown(const struct ctl_env *env, const struct ipnet *net, const char *text,
-			 struct err *err)
-{
-	for (size_t i = 0; i < allow_n(env->allow); i++) {
-		const struct allow_entry *e = allow_at(env->allow, i);
-		if (ipnet_covers(&e->net, net))
-			return err_param(err, ERR_UNKNOWN, "network",
-					 "%s is no entry of the allowlist; it is a part of %s",
-					 text, e->text);
-	}
-	return err_param(err, ERR_UNKNOWN, "network", "%s is not on the allowlist", text);
-}
-
-void ctl_allow_remove(struct ctl_call *call)
-{
-	struct ctl_env *env = ctl_env(call);
-	struct err err = ERR_INIT;
-	char text[IPNET_TEXT_LEN];
-	struct ipnet net;
-	struct op *op;
-	if (ipnet_parse(str_of(ctl_str(call, "network")), &net, &err) < 0) {
-		ctl_fail(call, &err);
-		return;
-	}
-	ipnet_text(&net, text);
-	op = rule_op(call, text);
-	if (allow_find(env->allow, str_of(text)) == NULL) {
-		(void)allow_refuse_unknown(env, &net, text, &err);
-		op_fail(op, &err);
-		return;
-	}
-	if (op_lock(op, "allow", text, &err) < 0) {
-		op_fail(op, &err);
-		return;
-	}
-	op_begin(op, true);
-	op_object(op, "allow", text, object_current(env, "allow", text), NULL);
-	rule_store(op);
 }
 
 /* --- routes ----------------------------------------------------------------------------------- */

@@ -38,13 +38,8 @@ void route_password(const struct ctl_call *call, struct secret *ret);
 /* A plan of warm-up begins anew when it becomes another one, on that day; 0: today, and one that
  * stays goes on. was: the pool before, or NULL. (actions_pool.c) */
 void pool_begin_plan(json_t *o, const json_t *was, int64_t now_ms, int64_t day);
-/* What may not have been meant with a new entry of the allowlist. (actions_rules.c) */
+/* What may not have been meant with a new entry of the allowlist. (actions_allow.c) */
 void allow_warn(struct op *op, const struct allow_entry *e, int64_t now_ms);
-/* With the first entry that lets a network authenticate, all others may not any more. */
-void allow_warn_lockout(struct op *op, const struct ipnet *net, int64_t now_ms);
-/* The network is no entry: with what it is a part of. Returns -ERR_UNKNOWN. */
-int allow_refuse_unknown(const struct ctl_env *env, const struct ipnet *net, const char *text,
-			 struct err *err);
 /* A new credential without a secret; owned. (actions_cred_import.c) */
 json_t *cred_empty(const struct op *op, const char *name, int64_t now_ms);
 
