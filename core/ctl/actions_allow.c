@@ -8,7 +8,7 @@
 #include "ctl/actions_rules.h"
 #include "ctl/allow_notices.h"
 #include "ctl/handlers.h"
-#include "route/streams.h"
+#include "ctl/stream_env.h"
 
 /* --- what is worth a warning ------------------------------------------------------------------ */
 
@@ -78,6 +78,42 @@ static void warn_of_lockout(struct op *op, const struct ipnet *net, int64_t now)
 				n, n == 1 ? "" : "s", x->name, text));
 }
 
+/* --- what an entry may be --------------------------------------------------------------------- */
+
+static int check_everybody(const struct ctl_call *call, const char *param, const struct ipnet *net,
+			   const char *text, enum allow_mode mode, struct err *err)
+{
+	if (ipnet_prefix(net) != 0 || mode != ALLOW_RELAY || ctl_bool(call, "everything"))
+		return 0;
+	return err_param(err, ERR_INVALID, param,
+			 "%s would let everybody in the Internet relay; if that is really meant, "
+			 "say so with everything (--everything)",
+			 text);
+}
+
+static int check_stream_mode(const char *stream, enum allow_mode mode, struct err *err)
+{
+	if (*stream == '\0' || mode == ALLOW_RELAY)
+		return 0;
+	return err_param(err, ERR_INVALID, "stream",
+			 "a stream is for mail without authentication: other mail belongs where "
+			 "the rules or its credential say");
+}
+
+/* The network that the call names, and its text; on failure the call is answered. */
+static bool take_network(struct ctl_call *call, struct ipnet *ret_net,
+			 char ret_text[static IPNET_TEXT_LEN])
+{
+	struct err err = ERR_INIT;
+
+	if (ipnet_parse(str_of(ctl_str(call, "network")), ret_net, &err) < 0) {
+		ctl_fail(call, &err);
+		return false;
+	}
+	ipnet_text(ret_net, ret_text);
+	return true;
+}
+
 /* --- entries that come and go ----------------------------------------------------------------- */
 
 static int check_new(const struct ctl_call *call, const struct ipnet *net, const char *text,
@@ -86,26 +122,20 @@ static int check_new(const struct ctl_call *call, const struct ipnet *net, const
 	const char *stream = ctl_str(call, "stream");
 	const struct ctl_env *env = ctl_env(call);
 	const struct allow_entry *e = allow_find(env->allow, str_of(text));
+	const struct mailstream *x;
 	char since[FMT_TIME_LEN];
-	if (ipnet_prefix(net) == 0 && mode == ALLOW_RELAY && !ctl_bool(call, "everything"))
-		return err_param(err, ERR_INVALID, "network",
-				 "%s would let everybody in the Internet relay; if that is really "
-				 "meant, say so with everything (--everything)",
-				 text);
+	if (check_everybody(call, "network", net, text, mode, err) < 0)
+		return -ERR_INVALID;
 	if (e != NULL && (e->expires_ms == 0 || e->expires_ms > now)) {
 		fmt_time(e->created_ms, since);
 		return err_param(err, ERR_EXISTS, "network",
 				 "%s is on the allowlist already, added by %s at %s: %.100s", text,
 				 e->by, since, e->note[0] != '\0' ? e->note : "no note");
 	}
-	if (stream != NULL && mode != ALLOW_RELAY)
-		return err_param(err, ERR_INVALID, "stream",
-				 "a stream is for mail without authentication: other mail belongs "
-				 "where the rules or its credential say");
-	if (stream != NULL && streams_find(env->streams, str_of(stream)) == NULL)
-		return err_param(err, ERR_UNKNOWN, "stream",
-				 "there is no stream %.40s; weir stream list has those there are",
-				 stream);
+	if (stream != NULL && check_stream_mode(stream, mode, err) < 0)
+		return -ERR_INVALID;
+	if (stream != NULL && stream_get(env->streams, "stream", stream, &x, err) < 0)
+		return -ERR_UNKNOWN;
 	if (allow_n(env->allow) >= ALLOW_MAX)
 		return err_set(err, ERR_LIMIT, "the allowlist has %d entries already", ALLOW_MAX);
 	return 0;
@@ -152,11 +182,8 @@ void ctl_allow_add(struct ctl_call *call)
 	char text[IPNET_TEXT_LEN];
 	struct ipnet net;
 	struct op *op;
-	if (ipnet_parse(str_of(ctl_str(call, "network")), &net, &err) < 0) {
-		ctl_fail(call, &err);
+	if (!take_network(call, &net, text))
 		return;
-	}
-	ipnet_text(&net, text);
 	op = rule_op(call, text);
 	if (check_new(call, &net, text, mode_of(call), now, &err) < 0 ||
 	    op_lock(op, "allow", text, &err) < 0) {
@@ -188,11 +215,8 @@ void ctl_allow_remove(struct ctl_call *call)
 	char text[IPNET_TEXT_LEN];
 	struct ipnet net;
 	struct op *op;
-	if (ipnet_parse(str_of(ctl_str(call, "network")), &net, &err) < 0) {
-		ctl_fail(call, &err);
+	if (!take_network(call, &net, text))
 		return;
-	}
-	ipnet_text(&net, text);
 	op = rule_op(call, text);
 	if (allow_find(env->allow, str_of(text)) == NULL) {
 		(void)refuse_unknown(env, &net, text, &err);
@@ -214,19 +238,13 @@ static int put_stream(const struct ctl_call *call, enum allow_mode mode, json_t 
 {
 	const struct ctl_env *env = ctl_env(call);
 	const char *name = ctl_str(call, "stream");
-	const struct mailstream *x = streams_find(env->streams, str_of(name));
+	const struct mailstream *x = NULL;
 
-	if (name != NULL && *name != '\0' && x == NULL)
-		return err_param(err, ERR_UNKNOWN, "stream",
-				 "there is no stream %.40s; weir stream list has those there are",
-				 name);
+	if (name != NULL && *name != '\0' && stream_get(env->streams, "stream", name, &x, err) < 0)
+		return -ERR_UNKNOWN;
 	if (name != NULL)
 		(void)json_object_set_new(o, "stream", json_string(x != NULL ? x->id : ""));
-	if (mode != ALLOW_RELAY && *json_get_str(o, "stream") != '\0')
-		return err_param(err, ERR_INVALID, "stream",
-				 "a stream is for mail without authentication: other mail belongs "
-				 "where the rules or its credential say");
-	return 0;
+	return check_stream_mode(json_get_str(o, "stream"), mode, err);
 }
 
 static int put_all(const struct ctl_call *call, const struct allow_entry *e, json_t *o,
@@ -237,12 +255,9 @@ static int put_all(const struct ctl_call *call, const struct allow_entry *e, jso
 
 	if (ctl_str(call, "mode") != NULL)
 		(void)allow_mode_read(ctl_str(call, "mode"), &mode);
-	if (ipnet_prefix(&e->net) == 0 && mode == ALLOW_RELAY && e->mode != ALLOW_RELAY &&
-	    !ctl_bool(call, "everything"))
-		return err_param(err, ERR_INVALID, "mode",
-				 "%s would let everybody in the Internet relay; if that is really "
-				 "meant, say so with everything (--everything)",
-				 e->text);
+	if (e->mode != ALLOW_RELAY &&
+	    check_everybody(call, "mode", &e->net, e->text, mode, err) < 0)
+		return -ERR_INVALID;
 	(void)json_object_set_new(o, "mode", json_string(allow_mode_name(mode)));
 	if (ctl_str(call, "note") != NULL)
 		(void)json_object_set_new(o, "note", json_text(str_of(ctl_str(call, "note"))));
@@ -273,13 +288,12 @@ void ctl_allow_set(struct ctl_call *call)
 	struct ipnet net;
 	json_t *o = NULL;
 	struct op *op;
-	int rc = ipnet_parse(str_of(ctl_str(call, "network")), &net, &err);
+	int rc;
 
-	if (rc >= 0) {
-		ipnet_text(&net, text);
-		e = allow_find(env->allow, str_of(text));
-		rc = e != NULL ? 0 : refuse_unknown(env, &net, text, &err);
-	}
+	if (!take_network(call, &net, text))
+		return;
+	e = allow_find(env->allow, str_of(text));
+	rc = e != NULL ? 0 : refuse_unknown(env, &net, text, &err);
 	if (rc >= 0) {
 		o = allow_json(e);
 		rc = put_all(call, e, o, loop_wall_ms(env->loop), &err);

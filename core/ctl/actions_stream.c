@@ -87,12 +87,8 @@ static int stream_find(const struct ctl_call *call, const char *param,
 	const struct ctl_env *env = ctl_env(call);
 	const char *id = ctl_str(call, param);
 
-	*ret = id != NULL ? streams_find(env->streams, str_of(id)) : NULL;
-	if (id != NULL && *ret == NULL)
-		return err_param(err, ERR_UNKNOWN, param,
-				 "there is no stream %.40s; weir stream list has those there are",
-				 id);
-	return 0;
+	*ret = NULL;
+	return id != NULL ? stream_get(env->streams, param, id, ret, err) : 0;
 }
 
 static json_t *with_place(const json_t *o, double place)

@@ -6,9 +6,9 @@
 
 #include "base/json.h"
 #include "base/mem.h"
+#include "ctl/stream_env.h"
 #include "policy/creds.h"
 #include "proto/proto.h"
-#include "route/streams.h"
 
 static int canonical_sender(const struct streams *streams, const char *text, char *ret,
 			    struct err *err)
@@ -20,12 +20,10 @@ static int canonical_sender(const struct streams *streams, const char *text, cha
 static int canonical_stream(const struct streams *streams, const char *text, char *ret,
 			    struct err *err)
 {
-	const struct mailstream *x = streams_find(streams, str_of(text));
+	const struct mailstream *x;
 
-	if (x == NULL)
-		return err_param(err, ERR_UNKNOWN, "streams",
-				 "there is no stream %.40s; weir stream list has those there are",
-				 text);
+	if (stream_get(streams, "streams", text, &x, err) < 0)
+		return -ERR_UNKNOWN;
 	(void)snprintf(ret, CRED_SENDER_LEN, "%s", x->id);
 	return 0;
 }

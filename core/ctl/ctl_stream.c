@@ -74,14 +74,11 @@ void ctl_stream_show(struct ctl_call *call)
 {
 	const struct ctl_env *env = ctl_env(call);
 	const char *name = ctl_str(call, "name");
-	const struct mailstream *x = streams_find(env->streams, str_of(name));
+	const struct mailstream *x;
 	struct err err = ERR_INIT;
 
-	if (x != NULL) {
+	if (stream_get(env->streams, "name", name, &x, &err) < 0)
+		ctl_fail(call, &err);
+	else
 		ctl_reply(call, view_stream_row(x));
-		return;
-	}
-	(void)err_param(&err, ERR_UNKNOWN, "name",
-			"there is no stream %.40s; weir stream list has those there are", name);
-	ctl_fail(call, &err);
 }

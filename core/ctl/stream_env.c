@@ -6,6 +6,19 @@
 #include "base/mem.h"
 #include "route/hop.h"
 
+int stream_get(const struct streams *streams, const char *param, const char *name,
+	       const struct mailstream **ret, struct err *err)
+{
+	const struct mailstream *x = streams_find(streams, str_of(name));
+
+	if (x == NULL)
+		return err_param(err, ERR_UNKNOWN, param,
+				 "there is no stream %.40s; weir stream list has those there are",
+				 name);
+	*ret = x;
+	return 0;
+}
+
 uint64_t stream_recipients(const struct ctl_env *env, const char *id)
 {
 	uint32_t name = queue_name_find(env->queue, str_of(id));

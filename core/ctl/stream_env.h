@@ -15,6 +15,9 @@
 	"match", "headers", "require", "priority", "retry", "lifetime_s", "delay_s", "rate",       \
 		"concurrency", "tls", "pool", "dkim", "suppressed", "note"
 
+/* The stream that `param` names: ERR_UNKNOWN. */
+int stream_get(const struct streams *streams, const char *param, const char *name,
+	       const struct mailstream **ret, struct err *err) MUST_CHECK;
 /* Queued recipients of a stream, without the trash. */
 uint64_t stream_recipients(const struct ctl_env *env, const char *id);
 /* Before one goes: that what is looked at names it nowhere. ERR_STATE. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "ctl/stream_env.h"
 #include "ctl/views.h"
 #include "mail/header.h"
 
@@ -313,6 +314,7 @@ static int read_rest(struct trial *t, struct err *err)
 {
 	struct ctl_call *call = t->job.call;
 	const char *client = ctl_str(call, "client");
+	const struct mailstream *found;
 
 	t->credential = ctl_str(call, "credential");
 	t->size = ctl_int(call, "size", -1);
@@ -323,11 +325,8 @@ static int read_rest(struct trial *t, struct err *err)
 	if (method_param(ctl_method(call), "stream") == NULL)
 		return 0;
 	t->stream = ctl_str(call, "stream");
-	if (t->stream != NULL && streams_find(t->job.env->streams, str_of(t->stream)) == NULL)
-		return err_param(err, ERR_UNKNOWN, "stream",
-				 "there is no stream %.40s; weir stream list has those there are",
-				 t->stream);
-	return 0;
+	return t->stream != NULL ? stream_get(t->job.env->streams, "stream", t->stream, &found, err)
+				 : 0;
 }
 
 void trial_start(struct ctl_call *call, trial_fn *fn)
