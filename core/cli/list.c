@@ -12,7 +12,7 @@ struct listing {
 	const struct args *a;
 	struct columns *columns; /* laid out by the first page */
 	uint64_t rows;		 /* printed */
-	int64_t counted;	 /* the sum of their `count` */
+	int64_t counted;	 /* the sum of their `count` and `waiting` */
 };
 
 static void put_json_rows(struct listing *l, struct buf *b, const json_t *rows)
@@ -46,7 +46,7 @@ static void put_table_rows(struct listing *l, struct buf *b, const json_t *rows)
 	json_array_foreach(rows, i, row)
 	{
 		columns_put_row(l->columns, b, row);
-		l->counted += json_get_int(row, "count");
+		l->counted += json_get_int(row, "count") + json_get_int(row, "waiting");
 	}
 	l->rows += json_array_size(rows);
 }
@@ -94,7 +94,7 @@ static void put_end(struct listing *l, const json_t *last)
 	cli_print(l->c, &b);
 }
 
-/* Causes are replies: what waits without one is told apart from nothing being stuck. */
+/* What nothing has stopped yet is in no cause, and is told apart from what is stuck. */
 static void put_untried(struct listing *l, const json_t *last)
 {
 	static const char *const asked[] = { "where", "last_s", "since", "until" };
@@ -120,10 +120,9 @@ static void put_untried(struct listing *l, const json_t *last)
 	fmt_count((uint64_t)n, count);
 	(void)buf_printf(
 		&b,
-		"%s more recipient%s without a reply of %s own: new, or waiting for %s next "
-		"hop without a try; weir queue counts them",
-		count, n == 1 ? " is" : "s are", n == 1 ? "its" : "their",
-		n == 1 ? "its" : "their");
+		"%s more recipient%s not stopped by a reply: new, in delivery, or held before "
+		"the first try; weir queue counts them",
+		count, n == 1 ? " is" : "s are");
 	out_style(&l->c->out, &line, OUT_DIM, true);
 	out_wrap(&l->c->out, &line, buf_str(&b), 0);
 	out_style(&l->c->out, &line, OUT_DIM, false);

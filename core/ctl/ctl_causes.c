@@ -5,6 +5,9 @@
  * provider), or where recipients in the trash would be counted, the rows are gone through one by
  * one instead (find.h); since when there are causes is asked of the store all the same.
  *
+ * What was not tried because its next hop is in back-off is counted beside those that were (ctl/
+ * waiting.h): it has no reply of its own that a filter would find.
+ *
  * Whether a cause grows is told by the events of the last TREND_MS: as many in their first half as
  * in the second, or not.
  */
@@ -19,6 +22,7 @@
 #include "ctl/find.h"
 #include "ctl/handlers.h"
 #include "ctl/verdict.h"
+#include "ctl/waiting.h"
 #include "mail/reply_text.h"
 #include "route/site.h"
 
@@ -46,6 +50,13 @@ struct listing {
 	size_t pairs_size;
 	json_t *trends; /* by key_of(): -1, 0 or 1 */
 	const struct filter *f;
+	struct waiting *waiting;
+};
+
+/* One that is shown. */
+struct shown {
+	const struct queue_cause *c;
+	uint64_t waiting;
 };
 
 /* ---- a filter that finds the recipients behind a cause ---- */
@@ -162,7 +173,7 @@ static void set_verdict(const struct listing *l, const struct queue_cause *c, js
 	set(o, "phase", json_string(phase_name(a.phase)));
 }
 
-static json_t *cause_json(const struct listing *l, const struct queue_cause *c)
+static json_t *cause_json(const struct listing *l, const struct queue_cause *c, uint64_t waiting)
 {
 	json_t *o = json_object();
 
@@ -170,6 +181,7 @@ static json_t *cause_json(const struct listing *l, const struct queue_cause *c)
 	set(o, "code", json_integer(c->code));
 	set(o, "enhanced", json_text_or_null(str_of(c->enhanced)));
 	set(o, "count", json_integer((json_int_t)c->count));
+	set(o, "waiting", json_integer((json_int_t)waiting));
 	set(o, "domains", json_integer((json_int_t)c->domains));
 	set(o, "since_at", json_time(c->since_ms));
 	set(o, "trend", json_string(trend_of(l, c)));
@@ -191,6 +203,73 @@ static void listing_done(struct view_job *j)
 	free(l->slots);
 	free(l->pairs);
 	json_decref(l->trends);
+	waiting_free(&l->waiting);
+}
+
+/* ---- with what waits for the same ---- */
+
+static bool is_same(const struct queue_cause *c, const struct waiting_cause *x)
+{
+	return c->code == x->why.code && c->reply_class == x->why.reply_class &&
+	       strcmp(c->enhanced, x->why.enhanced) == 0 && str_eq(c->text, str_of(x->text));
+}
+
+static int by_reach(const void *a, const void *b)
+{
+	const struct shown *x = a;
+	const struct shown *y = b;
+	uint64_t m = x->c->count + x->waiting;
+	uint64_t n = y->c->count + y->waiting;
+
+	return m != n ? (m < n) - (m > n) : (x->c > y->c) - (x->c < y->c); /* as they came */
+}
+
+/* A cause that nobody in the list was told himself. */
+static struct queue_cause cause_of(const struct waiting_cause *x)
+{
+	struct queue_cause c = { .code = (uint16_t)x->why.code,
+				 .reply_class = x->why.reply_class,
+				 .text = str_of(x->text),
+				 .domains = x->domains,
+				 .since_ms = x->since_ms,
+				 .sample = &x->why };
+
+	(void)snprintf(c.enhanced, sizeof(c.enhanced), "%s", x->why.enhanced);
+	return c;
+}
+
+/* The rows; *ret_n: how many there would be without a limit. */
+static json_t *rows_json(const struct listing *l, const struct queue_cause *const *rows, size_t n,
+			 size_t *ret_n)
+{
+	size_t more = waiting_n(l->waiting);
+	AUTO_FREE struct shown *shown = xcalloc(n + more + 1, sizeof(*shown));
+	AUTO_FREE struct queue_cause *made = xcalloc(more + 1, sizeof(*made));
+	json_t *out = json_array();
+	size_t all = n;
+
+	for (size_t i = 0; i < n; i++)
+		shown[i].c = rows[i];
+	for (size_t k = 0; k < more; k++) {
+		const struct waiting_cause *x = waiting_at(l->waiting, k);
+		size_t i = 0;
+		while (i < n && !is_same(rows[i], x))
+			i++;
+		if (x->count == 0)
+			continue;
+		if (i == n) {
+			made[k] = cause_of(x);
+			shown[all++].c = &made[k];
+			i = all - 1;
+		}
+		shown[i].waiting = x->count;
+	}
+	if (more > 0)
+		qsort(shown, all, sizeof(*shown), by_reach);
+	for (size_t i = 0; i < all && i < l->limit; i++)
+		(void)json_array_append_new(out, cause_json(l, shown[i].c, shown[i].waiting));
+	*ret_n = all;
+	return out;
 }
 
 /* -1: it gets less, 1: more. */
@@ -218,19 +297,27 @@ static void note_trends(struct listing *l, const struct queue_cause *rows, size_
 
 /* ---- grouped by the store ---- */
 
+/* With what waits the order is another one. */
+static size_t store_limit(const struct listing *l)
+{
+	return waiting_n(l->waiting) > 0 ? QUEUE_PAGE_MAX : l->limit;
+}
+
 static void on_causes(void *arg, const struct queue_cause *rows, size_t n, const struct err *err)
 {
 	struct listing *l = arg;
+	AUTO_FREE const struct queue_cause **list = xcalloc(n + 1, sizeof(*list));
 	json_t *out;
+	size_t all;
 
 	if (err != NULL) {
 		view_fail(&l->job, err);
 		return;
 	}
-	out = json_array();
 	for (size_t i = 0; i < n; i++)
-		(void)json_array_append_new(out, cause_json(l, &rows[i]));
-	view_reply(&l->job, view_page(out, NULL, NULL, n, n < l->limit));
+		list[i] = &rows[i];
+	out = rows_json(l, list, n, &all);
+	view_reply(&l->job, view_page(out, NULL, NULL, all, n < store_limit(l)));
 }
 
 /* ---- what went wrong in a time ---- */
@@ -248,7 +335,7 @@ static void on_past(void *arg, const struct queue_cause *rows, size_t n, bool al
 	note_trends(l, rows, n);
 	out = json_array();
 	for (size_t i = 0; i < n; i++)
-		(void)json_array_append_new(out, cause_json(l, &rows[i]));
+		(void)json_array_append_new(out, cause_json(l, &rows[i], 0));
 	view_reply(&l->job, view_page(out, NULL, NULL, n, all && n < l->limit));
 }
 
@@ -376,18 +463,20 @@ static void find_since(struct cause *x, const struct queue_cause *rows, size_t n
 static void on_since(void *arg, const struct queue_cause *rows, size_t n, const struct err *err)
 {
 	struct listing *l = arg;
+	AUTO_FREE const struct queue_cause **list = xcalloc(l->n + 1, sizeof(*list));
 	json_t *out;
+	size_t all;
 
 	if (err != NULL) {
 		view_fail(&l->job, err);
 		return;
 	}
-	out = json_array();
-	for (size_t i = 0; i < l->n && i < l->limit; i++) {
+	for (size_t i = 0; i < l->n; i++) {
 		find_since(&l->causes[i], rows, n);
-		(void)json_array_append_new(out, cause_json(l, &l->causes[i].c));
+		list[i] = &l->causes[i].c;
 	}
-	view_reply(&l->job, view_page(out, NULL, NULL, l->n, true));
+	out = rows_json(l, list, l->n, &all);
+	view_reply(&l->job, view_page(out, NULL, NULL, all, true));
 }
 
 static void on_counted(void *arg, const struct err *err)
@@ -413,24 +502,41 @@ static bool store_can(const struct ctl_env *env, const struct filter *f)
 	return size.trash == 0 && (f == NULL || (filter_uses(f) & NOT_STORED) == 0);
 }
 
-static void on_trends(void *arg, const struct queue_cause *rows, size_t n, bool all,
-		      const struct err *err)
+static void on_waiting(void *arg, struct waiting *take, const struct err *err)
 {
 	static const struct find_ops find = { .each = each, .done = on_counted };
 	struct listing *l = arg;
 	struct ctl_env *env = l->job.env;
 
-	(void)all;
-	if (err == NULL)
-		note_trends(l, rows, n); /* else they are not told */
+	l->waiting = take;
+	if (err != NULL) {
+		view_fail(&l->job, err);
+		return;
+	}
 	if (store_can(env, l->f)) {
-		queue_causes(env->queue, l->f, l->limit, loop_wall_ms(env->loop), on_causes, l);
+		queue_causes(env->queue, l->f, store_limit(l), loop_wall_ms(env->loop), on_causes,
+			     l);
 		return;
 	}
 	l->causes = xcalloc(CAUSES_MAX, sizeof(l->causes[0]));
 	l->slots_n = 4 * 16384;
 	l->slots = xcalloc(l->slots_n, sizeof(l->slots[0]));
 	find_start(env, l->f, FIND_ENTRIES, &find, l);
+}
+
+static void on_trends(void *arg, const struct queue_cause *rows, size_t n, bool all,
+		      const struct err *err)
+{
+	struct listing *l = arg;
+	struct ctl_env *env = l->job.env;
+
+	(void)all;
+	if (err == NULL)
+		note_trends(l, rows, n); /* else they are not told */
+	if (sched_backs_off(env->sched))
+		waiting_start(env, l->f, on_waiting, l);
+	else
+		on_waiting(l, NULL, NULL);
 }
 
 void ctl_cause_list(struct ctl_call *call)

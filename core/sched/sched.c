@@ -860,8 +860,14 @@ bool sched_dest(const struct sched *s, const char *next_hop, struct sched_dest_v
 					 .slowed = d->is_waiting && d->slowed,
 					 .since_ms = d->since_ms,
 					 .reply = d->why != NULL ? d->why->reply : "",
+					 .why = d->why,
 					 .active = d->active };
 	return true;
+}
+
+bool sched_backs_off(const struct sched *s)
+{
+	return !TAILQ_EMPTY(&s->waiting);
 }
 
 uint64_t sched_generation(const struct sched *s)

@@ -258,13 +258,15 @@ void sched_totals(const struct sched *s, struct sched_counts *ret, uint64_t *ret
 
 struct sched_dest_view {
 	const char *next_hop;
-	int64_t backoff_until_ms; /* 0: none */
-	bool slowed;		  /* by sched_slow(): it can be reached */
-	int64_t since_ms;	  /* of the trouble */
-	const char *reply;	  /* why; borrowed */
+	int64_t backoff_until_ms;  /* 0: none */
+	bool slowed;		   /* by sched_slow(): it can be reached */
+	int64_t since_ms;	   /* of the trouble */
+	const char *reply;	   /* why; borrowed */
+	const struct attempt *why; /* all of it, classified; borrowed, NULL without */
 	uint32_t active;
 };
 bool sched_dest(const struct sched *s, const char *next_hop, struct sched_dest_view *ret);
+bool sched_backs_off(const struct sched *s); /* some next hop is in back-off */
 /* The highest priority of what could be sent there now; 0: nothing can. */
 int sched_priority(const struct sched *s, const char *next_hop);
 

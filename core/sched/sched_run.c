@@ -636,6 +636,7 @@ static void note_why(struct sched *s, struct dest *d, const struct attempt *why,
 		d->why = xcalloc(1, sizeof(*d->why));
 	*d->why = *why;
 	d->why->outcome = o;
+	s->ops->classify(s->arg, d->why);
 	if (d->since_ms == 0)
 		sched_trouble(s, &d->since_ms, loop_wall_ms(s->loop));
 	s->generation++;

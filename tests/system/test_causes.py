@@ -113,3 +113,36 @@ def test_since_when_and_in_the_past(relay, receiver):
     assert {o["to"] for o in others} == {"anna@one.example", "anna2@two.example"}
     assert relay.weir("delete", "domain:one.example", "--reason", "gone", "--yes")
     assert cause(relay, 452)["count"] == 1
+
+
+def test_what_waits_untried_is_counted(relay, world):
+    """A next hop that cannot be reached stops all its mail, and not only what it was tried with."""
+    relay.weir("route", "add", "--to", f"smarthost:127.0.0.1:{harness.free_port()}", "--match", "domain:*.down.example")
+    to = [f"u{i}@d{i % 3}.down.example" for i in range(40)]
+    relay.weir("hold", "all", "--reason", "all at once")
+    for i in range(0, 40, 10):
+        relay.send(*to[i:i + 10])
+    wait_until(lambda: relay.queued()["held"] == 40)
+    relay.weir("release", "all")
+
+    def settled(*args):
+        rows = relay.weir("causes", *args)
+        return rows if rows and sum(r["count"] + r["waiting"] for r in rows) == 40 else None
+    row, = wait_until(settled, what="40 of them")
+    assert row["class"] == "network" and row["count"] > 0 and row["waiting"] > 0 and "refused" in row["text"]
+    assert len(relay.recipients(row["where"])) == row["count"], "a filter finds who was told"
+    assert "more recipient" not in relay.run("causes", json_output=False).stdout
+    # counted one by one, as with what only the scheduler knows; and of those that nobody was told
+    assert settled("--where", "state:deferred") == [row]
+    alone, = relay.weir("causes", "--where", "attempts:0 domain:d1.down.example")
+    assert (alone["count"], alone["domains"], alone["class"], alone["text"]) == (0, 1, "network", row["text"])
+    assert 0 < alone["waiting"] <= 14 and alone["since_at"] and alone["action"] == row["action"]
+    # the larger cause comes first, whatever it is made of
+    world.do('set fast.example reply at=rcpt text="451 4.3.2 Later"')
+    relay.send(*(f"u{i}@fast.example" for i in range(row["count"] + 2)))
+    wait_until(lambda: len(relay.weir("causes")) == 2 and relay.weir("causes")[1]["count"] == row["count"] + 2)
+    assert [r["waiting"] > 0 for r in relay.weir("causes", "--limit", "1")] == [True]
+    # held is held, and in the trash nothing waits
+    relay.weir("hold", "domain:d1.down.example", "--reason", "r")
+    relay.weir("delete", "domain:d0.down.example", "--reason", "r", "--yes")
+    wait_until(lambda: all(r["waiting"] <= 13 for r in relay.weir("causes")))

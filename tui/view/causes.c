@@ -37,9 +37,10 @@ static void causes_foot(const struct listing *l, const json_t *row, struct buf *
 }
 
 static const struct cell_measure measures[] = {
-	{ "class", 13, 20, 0 },	  { "count", 7, 0, 0 }, { "domains", 7, 0, 3 },
-	{ "since_at", 17, 0, 2 }, { "trend", 7, 0, 3 }, { "kind", 4, 0, 4 },
-	{ "text", 20, 200, 0 },	  { "code", 4, 0, 1 },	{ .name = NULL },
+	{ "class", 13, 20, 0 }, { "count", 7, 0, 0 },	  { "waiting", 7, 0, 1 },
+	{ "domains", 7, 0, 3 }, { "since_at", 17, 0, 2 }, { "trend", 7, 0, 3 },
+	{ "kind", 4, 0, 4 },	{ "text", 20, 200, 0 },	  { "code", 4, 0, 1 },
+	{ .name = NULL },
 };
 
 static const struct listing_def def = {
