@@ -76,6 +76,24 @@ void cli_print_json(struct cli *c, const json_t *v)
 	cli_print(c, &b);
 }
 
+int cli_answer(struct cli *c, const struct args *a, cli_put_fn *put, struct err *err)
+{
+	AUTO_BUF b = BUF_INIT(OUT_MAX);
+	json_t *answer = NULL;
+	int rc = talk_call(c, a->m->name, json_copy(a->params), &answer, err);
+
+	if (rc < 0)
+		return rc;
+	if (c->json) {
+		cli_print_json(c, answer);
+	} else {
+		put(c, a, &b, answer);
+		cli_print(c, &b);
+	}
+	json_decref(answer);
+	return 0;
+}
+
 /* --- errors ----------------------------------------------------------------------------------- */
 
 static void put_json_error(const struct err *err, struct buf *b)

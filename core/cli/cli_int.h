@@ -59,6 +59,10 @@ int64_t cli_now_ms(void);
 void cli_print(struct cli *c, struct buf *b);
 /* Prints a JSON document. */
 void cli_print_json(struct cli *c, const json_t *v);
+/* Calls the verb's method and prints its answer: as it came with --json, else as `put` lays it out.
+ */
+typedef void cli_put_fn(struct cli *c, const struct args *a, struct buf *b, const json_t *answer);
+int cli_answer(struct cli *c, const struct args *a, cli_put_fn *put, struct err *err) MUST_CHECK;
 
 /* --- verbs ------------------------------------------------------------------------------------ */
 

@@ -63,22 +63,15 @@ static void put_cred(const struct out *o, struct buf *b, const json_t *cred)
 		put_table(o, b, "cred_user", users);
 }
 
+static void put_answer(struct cli *c, const struct args *a, struct buf *b, const json_t *cred)
+{
+	(void)a;
+	put_cred(&c->out, b, cred);
+}
+
 int run_cred(struct cli *c, const struct args *a, struct err *err)
 {
-	AUTO_BUF b = BUF_INIT(OUT_MAX);
-	json_t *cred = NULL;
-	int rc = talk_call(c, a->m->name, json_copy(a->params), &cred, err);
-
-	if (rc < 0)
-		return rc;
-	if (c->json) {
-		cli_print_json(c, cred);
-	} else {
-		put_cred(&c->out, &b, cred);
-		cli_print(c, &b);
-	}
-	json_decref(cred);
-	return 0;
+	return cli_answer(c, a, put_answer, err);
 }
 
 /* --- the allowlist ---------------------------------------------------------------------------- */
@@ -100,29 +93,24 @@ static void put_notices(const struct out *o, struct buf *b, const json_t *row)
 	}
 }
 
-int run_allow(struct cli *c, const struct args *a, struct err *err)
+static void put_allow(struct cli *c, const struct args *a, struct buf *b, const json_t *page)
 {
-	AUTO_BUF b = BUF_INIT(OUT_MAX);
-	json_t *page = NULL;
-	const json_t *rows;
+	const json_t *rows = json_object_get(page, "rows");
 	const json_t *row;
 	size_t i;
-	int rc;
 
+	if (json_array_size(rows) == 0)
+		(void)buf_puts(b, "none\n");
+	else
+		put_table(&c->out, b, a->m->entity, rows);
+	json_array_foreach(rows, i, row) put_notices(&c->out, b, row);
+}
+
+int run_allow(struct cli *c, const struct args *a, struct err *err)
+{
 	if (c->json || a->own[OWN_WIDE] != NULL)
 		return run_list(c, a, err);
-	rc = talk_call(c, a->m->name, json_copy(a->params), &page, err);
-	if (rc < 0)
-		return rc;
-	rows = json_object_get(page, "rows");
-	if (json_array_size(rows) == 0)
-		(void)buf_puts(&b, "none\n");
-	else
-		put_table(&c->out, &b, a->m->entity, rows);
-	json_array_foreach(rows, i, row) put_notices(&c->out, &b, row);
-	cli_print(c, &b);
-	json_decref(page);
-	return 0;
+	return cli_answer(c, a, put_allow, err);
 }
 
 /* --- an export, which is read by programs and kept in files ----------------------------------- */
@@ -139,20 +127,14 @@ int run_cred_export(struct cli *c, const struct args *a, struct err *err)
 	return 0;
 }
 
+static void put_text(struct cli *c, const struct args *a, struct buf *b, const json_t *answer)
+{
+	(void)c;
+	(void)a;
+	(void)buf_puts(b, json_get_str(answer, "text"));
+}
+
 int run_config_export(struct cli *c, const struct args *a, struct err *err)
 {
-	AUTO_BUF b = BUF_INIT(PROTO_RESPONSE_MAX);
-	json_t *answer = NULL;
-	int rc = talk_call(c, a->m->name, json_copy(a->params), &answer, err);
-
-	if (rc < 0)
-		return rc;
-	if (c->json) {
-		cli_print_json(c, answer);
-	} else {
-		(void)buf_puts(&b, json_get_str(answer, "text"));
-		cli_print(c, &b);
-	}
-	json_decref(answer);
-	return 0;
+	return cli_answer(c, a, put_text, err);
 }

@@ -223,25 +223,17 @@ static void put_inner(struct cli *c, struct buf *b, const char *title, const jso
 	}
 }
 
+static void put_object(struct cli *c, const struct args *a, struct buf *b, const json_t *object)
+{
+	columns_put_fields(&c->out, b, a->m->entity, NULL, object);
+	for (size_t i = 0; i < field_defs_n; i++)
+		if (strcmp(field_defs[i].entity, a->m->entity) == 0 &&
+		    field_defs[i].kind == FK_OBJECT)
+			put_inner(c, b, field_defs[i].title,
+				  json_object_get(object, field_defs[i].name));
+}
+
 int run_object(struct cli *c, const struct args *a, struct err *err)
 {
-	AUTO_BUF b = BUF_INIT(OUT_MAX);
-	json_t *result = NULL;
-	int rc = talk_call(c, a->m->name, json_copy(a->params), &result, err);
-
-	if (rc < 0)
-		return rc;
-	if (c->json) {
-		cli_print_json(c, result);
-	} else {
-		columns_put_fields(&c->out, &b, a->m->entity, NULL, result);
-		for (size_t i = 0; i < field_defs_n; i++)
-			if (strcmp(field_defs[i].entity, a->m->entity) == 0 &&
-			    field_defs[i].kind == FK_OBJECT)
-				put_inner(c, &b, field_defs[i].title,
-					  json_object_get(result, field_defs[i].name));
-		cli_print(c, &b);
-	}
-	json_decref(result);
-	return 0;
+	return cli_answer(c, a, put_object, err);
 }

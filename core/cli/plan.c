@@ -244,19 +244,13 @@ void plan_put(const struct out *o, struct buf *b, const json_t *plan)
 	put_sample(o, b, plan);
 }
 
+static void put_diff(struct cli *c, const struct args *a, struct buf *b, const json_t *page)
+{
+	(void)a;
+	plan_put_changes(&c->out, b, json_object_get(page, "rows"));
+}
+
 int run_diff(struct cli *c, const struct args *a, struct err *err)
 {
-	AUTO_BUF b = BUF_INIT(OUT_MAX);
-	json_t *page = NULL;
-	int rc;
-
-	if (c->json)
-		return run_list(c, a, err);
-	rc = talk_call(c, a->m->name, json_copy(a->params), &page, err);
-	if (rc < 0)
-		return rc;
-	plan_put_changes(&c->out, &b, json_object_get(page, "rows"));
-	cli_print(c, &b);
-	json_decref(page);
-	return 0;
+	return c->json ? run_list(c, a, err) : cli_answer(c, a, put_diff, err);
 }

@@ -28,52 +28,38 @@ static void put_record(const struct out *o, struct buf *b, const json_t *r)
 	put_line(o, b, "zone", json_get_str(r, "zone"));
 }
 
-int run_records(struct cli *c, const struct args *a, struct err *err)
+static void put_records(struct cli *c, const struct args *a, struct buf *b, const json_t *answer)
 {
-	AUTO_BUF b = BUF_INIT(OUT_MAX);
-	json_t *result = NULL;
 	const json_t *r;
 	size_t i;
-	int rc = talk_call(c, a->m->name, json_copy(a->params), &result, err);
 
-	if (rc < 0)
-		return rc;
-	if (c->json) {
-		cli_print_json(c, result);
-	} else {
-		json_array_foreach(json_object_get(result, "records"), i, r)
-		{
-			if (i > 0)
-				(void)buf_putc(&b, '\n');
-			put_record(&c->out, &b, r);
-		}
-		cli_print(c, &b);
+	(void)a;
+	json_array_foreach(json_object_get(answer, "records"), i, r)
+	{
+		if (i > 0)
+			(void)buf_putc(b, '\n');
+		put_record(&c->out, b, r);
 	}
-	json_decref(result);
-	return 0;
+}
+
+int run_records(struct cli *c, const struct args *a, struct err *err)
+{
+	return cli_answer(c, a, put_records, err);
 }
 
 /* --- a mail that came to nothing ---------------------------------------------------------------
  */
 
+static void put_kept(struct cli *c, const struct args *a, struct buf *b, const json_t *row)
+{
+	columns_put_fields(&c->out, b, a->m->entity, " text ", row);
+	(void)buf_putc(b, '\n');
+	out_clean_lines(&c->out, b, str_of(json_get_str(row, "text")));
+}
+
 int run_kept(struct cli *c, const struct args *a, struct err *err)
 {
-	AUTO_BUF b = BUF_INIT(OUT_MAX);
-	json_t *row = NULL;
-	int rc = talk_call(c, a->m->name, json_copy(a->params), &row, err);
-
-	if (rc < 0)
-		return rc;
-	if (c->json) {
-		cli_print_json(c, row);
-	} else {
-		columns_put_fields(&c->out, &b, a->m->entity, " text ", row);
-		(void)buf_putc(&b, '\n');
-		out_clean_lines(&c->out, &b, str_of(json_get_str(row, "text")));
-		cli_print(c, &b);
-	}
-	json_decref(row);
-	return 0;
+	return cli_answer(c, a, put_kept, err);
 }
 
 /* --- check ------------------------------------------------------------------------------------ */
@@ -150,21 +136,16 @@ void check_warn_of_keys(struct cli *c, const struct args *a, json_t *answer)
 	json_decref(page);
 }
 
-int run_check(struct cli *c, const struct args *a, struct err *err)
+static void put_checks(struct cli *c, const struct args *a, struct buf *b, const json_t *page)
 {
-	AUTO_BUF b = BUF_INIT(OUT_MAX);
-	json_t *page = NULL;
 	const json_t *row;
 	size_t i;
-	int rc;
 
-	if (c->json)
-		return run_list(c, a, err);
-	rc = talk_call(c, a->m->name, json_copy(a->params), &page, err);
-	if (rc < 0)
-		return rc;
-	json_array_foreach(json_object_get(page, "rows"), i, row) put_check(&c->out, &b, row);
-	cli_print(c, &b);
-	json_decref(page);
-	return 0;
+	(void)a;
+	json_array_foreach(json_object_get(page, "rows"), i, row) put_check(&c->out, b, row);
+}
+
+int run_check(struct cli *c, const struct args *a, struct err *err)
+{
+	return c->json ? run_list(c, a, err) : cli_answer(c, a, put_checks, err);
 }

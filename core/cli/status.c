@@ -283,20 +283,13 @@ static void put_status(const struct out *o, struct buf *b, const json_t *status)
 	put_attention(o, b, json_object_get(status, "attention"));
 }
 
+static void put_answer(struct cli *c, const struct args *a, struct buf *b, const json_t *status)
+{
+	(void)a;
+	put_status(&c->out, b, status);
+}
+
 int run_status(struct cli *c, const struct args *a, struct err *err)
 {
-	AUTO_BUF b = BUF_INIT(OUT_MAX);
-	json_t *status = NULL;
-	int rc = talk_call(c, a->m->name, json_copy(a->params), &status, err);
-
-	if (rc < 0)
-		return rc;
-	if (c->json) {
-		cli_print_json(c, status);
-	} else {
-		put_status(&c->out, &b, status);
-		cli_print(c, &b);
-	}
-	json_decref(status);
-	return 0;
+	return cli_answer(c, a, put_answer, err);
 }

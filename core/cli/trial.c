@@ -61,31 +61,24 @@ static void put_step(const struct out *o, struct buf *b, const json_t *row)
 	put_note(o, b, row);
 }
 
-int run_trial(struct cli *c, const struct args *a, struct err *err)
+static void put_trial(struct cli *c, const struct args *a, struct buf *b, const json_t *answer)
 {
-	AUTO_BUF b = BUF_INIT(OUT_MAX);
-	const char *verdict;
-	json_t *result = NULL;
+	const struct out *o = &c->out;
+	const char *verdict = json_get_str(answer, "verdict");
 	const json_t *row;
 	size_t i;
-	int rc = talk_call(c, a->m->name, json_copy(a->params), &result, err);
 
-	if (rc < 0)
-		return rc;
-	if (c->json) {
-		cli_print_json(c, result);
-		json_decref(result);
-		return 0;
-	}
-	verdict = json_get_str(result, "verdict");
-	out_style(&c->out, &b, style_of(verdict), true);
-	out_clean(&c->out, &b, str_of(verdict));
-	out_style(&c->out, &b, style_of(verdict), false);
-	(void)buf_putc(&b, '\n');
-	out_wrap(&c->out, &b, str_of(json_get_str(result, "text")), 0);
-	(void)buf_putc(&b, '\n');
-	json_array_foreach(json_object_get(result, "steps"), i, row) put_step(&c->out, &b, row);
-	cli_print(c, &b);
-	json_decref(result);
-	return 0;
+	(void)a;
+	out_style(o, b, style_of(verdict), true);
+	out_clean(o, b, str_of(verdict));
+	out_style(o, b, style_of(verdict), false);
+	(void)buf_putc(b, '\n');
+	out_wrap(o, b, str_of(json_get_str(answer, "text")), 0);
+	(void)buf_putc(b, '\n');
+	json_array_foreach(json_object_get(answer, "steps"), i, row) put_step(o, b, row);
+}
+
+int run_trial(struct cli *c, const struct args *a, struct err *err)
+{
+	return cli_answer(c, a, put_trial, err);
 }
