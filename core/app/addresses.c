@@ -1,4 +1,4 @@
-/* The addresses that this machine has to the public: mail may leave from any of them. */
+/* The addresses that this machine has. */
 #include <ifaddrs.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -29,14 +29,13 @@ static bool is_public(const struct ipaddr *a)
 	return true;
 }
 
-size_t public_addresses(struct ipaddr *ret, size_t max)
+void addresses_each(address_fn *fn, void *arg)
 {
 	struct ifaddrs *all = NULL;
-	size_t n = 0;
 
 	if (getifaddrs(&all) != 0)
-		return 0;
-	for (const struct ifaddrs *i = all; i != NULL && n < max; i = i->ifa_next) {
+		return;
+	for (const struct ifaddrs *i = all; i != NULL; i = i->ifa_next) {
 		struct sockaddr_storage ss = { .ss_family = AF_UNSPEC };
 		struct netaddr a;
 
@@ -46,9 +45,30 @@ size_t public_addresses(struct ipaddr *ret, size_t max)
 		memcpy(&ss, i->ifa_addr,
 		       i->ifa_addr->sa_family == AF_INET ? sizeof(struct sockaddr_in)
 							 : sizeof(struct sockaddr_in6));
-		if (netaddr_from_sockaddr(&ss, &a) && is_public(&a.ip))
-			ret[n++] = a.ip;
+		if (netaddr_from_sockaddr(&ss, &a))
+			fn(arg, &a.ip);
 	}
 	freeifaddrs(all);
-	return n;
+}
+
+struct found {
+	struct ipaddr *v;
+	size_t n;
+	size_t max;
+};
+
+static void on_address(void *arg, const struct ipaddr *a)
+{
+	struct found *f = arg;
+
+	if (f->n < f->max && is_public(a))
+		f->v[f->n++] = *a;
+}
+
+size_t public_addresses(struct ipaddr *ret, size_t max)
+{
+	struct found f = { .v = ret, .max = max };
+
+	addresses_each(on_address, &f);
+	return f.n;
 }

@@ -6,8 +6,6 @@
 #include "app/relayd_int.h"
 
 #include <grp.h>
-#include <ifaddrs.h>
-#include <netinet/in.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -112,8 +110,10 @@ static int open_control(struct relayd *r, struct err *err)
 
 /* --- mail in ---------------------------------------------------------------------------------- */
 
-static void own_add(struct relayd *r, const struct ipaddr *a)
+static void own_add(void *arg, const struct ipaddr *a)
 {
+	struct relayd *r = arg;
+
 	if (r->own_n < RELAYD_OWN_MAX)
 		r->own[r->own_n++] = *a;
 }
@@ -129,30 +129,13 @@ static bool is_wildcard(const struct ipaddr *a)
 /* A mail exchanger where we listen ourselves would be a loop. */
 static void note_own(struct relayd *r, const struct netaddr *at)
 {
-	struct ifaddrs *all = NULL;
-
 	if (at->port != r->conf->delivery_port)
 		return;
 	if (!is_wildcard(&at->ip)) {
 		own_add(r, &at->ip);
 		return;
 	}
-	if (getifaddrs(&all) != 0)
-		return;
-	for (const struct ifaddrs *i = all; i != NULL; i = i->ifa_next) {
-		struct sockaddr_storage ss = { .ss_family = AF_UNSPEC };
-		struct netaddr a;
-
-		if (i->ifa_addr == NULL ||
-		    (i->ifa_addr->sa_family != AF_INET && i->ifa_addr->sa_family != AF_INET6))
-			continue;
-		memcpy(&ss, i->ifa_addr,
-		       i->ifa_addr->sa_family == AF_INET ? sizeof(struct sockaddr_in)
-							 : sizeof(struct sockaddr_in6));
-		if (netaddr_from_sockaddr(&ss, &a))
-			own_add(r, &a.ip);
-	}
-	freeifaddrs(all);
+	addresses_each(own_add, r);
 }
 
 static void tell_certificate(const struct relayd *r)

@@ -166,6 +166,9 @@ void sinks_end(struct relayd *r); /* after queue_close() */
 
 /* The addresses that this machine has to the public (addresses.c). */
 size_t public_addresses(struct ipaddr *ret, size_t max);
+/* All of them, those of loopback too. */
+typedef void address_fn(void *arg, const struct ipaddr *a);
+void addresses_each(address_fn *fn, void *arg);
 
 /* A message between DATA and its 250. */
 struct coming;

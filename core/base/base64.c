@@ -24,7 +24,7 @@ bool base64_put(struct buf *out, struct str bytes)
 	return !out->full;
 }
 
-static int digit(char c)
+int base64_digit(char c)
 {
 	if (c >= 'A' && c <= 'Z')
 		return c - 'A';
@@ -51,7 +51,7 @@ bool base64_read(struct buf *out, struct str text)
 		uint32_t v = 0;
 		bool good = true;
 		for (size_t k = 0; k < 4; k++) {
-			int d = k <= n ? digit(text.p[i + k]) : 0;
+			int d = k <= n ? base64_digit(text.p[i + k]) : 0;
 			good = good && d >= 0;
 			v = v << 6 | (uint32_t)(d & 63);
 		}

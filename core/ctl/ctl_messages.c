@@ -286,6 +286,19 @@ static bool take(struct window *w, const struct queue_entry *e, struct place p)
 	return true;
 }
 
+/* The page is full, or there is no more to be looked at; or else: it looks on, but not for ever
+ * when there is something to show already. */
+static void go_on(struct window *w, bool over)
+{
+	bool tired = !over && ++w->rounds >= ROUNDS_MAX && json_array_size(w->rows) > 0;
+
+	w->more |= tired;
+	if (over || tired)
+		answer(w);
+	else
+		view_soon(&w->job);
+}
+
 /* ---- from the store ---- */
 
 static void on_scan(void *arg, const struct queue_entry *rows, size_t n, bool more,
@@ -303,14 +316,7 @@ static void on_scan(void *arg, const struct queue_entry *rows, size_t n, bool mo
 			     (struct place){ value_of_entry(w->sort, &rows[i]), rows[i].rid.v });
 	if (n > 0)
 		w->from = true;
-	if (full || !more || n == 0) {
-		answer(w);
-	} else if (++w->rounds >= ROUNDS_MAX && json_array_size(w->rows) > 0) {
-		w->more = true;
-		answer(w);
-	} else {
-		view_soon(&w->job);
-	}
+	go_on(w, full || !more || n == 0);
 }
 
 static void scan(struct window *w)
@@ -418,14 +424,7 @@ static void on_rows(void *arg, const struct queue_entry *rows, size_t n, const s
 	if (end > 0)
 		w->at = w->heap[end - 1];
 	w->from = true;
-	if (end == w->heap_n && !w->beyond) {
-		answer(w);
-	} else if (++w->rounds >= ROUNDS_MAX && json_array_size(w->rows) > 0) {
-		w->more = true;
-		answer(w);
-	} else {
-		view_soon(&w->job);
-	}
+	go_on(w, end == w->heap_n && !w->beyond);
 }
 
 static void read_candidates(struct window *w)

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/mem.h"
 #include "base/utf8.h"
 
@@ -137,17 +138,6 @@ static bool decode_q(struct str s, struct buf *out)
 	return true;
 }
 
-static int base64_value(char c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
 static bool decode_b(struct str s, struct buf *out)
 {
 	uint32_t bits = 0;
@@ -156,7 +146,7 @@ static bool decode_b(struct str s, struct buf *out)
 	while (s.n > 0 && s.p[s.n - 1] == '=')
 		s.n--;
 	for (size_t i = 0; i < s.n; i++) {
-		int v = base64_value(s.p[i]);
+		int v = base64_digit(s.p[i]);
 		if (v < 0)
 			return false;
 		bits = bits << 6 | (uint32_t)v;

@@ -328,21 +328,6 @@ static void put_step(const struct out_session *s, enum out_step step, struct buf
 	}
 }
 
-static enum talk_step talk_step_of(enum out_step step)
-{
-	switch (step) {
-	case OUT_STEP_RSET:
-		return TALK_RSET;
-	case OUT_STEP_MAIL:
-		return TALK_MAIL;
-	case OUT_STEP_RCPT:
-		return TALK_RCPT;
-	case OUT_STEP_DATA:
-		break;
-	}
-	return TALK_DATA;
-}
-
 /* What was put: one line a step, but one a recipient where all are told at once. */
 static void note_steps(struct out_session *s, const struct buf *b)
 {
@@ -353,7 +338,7 @@ static void note_steps(struct out_session *s, const struct buf *b)
 	while (rest.n > 0) {
 		struct str line = str_cut(&rest, '\n');
 		bool rcpt = step == OUT_STEP_RCPT;
-		out_talk_step(s, talk_step_of((enum out_step)step),
+		out_talk_step(s, out_talk_step_of((enum out_step)step),
 			      rcpt ? s->mail.rcpts[at++].r->n : 0, line);
 		if (!rcpt || !s->mail.pipelined || at == s->mail.rcpts_n)
 			step++;

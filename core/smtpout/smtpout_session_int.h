@@ -220,6 +220,7 @@ void out_talk_mail(struct out_session *s);  /* another transaction */
 void out_talk_said(struct out_session *s, struct str line);
 /* Lines of one step, each with its end; rcpt: n of the recipient they are about, 0: of all. */
 void out_talk_step(struct out_session *s, enum talk_step step, unsigned rcpt, struct str lines);
+enum talk_step out_talk_step_of(enum out_step step);
 void out_talk_note(struct out_session *s, const char *text);
 void out_talk_content(struct out_session *s, size_t n);
 void out_talk_heard(struct out_session *s, struct str raw);	   /* as it came, with line ends */

@@ -23,9 +23,9 @@ static bool is_kept(const struct smtpout *o)
 	return o->cfg.queue != NULL && o->cfg.transcripts != SMTPOUT_TRANSCRIPTS_NO;
 }
 
-static enum talk_step mail_step(const struct out_session *s)
+enum talk_step out_talk_step_of(enum out_step step)
 {
-	switch (s->mail.step) {
+	switch (step) {
 	case OUT_STEP_RSET:
 		return TALK_RSET;
 	case OUT_STEP_MAIL:
@@ -55,7 +55,7 @@ static enum talk_step step_now(const struct out_session *s)
 	case OUT_AUTH:
 		return TALK_AUTH;
 	case OUT_ENVELOPE:
-		return mail_step(s);
+		return out_talk_step_of(s->mail.step);
 	case OUT_CONTENT:
 	case OUT_END:
 		return TALK_END;

@@ -11,6 +11,8 @@
 
 /* Appends; false when out is full. */
 bool base64_put(struct buf *out, struct str bytes);
+/* 0 to 63, or -1. */
+int base64_digit(char c);
 /* Appends the bytes of a canonical text; false (and nothing appended) for any other, or when out is
  * full. */
 bool base64_read(struct buf *out, struct str text);
