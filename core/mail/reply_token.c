@@ -5,8 +5,7 @@
  */
 #include "reply_text_int.h"
 
-#include <arpa/inet.h>
-
+#include "base/ipnet.h"
 #include "base/mem.h"
 
 #define CODE_MAX 9     /* longer than any provider's code for a cause */
@@ -60,10 +59,8 @@ static bool one_of(struct str s, const char *const *words, size_t n)
 
 static bool is_ip(struct str t)
 {
-	char text[INET6_ADDRSTRLEN];
-	unsigned char bytes[16];
 	struct str host = t;
-	bool v6 = str_index(t, ':') >= 0;
+	struct ipaddr ip;
 	ptrdiff_t cut;
 
 	if (str_starts_nocase(t, STR("IPv6:")))
@@ -71,21 +68,12 @@ static bool is_ip(struct str t)
 	cut = str_index(host, '/');
 	if (cut > 0)
 		host.n = (size_t)cut;
-	if (!v6 || host.n >= sizeof(text)) {
-		cut = str_index(host, ':');
-		if (cut > 0)
-			host.n = (size_t)cut;
-	}
-	if (host.n < 2 || host.n >= sizeof(text) || !(is_hex(host.p[0]) || host.p[0] == ':'))
+	if (host.n < 2 || !(is_hex(host.p[0]) || host.p[0] == ':'))
 		return false;
-	memcpy(text, host.p, host.n);
-	text[host.n] = '\0';
-	if (v6 && inet_pton(AF_INET6, text, bytes) == 1)
+	if (ipaddr_parse(host, &ip))
 		return true;
-	cut = str_index(host, ':');
-	if (cut > 0) /* 192.0.2.1:25 */
-		text[cut] = '\0';
-	return inet_pton(AF_INET, text, bytes) == 1;
+	cut = str_index(host, ':'); /* 192.0.2.1:25 */
+	return cut > 0 && ipaddr_parse(str_from(host.p, (size_t)cut), &ip);
 }
 
 /* Documentation often masks an address: x.x.x.x, 1.2.xx.xx. */
