@@ -148,6 +148,15 @@ static void take_out(struct allow *a, struct node *n)
 	node_free(&n);
 }
 
+static void put_in(struct allow *a, struct node *n)
+{
+	RB_INSERT(node_tree, &a->tree, n);
+	a->n++;
+	a->with_bits[n->e.net.bits]++;
+	a->authenticating += n->e.mode == ALLOW_AUTHENTICATE;
+	a->order->fresh = false;
+}
+
 int allow_put(struct allow *a, const char *json, struct err *err)
 {
 	json_t *o = NULL;
@@ -189,12 +198,8 @@ int allow_put(struct allow *a, const char *json, struct err *err)
 		n->e.last_hit_ms = old->e.last_hit_ms;
 		take_out(a, old);
 	}
-	RB_INSERT(node_tree, &a->tree, n);
+	put_in(a, n);
 	tell(a, n); /* the store may have the counts of a former one */
-	a->n++;
-	a->with_bits[net.bits]++;
-	a->authenticating += mode == ALLOW_AUTHENTICATE;
-	a->order->fresh = false;
 out:
 	json_decref(o);
 	return rc;
@@ -217,6 +222,65 @@ bool allow_drop(struct allow *a, struct str network)
 		return false;
 	take_out(a, n);
 	return true;
+}
+
+void allow_copy(struct allow *to, const struct allow_entry *e)
+{
+	struct node *n = xcalloc(1, sizeof(*n));
+
+	n->e = *e;
+	n->e.note = xstrdup(e->note);
+	n->e.by = xstrdup(e->by);
+	put_in(to, n);
+}
+
+static void swap_news(struct allow *a, struct allow *other)
+{
+	struct node_list all;
+
+	TAILQ_INIT(&all);
+	TAILQ_CONCAT(&all, &a->news, news);
+	TAILQ_CONCAT(&a->news, &other->news, news);
+	TAILQ_CONCAT(&other->news, &all, news);
+}
+
+void allow_swap(struct allow *a, struct allow *other)
+{
+	const struct allow was = *a;
+
+	swap_news(a, other);
+	a->tree = other->tree;
+	a->n = other->n;
+	memcpy(a->with_bits, other->with_bits, sizeof(a->with_bits));
+	a->authenticating = other->authenticating;
+	a->order = other->order;
+	other->tree = was.tree;
+	other->n = was.n;
+	memcpy(other->with_bits, was.with_bits, sizeof(other->with_bits));
+	other->authenticating = was.authenticating;
+	other->order = was.order;
+	for (size_t i = 0; i < other->n; i++) {
+		const struct allow_entry *e = allow_at(other, i);
+		struct node *n = e->hits != 0 ? find(a, &e->net) : NULL;
+		if (n == NULL || (n->e.hits == e->hits && n->e.last_hit_ms == e->last_hit_ms))
+			continue;
+		n->e.hits = e->hits;
+		n->e.last_hit_ms = e->last_hit_ms;
+		tell(a, n);
+	}
+}
+
+bool allow_free_some(struct allow **ap, size_t most)
+{
+	struct allow *a = *ap;
+	struct node *n;
+
+	for (; most > 0 && (n = RB_ROOT(&a->tree)) != NULL; most--)
+		take_out(a, n);
+	if (a->n > 0)
+		return true;
+	allow_free(ap);
+	return false;
 }
 
 /* The network of that prefix length that has the address. */

@@ -59,6 +59,12 @@ void allow_free(struct allow **ap);
 int allow_put(struct allow *a, const char *json, struct err *err) MUST_CHECK;
 json_t *allow_json(const struct allow_entry *e); /* owned */
 bool allow_drop(struct allow *a, struct str network);
+/* For a list that is made beside this one: an entry of this one as it is. */
+void allow_copy(struct allow *to, const struct allow_entry *e);
+/* The contents change places; what was counted meanwhile goes on. */
+void allow_swap(struct allow *a, struct allow *other);
+/* allow_free() in steps: true while there is more of it. */
+bool allow_free_some(struct allow **ap, size_t most);
 const struct allow_entry *allow_find(const struct allow *a,
 				     struct str network); /* exactly this one */
 /* The entry that decides for this address, or NULL. */

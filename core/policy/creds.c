@@ -292,6 +292,48 @@ bool creds_drop(struct creds *c, struct str name)
 	return true;
 }
 
+/* Both stand in the order of names. */
+static void swap_uses(const struct creds *c, const struct creds *was)
+{
+	size_t k = 0;
+
+	for (size_t i = 0; i < c->n; i++) {
+		struct cred *x = c->v[i];
+		while (k < was->n && name_cmp(str_of(was->v[k]->name), x) < 0)
+			k++;
+		if (k < was->n && name_cmp(str_of(was->v[k]->name), x) == 0) {
+			struct cred_use *fresh = x->use;
+			x->use = was->v[k]->use;
+			was->v[k]->use = fresh;
+		}
+	}
+}
+
+void creds_swap(struct creds *c, struct creds *other)
+{
+	const struct creds was = *c;
+
+	c->v = other->v;
+	c->n = other->n;
+	c->cap = other->cap;
+	other->v = was.v;
+	other->n = was.n;
+	other->cap = was.cap;
+	swap_uses(c, other);
+}
+
+bool creds_free_some(struct creds **cp, size_t most)
+{
+	struct creds *c = *cp;
+
+	for (; most > 0 && c->n > 0; most--)
+		cred_free(&c->v[--c->n]);
+	if (c->n > 0)
+		return true;
+	creds_free(cp);
+	return false;
+}
+
 json_t *cred_secret_json(const struct cred_secret *s)
 {
 	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:o, s:o}", "id", s->id, "created_ms",
@@ -553,14 +595,6 @@ bool creds_put_use(struct creds *c, struct str name, const json_t *o)
 	struct cred *x = find(c, name);
 
 	return x != NULL && cred_use_read(x->use, o);
-}
-
-void creds_day_again(struct creds *c, struct str name, int64_t received_ms, int64_t now_ms)
-{
-	struct cred *x = find(c, name);
-
-	if (x != NULL && received_ms > x->use->at_ms)
-		(void)cred_use_day_take(x->use, 0, now_ms);
 }
 
 const struct cred *creds_dirty(struct creds *c, size_t *at)

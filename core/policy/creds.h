@@ -95,6 +95,11 @@ int creds_put(struct creds *c, const char *json, struct err *err) MUST_CHECK;
 json_t *creds_json(const struct cred *x);	       /* owned */
 json_t *cred_secret_json(const struct cred_secret *s); /* one of "secrets"; owned */
 bool creds_drop(struct creds *c, struct str name);
+/* For a list that was made beside this one: the credentials change places; what is counted of those
+ * that stay goes on. */
+void creds_swap(struct creds *c, struct creds *other);
+/* creds_free() in steps: true while there is more of it. */
+bool creds_free_some(struct creds **cp, size_t most);
 /* Letter case is ignored; NULL when there is none. */
 const struct cred *creds_find(const struct creds *c, struct str name);
 /* In the order of the names. */
@@ -136,8 +141,6 @@ bool creds_day_take(struct creds *c, struct str name, int64_t now_ms);
 void creds_day_give(struct creds *c, struct str name, int64_t now_ms);
 /* What the store had of it. False: there is no such credential any more. */
 bool creds_put_use(struct creds *c, struct str name, const json_t *o);
-/* A message of this day that came in at a time: counted, unless the store had it counted. */
-void creds_day_again(struct creds *c, struct str name, int64_t received_ms, int64_t now_ms);
 /* The next one from place *at on whose counts the store has not, and which it has from now on;
  * NULL: no more. */
 const struct cred *creds_dirty(struct creds *c, size_t *at);

@@ -1,6 +1,6 @@
 /*
- * Routes stand in one array in their order (place, then number), and in an index that finds the
- * first one that matches.
+ * Routes stand in one array in their order (place, then number), in one by their numbers, and in an
+ * index that finds the first one that matches.
  */
 #include "route/routes.h"
 
@@ -22,6 +22,7 @@
 
 struct routes {
 	struct route **v;
+	struct route **by_number; /* the same */
 	size_t n;
 	size_t cap;
 	uint32_t last; /* the highest number that was ever here */
@@ -64,6 +65,7 @@ void routes_free(struct routes **rp)
 	for (size_t i = 0; i < (*rp)->n; i++)
 		route_free(&(*rp)->v[i]);
 	free((*rp)->v);
+	free((*rp)->by_number);
 	free(*rp);
 	*rp = NULL;
 }
@@ -254,14 +256,6 @@ static struct filter_rule rule_of(const struct route *x)
 	};
 }
 
-static struct route *find(const struct routes *r, uint32_t number)
-{
-	for (size_t i = 0; i < r->n; i++)
-		if (r->v[i]->number == number)
-			return r->v[i];
-	return NULL;
-}
-
 static bool stands_before(const struct route *a, const struct route *b)
 {
 	if (a->place < b->place || a->place > b->place)
@@ -269,18 +263,57 @@ static bool stands_before(const struct route *a, const struct route *b)
 	return a->number < b->number;
 }
 
+static bool is_lower(const struct route *a, const struct route *b)
+{
+	return a->number < b->number;
+}
+
+/* Where it is in one of the arrays, or would be. */
+static size_t place_in(struct route *const *v, size_t n, const struct route *x,
+		       bool (*before)(const struct route *a, const struct route *b))
+{
+	size_t from = 0, to = n;
+
+	while (from < to) {
+		size_t mid = from + (to - from) / 2;
+		if (before(v[mid], x))
+			from = mid + 1;
+		else
+			to = mid;
+	}
+	return from;
+}
+
+static struct route *find(const struct routes *r, uint32_t number)
+{
+	const struct route probe = { .number = number };
+	size_t i = place_in(r->by_number, r->n, &probe, is_lower);
+
+	return i < r->n && r->by_number[i]->number == number ? r->by_number[i] : NULL;
+}
+
+static void put_in(struct route **v, size_t n, size_t at, struct route *x)
+{
+	memmove(v + at + 1, v + at, (n - at) * sizeof(struct route *));
+	v[at] = x;
+}
+
+static void take_out(struct route **v, size_t n, size_t at)
+{
+	memmove(v + at, v + at + 1, (n - at - 1) * sizeof(struct route *));
+}
+
 static void insert(struct routes *r, struct route *x)
 {
 	struct filter_rule rule = rule_of(x);
-	size_t at = r->n;
 
 	if (r->n == r->cap) {
 		r->cap = r->cap != 0 ? 2 * r->cap : 16;
 		r->v = xreallocarray(r->v, r->cap, sizeof(struct route *));
+		r->by_number = xreallocarray(r->by_number, r->cap, sizeof(struct route *));
 	}
-	for (; at > 0 && stands_before(x, r->v[at - 1]); at--)
-		r->v[at] = r->v[at - 1];
-	r->v[at] = x;
+	put_in(r->v, r->n, place_in(r->v, r->n, x, stands_before), x);
+	put_in(r->by_number, r->n, place_in(r->by_number, r->n, x, is_lower), x);
 	r->n++;
 	filter_index_add(r->index, &rule);
 }
@@ -365,20 +398,41 @@ json_t *routes_json(const struct route *x)
 bool routes_drop(struct routes *r, uint32_t number)
 {
 	struct filter_rule rule;
-	struct route *x;
-	size_t i = 0;
+	struct route *x = find(r, number);
 
-	while (i < r->n && r->v[i]->number != number)
-		i++;
-	if (i == r->n)
+	if (x == NULL)
 		return false;
-	x = r->v[i];
 	rule = rule_of(x);
 	(void)filter_index_drop(r->index, &rule);
+	take_out(r->v, r->n, place_in(r->v, r->n, x, stands_before));
+	take_out(r->by_number, r->n, place_in(r->by_number, r->n, x, is_lower));
 	r->n--;
-	memmove(r->v + i, r->v + i + 1, (r->n - i) * sizeof(struct route *));
 	route_free(&x);
 	return true;
+}
+
+void routes_swap(struct routes *r, struct routes *other)
+{
+	const struct routes copy = *r;
+
+	*r = *other;
+	*other = copy;
+	if (r->last < other->last)
+		r->last = other->last;
+}
+
+bool routes_free_some(struct routes **rp, size_t most)
+{
+	struct routes *r = *rp;
+
+	if (r->index != NULL) /* nobody asks it any more */
+		filter_index_free(&r->index);
+	for (; most > 0 && r->n > 0; most--)
+		route_free(&r->v[--r->n]);
+	if (r->n > 0)
+		return true;
+	routes_free(rp);
+	return false;
 }
 
 const struct route *routes_find(const struct routes *r, struct str id)

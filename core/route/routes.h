@@ -53,6 +53,10 @@ void routes_free(struct routes **rp);
 int routes_put(struct routes *r, const char *json, struct err *err) MUST_CHECK;
 json_t *routes_json(const struct route *x); /* owned; what the store keeps */
 bool routes_drop(struct routes *r, uint32_t number);
+/* For a list that was made beside this one: the contents change places. */
+void routes_swap(struct routes *r, struct routes *other);
+/* routes_free() in steps: true while there is more of it. */
+bool routes_free_some(struct routes **rp, size_t most);
 const struct route *routes_find(const struct routes *r, struct str id);
 uint32_t routes_next_number(const struct routes *r);
 /* A place before the route `before` (or last when NULL). Between the same two neighbours there is

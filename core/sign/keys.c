@@ -69,17 +69,37 @@ struct secret_part {
 	int64_t orphan_ms; /* since when by none */
 };
 
+/* In the order of their ids, in which the store gives them, too. */
+struct secret_parts {
+	struct secret_part *v;
+	size_t n;
+	size_t cap;
+};
+
 struct keys {
 	struct key_entry **v;
 	size_t n;
+	size_t cap;
 	size_t empty_n; /* without their private part */
-	struct secret_part *secrets;
-	size_t secrets_n;
+	struct secret_parts *secrets;
+	bool beside; /* the private parts are another list's */
 };
 
 struct keys *keys_new(void)
 {
-	return xcalloc(1, sizeof(struct keys));
+	struct keys *k = xcalloc(1, sizeof(*k));
+
+	k->secrets = xcalloc(1, sizeof(*k->secrets));
+	return k;
+}
+
+struct keys *keys_beside(struct keys *k)
+{
+	struct keys *other = xcalloc(1, sizeof(*other));
+
+	other->secrets = k->secrets;
+	other->beside = true;
+	return other;
 }
 
 static void entry_free(struct key_entry *e)
@@ -98,10 +118,13 @@ void keys_free(struct keys **kp)
 		return;
 	for (size_t i = 0; i < k->n; i++)
 		entry_free(k->v[i]);
-	for (size_t i = 0; i < k->secrets_n; i++)
-		sign_key_unref(&k->secrets[i].key);
+	for (size_t i = 0; !k->beside && i < k->secrets->n; i++)
+		sign_key_unref(&k->secrets->v[i].key);
+	if (!k->beside) {
+		free(k->secrets->v);
+		free(k->secrets);
+	}
 	free(k->v);
-	free(k->secrets);
 	free(k);
 	*kp = NULL;
 }
@@ -149,12 +172,39 @@ char *keys_secret(const struct dkim_key *k, char ret_id[static KEY_SECRET_LEN])
 	return text;
 }
 
+/* Where it is, or would be. */
+static size_t secret_place(const struct secret_parts *s, const char *id)
+{
+	size_t from = 0, to = s->n;
+
+	while (from < to) {
+		size_t mid = from + (to - from) / 2;
+		if (strcmp(s->v[mid].id, id) < 0)
+			from = mid + 1;
+		else
+			to = mid;
+	}
+	return from;
+}
+
 static struct secret_part *find_secret(const struct keys *k, const char *id)
 {
-	for (size_t i = 0; i < k->secrets_n; i++)
-		if (strcmp(k->secrets[i].id, id) == 0)
-			return &k->secrets[i];
-	return NULL;
+	size_t i = secret_place(k->secrets, id);
+
+	return i < k->secrets->n && strcmp(k->secrets->v[i].id, id) == 0 ? &k->secrets->v[i] : NULL;
+}
+
+static struct secret_part *add_secret(struct secret_parts *s, const char *id)
+{
+	size_t i = secret_place(s, id);
+
+	if (s->n == s->cap) {
+		s->cap = s->cap != 0 ? 2 * s->cap : 16;
+		s->v = xreallocarray(s->v, s->cap, sizeof(*s->v));
+	}
+	memmove(s->v + i + 1, s->v + i, (s->n - i) * sizeof(*s->v));
+	s->n++;
+	return &s->v[i];
 }
 
 int keys_put_secret(struct keys *k, const char *id, const char *json, int64_t now_ms,
@@ -177,8 +227,7 @@ int keys_put_secret(struct keys *k, const char *id, const char *json, int64_t no
 		dkim_key_free(&key);
 		return 0;
 	}
-	k->secrets = xreallocarray(k->secrets, k->secrets_n + 1, sizeof(*k->secrets));
-	s = &k->secrets[k->secrets_n++];
+	s = add_secret(k->secrets, id);
 	*s = (struct secret_part){ .orphan_ms = now_ms, .key = xcalloc(1, sizeof(*s->key)) };
 	(void)snprintf(s->id, sizeof(s->id), "%s", id);
 	s->key->refs = 1;
@@ -198,14 +247,15 @@ void keys_drop_secret(struct keys *k, const char *id)
 	if (s == NULL || s->used > 0)
 		return;
 	sign_key_unref(&s->key);
-	*s = k->secrets[--k->secrets_n];
+	k->secrets->n--;
+	memmove(s, s + 1, (size_t)(k->secrets->v + k->secrets->n - s) * sizeof(*s));
 }
 
 const char *keys_orphan(const struct keys *k, int64_t before_ms)
 {
-	for (size_t i = 0; i < k->secrets_n; i++)
-		if (k->secrets[i].used == 0 && k->secrets[i].orphan_ms < before_ms)
-			return k->secrets[i].id;
+	for (size_t i = 0; i < k->secrets->n; i++)
+		if (k->secrets->v[i].used == 0 && k->secrets->v[i].orphan_ms < before_ms)
+			return k->secrets->v[i].id;
 	return NULL;
 }
 
@@ -213,9 +263,11 @@ int64_t keys_orphan_ms(const struct keys *k)
 {
 	int64_t first = 0;
 
-	for (size_t i = 0; i < k->secrets_n; i++)
-		if (k->secrets[i].used == 0 && (first == 0 || k->secrets[i].orphan_ms < first))
-			first = k->secrets[i].orphan_ms;
+	for (size_t i = 0; i < k->secrets->n; i++) {
+		const struct secret_part *s = &k->secrets->v[i];
+		if (s->used == 0 && (first == 0 || s->orphan_ms < first))
+			first = s->orphan_ms;
+	}
 	return first;
 }
 
@@ -467,7 +519,10 @@ int keys_put(struct keys *k, const char *json, int64_t now_ms, struct err *err)
 		entry_free(e);
 		return err_set(err, ERR_LIMIT, "there are %d DKIM keys already", KEYS_MAX);
 	}
-	k->v = xreallocarray(k->v, k->n + 1, sizeof(struct key_entry *));
+	if (k->n == k->cap) {
+		k->cap = k->cap != 0 ? 2 * k->cap : 16;
+		k->v = xreallocarray(k->v, k->cap, sizeof(struct key_entry *));
+	}
 	memmove(k->v + at + 1, k->v + at, (k->n - at) * sizeof(struct key_entry *));
 	k->v[at] = e;
 	k->n++;
@@ -511,6 +566,46 @@ bool keys_drop(struct keys *k, struct str id, int64_t now_ms)
 	let_go(k, e, now_ms);
 	entry_free(e);
 	return true;
+}
+
+void keys_swap(struct keys *k, struct keys *beside)
+{
+	const struct keys was = *k;
+
+	k->v = beside->v;
+	k->n = beside->n;
+	k->cap = beside->cap;
+	k->empty_n = beside->empty_n;
+	beside->v = was.v;
+	beside->n = was.n;
+	beside->cap = was.cap;
+	beside->empty_n = was.empty_n;
+	for (size_t i = 0; i < beside->n; i++) {
+		const struct key_entry *e = beside->v[i];
+		struct key_entry *now =
+			e->signed_n + e->failed_n > 0 ? find(k, str_of(e->id)) : NULL;
+		if (now == NULL)
+			continue;
+		now->signed_n = e->signed_n;
+		now->failed_n = e->failed_n;
+		now->last_ms = e->last_ms;
+	}
+}
+
+bool keys_free_some(struct keys **kp, size_t most, int64_t now_ms)
+{
+	struct keys *k = *kp;
+
+	ASSERT(k->beside);
+	for (; most > 0 && k->n > 0; most--) {
+		struct key_entry *e = k->v[--k->n];
+		let_go(k, e, now_ms);
+		entry_free(e);
+	}
+	if (k->n > 0)
+		return true;
+	keys_free(kp);
+	return false;
 }
 
 size_t keys_n(const struct keys *k)

@@ -87,6 +87,12 @@ bool keys_has_secret(const struct keys *k, const char *id);
 int keys_put(struct keys *k, const char *json, int64_t now_ms, struct err *err) MUST_CHECK;
 bool keys_drop(struct keys *k, struct str id, int64_t now_ms);
 json_t *keys_json(const struct key_entry *e); /* owned; without anything secret */
+/* A list beside this one, of the same private parts, which it borrows: no key in it yet. */
+struct keys *keys_beside(struct keys *k);
+/* The keys of a list beside this one change places with its own; what is counted goes on. */
+void keys_swap(struct keys *k, struct keys *beside);
+/* Frees a list beside another one in steps: true while there is more of it. */
+bool keys_free_some(struct keys **kp, size_t most, int64_t now_ms);
 
 /* The record's name in DNS, and a TXT record as a line of a zone file: strings of 255 bytes. */
 bool keys_record_name(const char *domain, const char *selector, struct buf *out);
