@@ -14,6 +14,79 @@
 
 /* --- items ------------------------------------------------------------------------------------ */
 
+#define BLOCK_MIN ((size_t)65536)
+struct text_block {
+	SLIST_ENTRY(text_block) link;
+	size_t n;
+	size_t cap;
+	char p[];
+};
+
+struct queue_batch *queue_batch_new(void)
+{
+	struct queue_batch *b = xcalloc(1, sizeof(*b));
+	SLIST_INIT(&b->blocks);
+	return b;
+}
+
+void queue_batch_free(struct queue_batch **bp)
+{
+	struct queue_batch *b = *bp;
+	struct text_block *x;
+	*bp = NULL;
+	if (b == NULL)
+		return;
+	while ((x = SLIST_FIRST(&b->blocks)) != NULL) {
+		SLIST_REMOVE_HEAD(&b->blocks, link);
+		free(x);
+	}
+	free(b->v);
+	free(b);
+}
+
+static const char *batch_text(struct queue_batch *b, const char *text)
+{
+	struct text_block *x = SLIST_FIRST(&b->blocks);
+	size_t n = strlen(text) + 1;
+	char *to;
+	if (x == NULL || x->cap - x->n < n) {
+		/* the first one has room for what a small change has */
+		size_t cap = x == NULL ? 4 * n : BLOCK_MIN;
+		cap = cap > n ? cap : n;
+		x = xmalloc(sizeof(*x) + cap);
+		x->n = 0;
+		x->cap = cap;
+		SLIST_INSERT_HEAD(&b->blocks, x, link);
+	}
+	to = x->p + x->n;
+	memcpy(to, text, n);
+	x->n += n;
+	return to;
+}
+
+void queue_batch_add(struct queue_batch *b, const struct queue_object *o)
+{
+	if (b->n == b->cap) {
+		b->cap = b->cap != 0 ? 2 * b->cap : 4;
+		b->v = xreallocarray(b->v, b->cap, sizeof(*b->v));
+	}
+	b->v[b->n++] =
+		(struct queue_object){ .kind = batch_text(b, o->kind),
+				       .id = batch_text(b, o->id),
+				       .json = o->json != NULL ? batch_text(b, o->json) : NULL,
+				       .secret = o->secret };
+}
+
+static void commit_free(struct item_commit *c)
+{
+	notes_free(&c->notes);
+	free(c->block);
+	free(c->rids);
+	for (size_t k = 0; k < ARRAY_LEN(c->taken); k++)
+		free(c->taken[k]);
+	queue_batch_free(&c->batch);
+}
+
 void item_free(struct item *it)
 {
 	switch (it->kind) {
@@ -31,11 +104,7 @@ void item_free(struct item *it)
 		late_free((struct item_late *)it);
 		break;
 	case ITEM_COMMIT:
-		notes_free(&((struct item_commit *)it)->notes);
-		free(((struct item_commit *)it)->block);
-		free(((struct item_commit *)it)->objects);
-		free(((struct item_commit *)it)->rids);
-		free(((struct item_commit *)it)->undo);
+		commit_free((struct item_commit *)it);
 		break;
 	case ITEM_STATE:
 		free(((struct item_state *)it)->state);
@@ -239,62 +308,71 @@ static const char *copy_text(char **at, const char *s)
 	return to;
 }
 
-/* Texts into one block; a NULL json stays NULL. */
-static void copy_commit(struct item_commit *c)
+static void copy_texts(struct item_commit *c)
 {
 	const char **texts[ACTION_TEXTS];
 	size_t n = 1;
 	action_texts(&c->action, texts);
 	for (int k = 0; k < ACTION_TEXTS; k++)
 		n += text_size(*texts[k]);
-	for (size_t k = 0; k < c->objects_n; k++)
-		n += text_size(c->objects[k].kind) + text_size(c->objects[k].id) +
-		     text_size(c->objects[k].json);
 	char *at = c->block = xmalloc(n);
 	for (int k = 0; k < ACTION_TEXTS; k++)
 		*texts[k] = copy_text(&at, *texts[k]);
-	for (size_t k = 0; k < c->objects_n; k++) {
-		struct queue_object *o = &c->objects[k];
-		o->kind = copy_text(&at, o->kind);
-		o->id = copy_text(&at, o->id);
-		if (o->json != NULL)
-			o->json = copy_text(&at, o->json);
-	}
 }
 
-void queue_commit(struct queue *q, const struct queue_action *a, const struct queue_object *objects,
-		  size_t objects_n, queue_done_fn *done, void *arg)
+static void take_text(char **owned, const char *text, const char **ret)
 {
-	struct item_commit *c = xcalloc(1, sizeof(*c));
-	c->i = (struct item){ .kind = ITEM_COMMIT, .done = done, .arg = arg };
-	c->has_action = a != NULL;
-	if (a != NULL)
-		c->action = *a;
-	if (a != NULL && a->take_undo) {
-		c->undo = (char *)(uintptr_t)a->undo;
-		c->action.undo = NULL;
+	*owned = (char *)(uintptr_t)text;
+	if (text != NULL)
+		*ret = text;
+}
+
+/* The texts that are taken stay where they are. */
+static void keep_action(struct item_commit *c, const struct queue_action *a)
+{
+	c->has_action = true;
+	c->action = *a;
+	if (a->take_texts)
+		c->action.undo = c->action.changes = c->action.edited = NULL;
+	copy_texts(c);
+	if (a->take_texts) {
+		take_text(&c->taken[0], a->undo, &c->action.undo);
+		take_text(&c->taken[1], a->changes, &c->action.changes);
+		take_text(&c->taken[2], a->edited, &c->action.edited);
 	}
-	if (a != NULL && a->take_rids) {
+	if (a->take_rids) {
 		c->rids = (struct rid *)(uintptr_t)a->rids;
-	} else if (a != NULL && a->rids != NULL) {
+	} else if (a->rids != NULL) {
 		c->rids = xcalloc(a->rids_n + 1, sizeof(*c->rids));
 		memcpy(c->rids, a->rids, a->rids_n * sizeof(*c->rids));
 	}
 	c->action.rids = c->rids;
-	c->objects_n = objects_n;
-	c->objects = xcalloc(objects_n + 1, sizeof(*c->objects));
-	for (size_t k = 0; k < objects_n; k++)
-		c->objects[k] = objects[k];
-	copy_commit(c);
-	notes_of_commit(q, a, objects, objects_n, &c->notes);
-	if (c->undo != NULL)
-		c->action.undo = c->undo;
+}
+
+void queue_commit_batch(struct queue *q, const struct queue_action *a,
+			struct queue_batch *batch_take, queue_done_fn *done, void *arg)
+{
+	struct item_commit *c = xcalloc(1, sizeof(*c));
+	c->i = (struct item){ .kind = ITEM_COMMIT, .done = done, .arg = arg };
+	c->batch = batch_take;
+	if (a != NULL)
+		keep_action(c, a);
+	notes_of_commit(q, a, c->batch->v, c->batch->n, &c->notes);
 	if (a != NULL && a->id > q->last_action)
 		q->last_action = a->id;
 	q->commit_n++;
 	if (a != NULL && a->version > q->last_version)
 		q->last_version = a->version;
 	queue_post_commit(q, &c->i);
+}
+
+void queue_commit(struct queue *q, const struct queue_action *a, const struct queue_object *objects,
+		  size_t objects_n, queue_done_fn *done, void *arg)
+{
+	struct queue_batch *b = queue_batch_new();
+	for (size_t k = 0; k < objects_n; k++)
+		queue_batch_add(b, &objects[k]);
+	queue_commit_batch(q, a, b, done, arg);
 }
 
 void queue_action_state(struct queue *q, uint64_t id, const char *state, const char *undo,

@@ -367,7 +367,7 @@ struct queue_action {
 	/* For queue_commit(): these are malloc'ed, and the queue's from now on. A set of a million
 	 * takes too long to copy in one go. */
 	bool take_rids;
-	bool take_undo;
+	bool take_texts; /* undo, changes, edited */
 	/* Only for the audit log, in which every action is recorded (queue/audit.h). */
 	int64_t uid;
 	const char *changes; /* NULL: none */
@@ -379,6 +379,14 @@ struct queue_action {
  * what it takes. */
 void queue_commit(struct queue *q, const struct queue_action *a, const struct queue_object *objects,
 		  size_t objects_n, queue_done_fn *done, void *arg);
+/* The same for objects that were collected one by one, because they are too many to be copied at
+ * once. Takes the batch. */
+struct queue_batch;
+struct queue_batch *queue_batch_new(void);
+void queue_batch_free(struct queue_batch **bp);
+void queue_batch_add(struct queue_batch *b, const struct queue_object *o); /* copied */
+void queue_commit_batch(struct queue *q, const struct queue_action *a,
+			struct queue_batch *batch_take, queue_done_fn *done, void *arg);
 size_t queue_commit_backlog(const struct queue *q); /* not yet on disk */
 /* Changes the state (and undo text, when not NULL) of an action. drop_rids: the set is no longer
  * needed. */
@@ -394,10 +402,6 @@ int queue_load_objects(struct queue *q, const char *kind,
 int queue_load_actions(struct queue *q, int64_t since_ms,
 		       void (*fn)(void *arg, const struct queue_action *a), void *arg,
 		       struct err *err) MUST_CHECK;
-/* Messages that came in after since_ms, by whom; blocking. */
-typedef void queue_sent_fn(void *arg, struct str credential, int64_t received_ms);
-int queue_load_sent(struct queue *q, int64_t since_ms, queue_sent_fn *fn, void *arg,
-		    struct err *err) MUST_CHECK;
 uint64_t queue_last_action(const struct queue *q); /* highest id ever used; 0 at first */
 
 /* The journal, newest first, below `before` (0: from the newest); rids are not given (rids_n is).

@@ -448,8 +448,8 @@ static int apply_commit(struct writer *w, struct item_commit *c, struct err *err
 		got = put_config(w, &c->action, err);
 	if (got >= 0 && c->has_action)
 		got = audit_action(w, &c->action, err);
-	for (size_t k = 0; k < c->objects_n && got >= 0; k++)
-		got = put_object(w, &c->objects[k], err);
+	for (size_t k = 0; k < c->batch->n && got >= 0; k++)
+		got = put_object(w, &c->batch->v[k], err);
 	return got >= 0 ? notes_apply(w, &c->notes, err) : got;
 }
 

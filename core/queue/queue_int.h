@@ -183,14 +183,21 @@ struct notes {
 	size_t n;
 };
 
+/* Texts stand in blocks, so that more can come without moving them. */
+struct queue_batch {
+	struct queue_object *v;
+	size_t n;
+	size_t cap;
+	SLIST_HEAD(, text_block) blocks;
+};
+
 struct item_commit {
 	struct item i;
 	bool has_action;
-	struct queue_action action; /* texts in `block` */
-	struct queue_object *objects;
-	size_t objects_n;
+	struct queue_action action; /* texts in `block`, but those that were taken */
+	struct queue_batch *batch;
 	struct rid *rids;
-	char *undo; /* taken; else in `block` */
+	char *taken[3]; /* undo, changes, edited */
 	char *block;
 	struct notes notes;
 };

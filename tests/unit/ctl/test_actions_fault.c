@@ -38,25 +38,32 @@ static void refuse(queue_done_fn *done, queue_message_fn *read, void *arg)
 	loop_post(rig.loop, on_refuse, r);
 }
 
-void __real_queue_commit(struct queue *q, const struct queue_action *a,
-			 const struct queue_object *objects, size_t n, queue_done_fn *done,
-			 void *arg);
-void __wrap_queue_commit(struct queue *q, const struct queue_action *a,
-			 const struct queue_object *objects, size_t n, queue_done_fn *done,
-			 void *arg);
-void __wrap_queue_commit(struct queue *q, const struct queue_action *a,
-			 const struct queue_object *objects, size_t n, queue_done_fn *done,
-			 void *arg)
+static void free_taken(const struct queue_action *a)
+{
+	if (a->take_rids)
+		free((void *)(uintptr_t)a->rids);
+	if (!a->take_texts)
+		return;
+	free((void *)(uintptr_t)a->undo);
+	free((void *)(uintptr_t)a->changes);
+	free((void *)(uintptr_t)a->edited);
+}
+
+void __real_queue_commit_batch(struct queue *q, const struct queue_action *a,
+			       struct queue_batch *batch, queue_done_fn *done, void *arg);
+void __wrap_queue_commit_batch(struct queue *q, const struct queue_action *a,
+			       struct queue_batch *batch, queue_done_fn *done, void *arg);
+void __wrap_queue_commit_batch(struct queue *q, const struct queue_action *a,
+			       struct queue_batch *batch, queue_done_fn *done, void *arg)
 {
 	if (fault.commits == 0) {
-		__real_queue_commit(q, a, objects, n, done, arg);
+		__real_queue_commit_batch(q, a, batch, done, arg);
 		return;
 	}
 	fault.commits--;
-	if (a != NULL && a->take_rids)
-		free((void *)(uintptr_t)a->rids);
-	if (a != NULL && a->take_undo)
-		free((void *)(uintptr_t)a->undo);
+	if (a != NULL)
+		free_taken(a);
+	queue_batch_free(&batch);
 	refuse(done, NULL, arg);
 }
 
