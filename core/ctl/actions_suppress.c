@@ -23,9 +23,7 @@
 #include "ctl/views.h"
 #include "policy/suppress_csv.h"
 
-#define UPLOADS_MAX 8
 #define UPLOAD_MAX 2000000 /* entries of one */
-#define UPLOAD_S 600
 #define SAMPLE 10
 #define SHOWN_MAX 120 /* bytes of a wrong line that are shown */
 
@@ -168,11 +166,7 @@ void ctl_suppress_remove(struct ctl_call *call)
 
 /* --- uploads ---------------------------------------------------------------------------------- */
 
-struct upload {
-	LIST_ENTRY(upload) link;
-	char id[16];
-	uid_t uid;
-	int64_t expires_ms;
+struct list_upload {
 	char *scope;
 	struct suppress_csv csv;
 	struct suppress *staged; /* what would be new */
@@ -185,81 +179,39 @@ struct upload {
 	char *stranger;	  /* the first such stream */
 };
 
-static void upload_free(struct upload *u)
+static void content_free(void *content)
 {
+	struct list_upload *u = content;
+
 	free(u->stranger);
 	suppress_free(&u->staged);
 	free(u->scope);
 	free(u);
 }
 
-static void upload_close(struct actions *a, struct upload *u)
-{
-	LIST_REMOVE(u, link);
-	a->uploads.n--;
-	upload_free(u);
-}
+static const struct upload_kind of_list = { .by = "suppress.load", .free = content_free };
 
-void uploads_close(struct actions *a)
+static int begin_upload(const struct ctl_call *call, struct upload **ret, struct err *err)
 {
-	while (!LIST_EMPTY(&a->uploads.list))
-		upload_close(a, LIST_FIRST(&a->uploads.list));
-}
-
-void uploads_expire(struct actions *a)
-{
-	struct upload *u, *next;
-
-	for (u = LIST_FIRST(&a->uploads.list); u != NULL; u = next) {
-		next = LIST_NEXT(u, link);
-		if (u->expires_ms <= loop_wall_ms(a->env->loop))
-			upload_close(a, u);
-	}
-}
-
-static int upload_new(const struct ctl_call *call, struct upload **ret, struct err *err)
-{
-	struct actions *a = ((struct ctl_env *)ctl_env(call))->actions;
 	const char *scope = ctl_str(call, "stream");
-	struct upload *u;
+	struct list_upload *u;
+	int rc;
 
 	if (scope == NULL || strcmp(scope, "all") == 0)
 		scope = "";
 	if (!suppress_scope_valid(str_of(scope)))
 		return err_param(err, ERR_INVALID, "stream", "this is no stream's name");
-	uploads_expire(a);
-	if (a->uploads.n >= UPLOADS_MAX)
-		return err_set(err, ERR_LIMIT, "%d imports are being prepared already",
-			       UPLOADS_MAX);
 	u = xcalloc(1, sizeof(*u));
-	(void)snprintf(u->id, sizeof(u->id), "u%" PRIu64, ++a->uploads.last);
-	u->uid = ctl_who(call)->uid;
 	u->scope = xstrdup(scope);
 	u->csv = SUPPRESS_CSV_INIT;
 	u->staged = suppress_new();
-	LIST_INSERT_HEAD(&a->uploads.list, u, link);
-	a->uploads.n++;
-	*ret = u;
-	return 0;
+	rc = upload_new(call, &of_list, u, ret, err);
+	if (rc < 0)
+		content_free(u);
+	return rc;
 }
 
-static int upload_find(const struct ctl_call *call, struct upload **ret, struct err *err)
-{
-	struct actions *a = ((struct ctl_env *)ctl_env(call))->actions;
-	const char *id = ctl_str(call, "upload");
-	struct upload *u;
-
-	LIST_FOREACH (u, &a->uploads.list, link)
-		if (strcmp(u->id, id) == 0 && u->uid == ctl_who(call)->uid) {
-			*ret = u;
-			return 0;
-		}
-	return err_param(err, ERR_UNKNOWN, "upload",
-			 "there is no upload %.20s of yours (any more); suppress.load makes one",
-			 id);
-}
-
-static int stage(struct ctl_env *env, struct upload *u, const struct suppress_csv_row *row,
+static int stage(struct ctl_env *env, struct list_upload *u, const struct suppress_csv_row *row,
 		 struct err *err)
 {
 	const char *scope = row->scope[0] != '\0' ? row->scope : u->scope;
@@ -300,7 +252,7 @@ static json_t *wrong_json(size_t line, struct str text, const struct err *err)
 			 json_text(buf_str(&shown)), "error", err->msg);
 }
 
-static json_t *take_lines(struct ctl_env *env, struct upload *u, const json_t *lines)
+static json_t *take_lines(struct ctl_env *env, struct list_upload *u, const json_t *lines)
 {
 	json_t *wrong = json_array();
 	const json_t *line;
@@ -324,7 +276,7 @@ static json_t *take_lines(struct ctl_env *env, struct upload *u, const json_t *l
 	return wrong;
 }
 
-static json_t *sample_json(const struct upload *u)
+static json_t *sample_json(const struct list_upload *u)
 {
 	const struct suppress_entry *e = suppress_after(u->staged, NULL, NULL);
 	json_t *list = json_array();
@@ -338,7 +290,7 @@ static json_t *sample_json(const struct upload *u)
 	return list;
 }
 
-static json_t *upload_warnings(const struct upload *u)
+static json_t *upload_warnings(const struct list_upload *u)
 {
 	if (u->strangers == 0)
 		return json_array();
@@ -351,28 +303,30 @@ static json_t *upload_warnings(const struct upload *u)
 void ctl_suppress_load(struct ctl_call *call)
 {
 	struct ctl_env *env = ctl_env(call);
-	struct upload *u = NULL;
+	struct upload *up = NULL;
+	struct list_upload *u;
 	struct err err = ERR_INIT;
 	json_t *wrong, *answer;
-	int rc = ctl_str(call, "upload") != NULL ? upload_find(call, &u, &err)
-						 : upload_new(call, &u, &err);
+	int rc = ctl_str(call, "upload") != NULL ? upload_find(call, &of_list, &up, &err)
+						 : begin_upload(call, &up, &err);
 
 	if (rc < 0) {
 		ctl_fail(call, &err);
 		return;
 	}
+	u = up->content;
 	wrong = take_lines(env, u, ctl_json(call, "lines"));
-	u->expires_ms = loop_wall_ms(env->loop) + UPLOAD_S * 1000;
+	upload_keep(env->actions, up);
 	answer = json_pack(
-		"{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:I, s:o}", "upload", u->id, "lines",
-		(json_int_t)u->lines, "new", (json_int_t)suppress_n(u->staged), "domains",
+		"{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:I, s:o}", "upload", up->id,
+		"lines", (json_int_t)u->lines, "new", (json_int_t)suppress_n(u->staged), "domains",
 		(json_int_t)u->domains, "already", (json_int_t)u->already, "twice",
 		(json_int_t)u->twice, "unread", (json_int_t)u->unread, "wrong", wrong, "sample",
 		sample_json(u), "undo_window_s", (json_int_t)(env->undo_window_ms / 1000),
-		"expires_at", json_time(u->expires_ms));
+		"expires_at", json_time(up->expires_ms));
 	(void)json_object_set_new(answer, "warnings", upload_warnings(u));
 	if (ctl_bool(call, "drop"))
-		upload_close(env->actions, u);
+		upload_close(env->actions, up);
 	ctl_reply(call, answer);
 }
 
@@ -384,7 +338,7 @@ json_t *suppress_import_json(uint64_t batch)
 }
 
 struct import {
-	struct upload *upload;
+	struct list_upload *upload;
 	const struct suppress_entry *at; /* next of the staged ones */
 	size_t n;
 	char *reason;
@@ -394,7 +348,7 @@ static void import_free(void *more)
 {
 	struct import *m = more;
 
-	upload_free(m->upload);
+	content_free(m->upload);
 	free(m->reason);
 	free(m);
 }
@@ -519,13 +473,15 @@ static void import_chunk(struct op *op)
 void ctl_suppress_import(struct ctl_call *call)
 {
 	struct ctl_env *env = ctl_env(call);
-	struct upload *u = NULL;
+	struct upload *up = NULL;
+	struct list_upload *u = NULL;
 	struct err err = ERR_INIT;
 	AUTO_FREE char *name = NULL;
 	struct import *m;
 	struct op *op;
-	int rc = upload_find(call, &u, &err);
+	int rc = upload_find(call, &of_list, &up, &err);
 
+	u = rc >= 0 ? up->content : NULL;
 	if (rc >= 0 && suppress_n(u->staged) == 0)
 		rc = err_param(&err, ERR_STATE, "upload",
 			       "there is nothing in it that is not on "
@@ -536,8 +492,7 @@ void ctl_suppress_import(struct ctl_call *call)
 	}
 	name = xasprintf("%zu entries", suppress_n(u->staged));
 	op = rule_op(call, name);
-	LIST_REMOVE(u, link);
-	env->actions->uploads.n--;
+	u = upload_take(env->actions, up);
 	m = xcalloc(1, sizeof(*m));
 	m->upload = u;
 	m->at = suppress_after(u->staged, NULL, NULL);

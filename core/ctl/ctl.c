@@ -119,6 +119,8 @@ static void conn_free(struct ctl_conn **connp)
 	ctl_subs_drop(conn);
 	LIST_REMOVE(conn, link);
 	ctl_calls_drop(conn);
+	if (c->services->gone != NULL)
+		c->services->gone(c->env, conn->id);
 	stream_free(&conn->stream);
 	c->conns_n--;
 	if (c->listener != NULL)

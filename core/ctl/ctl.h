@@ -95,6 +95,8 @@ struct ctl_services {
 	/* For the audit log: a change that was refused, or was done without an action. May be NULL.
 	 */
 	void (*audit)(void *env, const struct ctl_caller *who, const struct ctl_change *change);
+	/* A connection is gone; its calls may still be under way. May be NULL. */
+	void (*gone)(void *env, uint64_t conn);
 	/* The status object, and the generation numbers of topic `changes`; owned. */
 	json_t *(*status)(void *env);
 	json_t *(*changes)(void *env);
@@ -117,11 +119,16 @@ void ctl_serve(struct ctl *c, int fd, const struct ctl_caller *who);
 /* --- calls, for handlers ---------------------------------------------------------------------- */
 
 void ctl_reply(struct ctl_call *call, json_t *result_take);
+/* The same for a result that is JSON already; not of changes. */
+void ctl_reply_text(struct ctl_call *call, struct str result);
 void ctl_fail(struct ctl_call *call, const struct err *err);
 
 void *ctl_env(const struct ctl_call *call);
 struct ctl *ctl_of(const struct ctl_call *call);
 const struct ctl_caller *ctl_who(const struct ctl_call *call);
+uint64_t ctl_conn_id(const struct ctl_call *call); /* never 0 */
+/* Nobody waits for its answer any more. */
+bool ctl_is_gone(const struct ctl_call *call);
 const struct method_def *ctl_method(const struct ctl_call *call);
 /* A copy of params without reason and request; owned. */
 json_t *ctl_params(const struct ctl_call *call);

@@ -6,6 +6,7 @@
 #include "ctl/actions.h"
 #include "ctl/groups.h"
 #include "ctl/handlers.h"
+#include "ctl/uploads.h"
 #include "ctl/views.h"
 
 static ctl_handler_fn *const handlers[M__COUNT] = {
@@ -22,6 +23,14 @@ static int replay(void *env, const struct ctl_call *call, json_t **ret, struct e
 static void audit(void *env, const struct ctl_caller *who, const struct ctl_change *change)
 {
 	actions_audit(env, who, change);
+}
+
+static void gone(void *arg, uint64_t conn)
+{
+	const struct ctl_env *env = arg;
+
+	if (env->actions != NULL)
+		uploads_gone(env->actions, conn);
 }
 
 static json_t *status(void *env)
@@ -98,6 +107,7 @@ const struct ctl_services ctl_services = {
 	.handlers = handlers,
 	.replay = replay,
 	.audit = audit,
+	.gone = gone,
 	.status = status,
 	.changes = changes,
 	.rows = rows,
