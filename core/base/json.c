@@ -75,3 +75,39 @@ bool json_get_bool(const json_t *object, const char *name)
 {
 	return json_is_true(json_object_get(object, name));
 }
+
+void json_put_escaped(struct buf *out, struct str text)
+{
+	size_t from = 0;
+
+	for (size_t i = 0; i < text.n; i++) {
+		unsigned char c = (unsigned char)text.p[i];
+		if (c >= ' ' && c != '"' && c != '\\')
+			continue;
+		(void)buf_put(out, text.p + from, i - from);
+		from = i + 1;
+		if (c == '"' || c == '\\')
+			(void)buf_printf(out, "\\%c", c);
+		else if (c == '\n' || c == '\t')
+			(void)buf_puts(out, c == '\n' ? "\\n" : "\\t");
+		else
+			(void)buf_printf(out, "\\u%04x", (unsigned)c);
+	}
+	(void)buf_put(out, text.p + from, text.n - from);
+}
+
+json_t *json_read_next(const char **at)
+{
+	json_error_t e;
+	json_t *v;
+
+	if (**at != '[' && **at != ',') {
+		*at = strcmp(*at, "]") == 0 ? *at : NULL;
+		return NULL;
+	}
+	if (strcmp(*at, "[]") == 0)
+		return (*at)++, NULL;
+	v = json_loads(*at + 1, JSON_DISABLE_EOF_CHECK | JSON_DECODE_ANY, &e);
+	*at = v != NULL ? *at + 1 + e.position : NULL;
+	return v;
+}

@@ -59,7 +59,7 @@ static int read_file(const struct param_def *p, const char *path, json_t **ret, 
 }
 
 /* The parameters, with what stands in files; owned. */
-static int with_files(const struct args *a, json_t **ret, struct err *err)
+static int with_files(struct cli *c, const struct args *a, json_t **ret, struct err *err)
 {
 	const struct param_def *p;
 	json_t *params = json_copy(a->params);
@@ -73,6 +73,8 @@ static int with_files(const struct args *a, json_t **ret, struct err *err)
 		if (rc >= 0)
 			(void)json_object_set_new(params, p->name, text);
 	}
+	if (rc >= 0)
+		rc = pieces_bring(c, a->m, params, err);
 	if (rc < 0)
 		json_decref(params);
 	else
@@ -81,10 +83,10 @@ static int with_files(const struct args *a, json_t **ret, struct err *err)
 }
 
 /* What plan.make takes: without the reason, which belongs to the commit. */
-static int plan_params(const struct args *a, json_t **ret, struct err *err)
+static int plan_params(struct cli *c, const struct args *a, json_t **ret, struct err *err)
 {
 	json_t *inner = NULL;
-	int rc = with_files(a, &inner, err);
+	int rc = with_files(c, a, &inner, err);
 
 	if (rc < 0)
 		return rc;
@@ -314,7 +316,7 @@ static void add_warnings(struct cli *c, const struct args *a, json_t *answer)
 static int make_plan(struct cli *c, const struct args *a, json_t **ret_plan, struct err *err)
 {
 	json_t *params = NULL;
-	int rc = plan_params(a, &params, err);
+	int rc = plan_params(c, a, &params, err);
 
 	if (rc < 0)
 		return rc;
@@ -454,7 +456,7 @@ int run_change(struct cli *c, const struct args *a, struct err *err)
 			return plan_and_ask(c, a, err);
 		return refuse_unasked(c, a, err);
 	}
-	rc = with_files(a, &params, err);
+	rc = with_files(c, a, &params, err);
 	if (rc >= 0)
 		rc = talk_call(c, a->m->name, params, &done, err);
 	if (rc < 0)

@@ -186,11 +186,24 @@ static void put_texts(const struct out *o, struct buf *b, const char *title, con
 	}
 }
 
+/* Of very many the first ones are shown. */
+static void put_more(const struct out *o, struct buf *b, const json_t *plan)
+{
+	int64_t shown = (int64_t)json_array_size(json_object_get(plan, "changes"));
+
+	if (json_get_int(plan, "changes_n") <= shown)
+		return;
+	(void)buf_puts(b, "and ");
+	put_count(o, b, json_get_int(plan, "changes_n") - shown);
+	(void)buf_puts(b, " more\n");
+}
+
 static void put_edit(const struct out *o, struct buf *b, const json_t *plan)
 {
 	char window[FMT_SHORT_LEN];
 
 	plan_put_changes(o, b, json_object_get(plan, "changes"));
+	put_more(o, b, plan);
 	put_moves(o, b, json_object_get(plan, "moves"));
 	put_others(o, b, json_object_get(plan, "others"));
 	put_texts(o, b, "careful", json_object_get(plan, "warnings"));

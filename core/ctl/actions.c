@@ -116,7 +116,7 @@ static void action_free(struct actions *a, struct action *x)
 	free(x->reason);
 	free(x->request);
 	json_decref(x->result);
-	json_decref(x->objects);
+	reap_json(a->reaper, x->objects);
 	free(x->rids);
 	free(x->was);
 	free(x);
@@ -129,24 +129,17 @@ static void on_state(void *arg, const struct err *err)
 		log_warn(NULL, "actions.state", F_STR("error", err->msg));
 }
 
-static char *without_secrets(struct action *x)
+void journal_stripped(struct actions *a, const struct action *x, const char *undo)
 {
-	json_t *objects = audit_objects_without(x->objects);
-	json_t *o = json_pack("{s:O}", "objects", objects);
-	char *text = json_dumps(o, JSON_COMPACT);
-	json_decref(x->objects);
-	x->objects = objects;
-	x->wipe = false;
-	json_decref(o);
-	return text;
+	queue_action_state(a->env->queue, x->id, journal_state_name(x->state), undo, false,
+			   on_state, NULL);
 }
 
 void journal_close(struct actions *a, struct action *x, enum action_state state)
 {
 	bool set = x->n > 0;
-	AUTO_FREE char *left = x->wipe ? without_secrets(x) : NULL;
 	/* the times are of no more use */
-	const char *undo = set && x->was != NULL ? "{}" : left;
+	const char *undo = set && x->was != NULL ? "{}" : NULL;
 	end_retry_stop(a, x);
 	x->state = state;
 	x->busy = false;
@@ -157,6 +150,8 @@ void journal_close(struct actions *a, struct action *x, enum action_state state)
 	x->was = NULL;
 	queue_action_state(a->env->queue, x->id, journal_state_name(state), undo, set, on_state,
 			   NULL);
+	if (x->wipe)
+		op_strip(a, x);
 	a->env->actions_generation++;
 }
 
@@ -362,6 +357,7 @@ int actions_open(struct ctl_env *env, struct err *err)
 	TAILQ_INIT(&a->plans);
 	TAILQ_INIT(&a->ops);
 	LIST_INIT(&a->selects);
+	a->reaper = reaper_new(env->loop);
 	a->timer = loop_timer_new(env->loop, "ctl.actions", on_timer, a);
 	reports_init(a);
 	LIST_INIT(&a->uploads.list);
@@ -423,7 +419,7 @@ void actions_close(struct actions **ap)
 		op_free(&op);
 	while ((p = TAILQ_FIRST(&a->plans)) != NULL) {
 		TAILQ_REMOVE(&a->plans, p, link);
-		plan_free(&p);
+		plan_free(a, &p);
 	}
 	while ((x = TAILQ_FIRST(&a->recent)) != NULL)
 		action_free(a, x);
@@ -432,6 +428,7 @@ void actions_close(struct actions **ap)
 	selects_close(a);
 	reports_close(a);
 	uploads_close(a);
+	reaper_free(&a->reaper);
 	loop_timer_free(&a->timer);
 	loop_timer_free(&a->uses);
 	if (a->env->actions == a)

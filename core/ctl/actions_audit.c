@@ -54,39 +54,29 @@ json_t *audit_without(const char *const *secrets, const json_t *v)
 	return copy;
 }
 
+json_t *audit_object_without(const json_t *o)
+{
+	const char *const *secrets = object_secrets(json_get_str(o, "kind"));
+	json_t *shown = json_pack("{s:O, s:O}", "kind", json_object_get(o, "kind"), "id",
+				  json_object_get(o, "id"));
+
+	if (secrets != NULL) {
+		const json_t *before = json_object_get(o, "before");
+		const json_t *after = json_object_get(o, "after");
+		(void)json_object_set_new(shown, "before", audit_without(secrets, before));
+		(void)json_object_set_new(shown, "after", audit_without(secrets, after));
+	}
+	return shown;
+}
+
 json_t *audit_objects_without(const json_t *objects)
 {
 	json_t *list = json_array(), *o;
 	size_t i;
 
-	json_array_foreach(objects, i, o)
-	{
-		const char *const *secrets = object_secrets(json_get_str(o, "kind"));
-		json_t *shown = json_pack("{s:O, s:O}", "kind", json_object_get(o, "kind"), "id",
-					  json_object_get(o, "id"));
-
-		if (secrets != NULL) {
-			const json_t *before = json_object_get(o, "before");
-			const json_t *after = json_object_get(o, "after");
-			(void)json_object_set_new(shown, "before", audit_without(secrets, before));
-			(void)json_object_set_new(shown, "after", audit_without(secrets, after));
-		}
-		(void)json_array_append_new(list, shown);
-	}
+	json_array_foreach(objects, i, o)(void)
+		json_array_append_new(list, audit_object_without(o));
 	return list;
-}
-
-char *audit_changes(const json_t *objects)
-{
-	json_t *list;
-	char *text;
-
-	if (json_array_size(objects) == 0)
-		return NULL;
-	list = audit_objects_without(objects);
-	text = json_dumps(list, JSON_COMPACT);
-	json_decref(list);
-	return text;
 }
 
 /* --- refusals --------------------------------------------------------------------------------- */

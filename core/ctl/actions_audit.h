@@ -22,11 +22,10 @@ struct refusals {
 };
 /* Records how many were only counted, when their minute is over. */
 void refusals_run(struct actions *a);
-/* What a change does to objects, for the log: without what is secret in them. Owned. */
-char *audit_changes(const json_t *objects);
 /* An object without what is secret in it, to be read and not changed; owned. */
 json_t *audit_without(const char *const *secrets, const json_t *v);
-/* The same for an array of {kind, id, before, after}. */
+/* The same for {kind, id, before, after}, and for an array of them. */
+json_t *audit_object_without(const json_t *o);
 json_t *audit_objects_without(const json_t *objects);
 /* What of an object of that kind is secret: names in a list ended by NULL, at any depth. NULL: all
  * of it, for the kind is not known. */

@@ -14,6 +14,8 @@
 #include "ctl/config.h"
 #include "ctl/handlers.h"
 
+#define AT_ONCE 16 /* objects of a step */
+
 static void collect_free(void *arg)
 {
 	struct config_collect *c = arg;
@@ -70,30 +72,49 @@ static int roll_back(struct op *op, const json_t *change, struct err *err)
 	return 0;
 }
 
+/* Some more of the objects; all are done when no change is left. */
+static enum slice step_back(void *arg)
+{
+	struct op *op = arg;
+	struct config_collect *c = op->more;
+	for (int n = 0; n < AT_ONCE && c->iter != NULL; n++) {
+		const json_t *change = json_object_iter_value(c->iter);
+		c->iter = json_object_iter_next(c->diff, c->iter);
+		if (config_is_change(change) && roll_back(op, change, &op->err) < 0)
+			return SLICE_END;
+	}
+	return c->iter != NULL ? SLICE_MORE : SLICE_END;
+}
+
+static void on_rolled(void *arg)
+{
+	struct op *op = OBJ(op, OP_MAGIC, arg);
+	struct err err = op->err;
+	if (err.code == 0)
+		(void)!edit_unchanged(op, &err);
+	if (err.code == 0 && op->objects == NULL)
+		(void)err_set(&err, ERR_STATE, "the configuration is as it was in %s",
+			      op->plan->text);
+	if (err.code != 0) {
+		op_fail(op, &err);
+		return;
+	}
+	op_begin(op, true);
+	rule_store(op);
+}
+
 static void on_collected(void *arg, const struct err *err)
 {
 	struct op *op = OBJ(op, OP_MAGIC, arg);
-	const struct config_collect *c = op->more;
+	struct config_collect *c = op->more;
 	struct err wrong = ERR_INIT;
-	const char *key;
-	json_t *change;
-	int rc = 0;
 	if (err != NULL) {
 		wrong = *err;
 		op_fail(op, &wrong);
 		return;
 	}
-	json_object_foreach(c->diff, key, change) if (rc >= 0 && config_is_change(change)) rc =
-		roll_back(op, change, &wrong);
-	if (rc >= 0 && op->objects == NULL)
-		rc = err_set(&wrong, ERR_STATE, "the configuration is as it was in %s",
-			     op->plan->text);
-	if (rc < 0) {
-		op_fail(op, &wrong);
-		return;
-	}
-	op_begin(op, true);
-	rule_store(op);
+	c->iter = json_object_iter(c->diff);
+	slicer_run(&op->slicer, step_back, on_rolled);
 }
 
 static int check_version(const struct ctl_env *env, uint64_t version, struct err *err)
@@ -131,10 +152,7 @@ static void end_probation(struct ctl_call *call)
 	}
 	op = rule_op(call, p->id);
 	op_begin(op, false);
-	if (undo_begin(op, x, &err) < 0)
-		op_fail(op, &err);
-	else
-		undo_store_objects(op, rule_refused);
+	undo_objects(op, x, rule_refused);
 }
 
 void ctl_config_rollback(struct ctl_call *call)

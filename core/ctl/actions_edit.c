@@ -22,6 +22,7 @@
 /* In memory, so that who edits what he saw before that is told by whom it was changed; what was
  * before the first entry is too long ago to be known. */
 #define EDIT_LOG_MAX 2000
+#define PLANNED_AT_ONCE 8 /* objects of a plan */
 struct edit_log {
 	struct edit {
 		uint64_t version;
@@ -112,7 +113,7 @@ static const struct edit *changed_since(const struct edit_log *l, uint64_t base,
 
 static uint64_t base_of(const struct op *op)
 {
-	if (op->plan != NULL && op->plan->objects != NULL)
+	if (op_planned(op) && op->plan->edits != NULL)
 		return op->plan->base;
 	return op->call != NULL ? (uint64_t)ctl_int(op->call, "base", 0) : 0;
 }
@@ -142,12 +143,8 @@ static int check_under_way(const struct op *op, const char *kind, const char *id
 	return 0;
 }
 
-static int check_base(const struct op *op, uint64_t base, const char *kind, const char *id,
-		      struct err *err)
+static int refuse_edited(const struct edit *e, uint64_t base, struct err *err)
 {
-	const struct edit *e = changed_since(op->a->edits, base, kind, id);
-	if (e == NULL)
-		return 0;
 	return err_set(err, ERR_CONFLICT,
 		       "%s %.200s was changed by %s since version %" PRIu64
 		       ", which this was made against (version %" PRIu64 ", %s, a%" PRIu64
@@ -156,105 +153,198 @@ static int check_base(const struct op *op, uint64_t base, const char *kind, cons
 		       e->method != NULL ? e->method->name : "?", e->action);
 }
 
-static int check_edited(const struct op *op, const json_t *edited, struct err *err)
+static int refuse_whole(const struct op *whole, struct err *err)
+{
+	return err_set(err, ERR_CONFLICT,
+		       "%s is changing %zu objects of the configuration this moment (%s); try "
+		       "again",
+		       whole->who->user, json_array_size(whole->objects), whole->method->name);
+}
+
+static int check_base(const struct op *op, const char *kind, const char *id, struct err *err)
 {
 	uint64_t base = base_of(op);
-	const json_t *one;
-	size_t i;
-	int rc = 0;
-	if (base == 0 || edited == NULL)
+	const struct edit *e;
+	if (base == 0)
 		return 0;
 	if (base > op->a->version || base + 1 < op->a->edits->from)
 		return err_param(err, ERR_INVALID, "base",
 				 "version %" PRIu64 " is %s; the newest is %" PRIu64, base,
 				 base > op->a->version ? "still to come" : "too long ago",
 				 op->a->version);
-	json_array_foreach(edited, i, one)
-	{
-		const char *kind = json_get_str(one, "kind");
-		const char *id = json_get_str(one, "id");
-		if (rc >= 0)
-			rc = check_base(op, base, kind, id, err);
-		if (rc >= 0)
-			rc = check_under_way(op, kind, id, err);
-	}
-	return rc;
+	e = changed_since(op->a->edits, base, kind, id);
+	return e != NULL ? refuse_edited(e, base, err) : check_under_way(op, kind, id, err);
 }
 
-int edit_check(const struct op *op, struct err *err)
+int edit_not_now(const struct op *op, const char *kind, struct err *err)
 {
-	json_t *edited = config_changes(op->objects);
-	int rc = check_edited(op, edited, err);
-	json_decref(edited);
-	return rc;
-}
-
-int edit_take_version(struct op *op, struct err *err)
-{
-	json_t *edited = config_changes(op->objects);
-	if (edited == NULL)
+	const struct op *whole = op_whole(op->a);
+	if (whole == NULL || whole == op || config_rules(kind) == NULL)
 		return 0;
-	if (check_edited(op, edited, err) < 0) {
-		json_decref(edited);
-		return -err->code;
-	}
-	op->edited = edited;
+	return refuse_whole(whole, err);
+}
+
+int edit_check(const struct op *op, const json_t *change, struct err *err)
+{
+	const char *kind = json_get_str(change, "kind");
+	int rc = edit_not_now(op, kind, err);
+	return rc < 0 ? rc : check_base(op, kind, json_get_str(change, "id"), err);
+}
+
+void edit_version(struct op *op)
+{
+	if (op->edited_n == 0)
+		return;
 	op->version = ++op->a->last_version;
 	if (op->result != NULL)
 		(void)json_object_set_new(op->result, "version",
 					  json_integer((json_int_t)op->version));
-	return 0;
+}
+
+/* Of many the last ones are all that the log has room for. */
+static void note_last(struct op *op)
+{
+	size_t n = json_array_size(op->objects);
+	for (size_t i = n > EDIT_LOG_MAX + 1 ? n - EDIT_LOG_MAX - 1 : 0; i < n; i++) {
+		json_t *change = config_change(json_array_get(op->objects, i));
+		if (change != NULL)
+			note(op->a->edits, op->version, op->id, op->who->user, op->method, change);
+		json_decref(change);
+	}
 }
 
 void edit_stored(struct op *op)
 {
 	const json_t *one;
 	size_t i;
+	if (op->whole)
+		note_last(op);
 	json_array_foreach(op->edited, i, one)
 		note(op->a->edits, op->version, op->id, op->who->user, op->method, one);
 	if (op->version > op->a->version)
 		op->a->version = op->version;
 }
 
+/* --- many objects ----------------------------------------------------------------------------- */
+
+bool edits_under_way(const struct op *op)
+{
+	const struct op *other;
+	TAILQ_FOREACH (other, &op->a->ops, link)
+		if (other != op && other->storing_now && other->edited_n > 0)
+			return true;
+	return false;
+}
+
+/* "kind:id" */
+static bool is_of_config(const char *lock)
+{
+	struct str rest = str_of(lock);
+	struct str kind = str_cut(&rest, ':');
+	AUTO_FREE char *name = xstrndup(kind.p, kind.n);
+	return config_rules(name) != NULL;
+}
+
+int edit_alone(const struct op *op, struct err *err)
+{
+	const struct op *other = op_whole(op->a);
+	const char *lock;
+	json_t *v;
+	if (other != NULL)
+		return refuse_whole(other, err);
+	TAILQ_FOREACH (other, &op->a->ops, link) {
+		if (other == op)
+			continue;
+		json_object_foreach(other->locks, lock, v)
+		{
+			if (is_of_config(lock))
+				return err_set(err, ERR_CONFLICT,
+					       "%s is changing %.300s this moment; try again",
+					       other->who->user, lock);
+		}
+	}
+	return 0;
+}
+
+void edit_looks(struct op *op)
+{
+	op->seen = op->a->version;
+	op->given = op->a->last_version;
+}
+
+int edit_unchanged(const struct op *op, struct err *err)
+{
+	const struct actions *a = op->a;
+	const struct edit_log *l = a->edits;
+	const struct edit *e = l->n > 0 ? &l->v[(l->n - 1) % EDIT_LOG_MAX] : NULL;
+	if (a->last_version == op->given && a->version == op->seen)
+		return 0;
+	if (e != NULL && e->version > op->seen)
+		return refuse_edited(e, op->seen, err);
+	return err_set(err, ERR_CONFLICT,
+		       "the configuration is being changed this moment; try again");
+}
+
 /* --- plans ------------------------------------------------------------------------------------ */
 
-/* Open plans of other accounts that would change the same. */
+/* The same for all that editing one is editing, too. */
+static char *key_of(const json_t *object)
+{
+	const char *kind = json_get_str(object, "kind");
+	const struct config_rules *r = config_rules(kind);
+	bool ordered = r != NULL && r->ordered;
+	return xasprintf("%s %s", kind, ordered ? "" : json_get_str(object, "id"));
+}
+
+/* Notes what the plan would change, and which open plans of others would change it, too. */
+static void note_planned(struct op *op, const json_t *object)
+{
+	AUTO_FREE char *key = key_of(object);
+	const struct plan *p;
+	(void)json_object_set_new_nocheck(op->plan->edits, key, json_true());
+	TAILQ_FOREACH (p, &op->a->plans, link)
+		if (p->uid != op->who->uid && json_object_get(p->edits, key) != NULL)
+			(void)json_object_set_new(op->met, p->id, json_true());
+}
+
 static json_t *others(const struct op *op)
 {
 	json_t *list = json_array();
 	const struct plan *p;
-	TAILQ_FOREACH (p, &op->a->plans, link) {
-		const json_t *mine;
-		bool same = false;
-		size_t i;
-		if (p->objects == NULL || p->uid == op->who->uid)
-			continue;
-		json_array_foreach(op->objects, i, mine)
-		{
-			same = same || edits(p->objects, json_get_str(mine, "kind"),
-					     json_get_str(mine, "id"));
-		}
-		if (same)
+	TAILQ_FOREACH (p, &op->a->plans, link)
+		if (json_object_get(op->met, p->id) != NULL)
 			(void)json_array_append_new(
 				list,
 				json_pack("{s:o, s:s, s:o, s:o}", "who", json_text(str_of(p->user)),
 					  "method", p->method->name, "target",
 					  json_text(str_of(p->text)), "expires_at",
 					  json_time(p->expires_ms)));
-	}
 	return list;
 }
 
-static json_t *rows_of(const struct op *op)
+/* The first ones are told, as many as an answer has room for. */
+static void tell_planned(struct op *op, const json_t *change)
 {
-	json_t *diff = json_object();
-	json_t *changes = config_changes(op->objects);
-	json_t *rows;
-	config_add(diff, changes);
-	rows = config_rows(diff);
-	json_decref(changes);
-	json_decref(diff);
-	return rows;
+	json_t *row;
+	if (op->rows_bytes >= CONFIG_ROWS_BYTES)
+		return;
+	row = config_row(change);
+	op->rows_bytes += json_dumpb(row, NULL, 0, JSON_COMPACT);
+	(void)json_array_append_new(op->rows, row);
+}
+
+static int plan_object(struct op *op, const json_t *object, struct err *err)
+{
+	json_t *change = config_change(object);
+	int rc = 0;
+	note_planned(op, object);
+	if (change == NULL)
+		return 0;
+	rc = check_base(op, json_get_str(change, "kind"), json_get_str(change, "id"), err);
+	if (rc >= 0)
+		tell_planned(op, change);
+	json_decref(change);
+	return rc;
 }
 
 static json_t *describe(const struct op *op)
@@ -275,7 +365,10 @@ static json_t *describe(const struct op *op)
 		      "by_state", "by_domain", "by_stream", "oldest_age_s", "newest_age_s",
 		      "sample", "undo_window_s", (json_int_t)(undo / 1000), "expires_at",
 		      json_time(p->expires_ms), "command", json_text(buf_str(&command)));
-	(void)json_object_set_new(o, "changes", rows_of(op));
+	(void)json_object_set(o, "changes", op->rows);
+	if (op->rows_bytes >= CONFIG_ROWS_BYTES)
+		(void)json_object_set_new(o, "changes_n",
+					  json_integer((json_int_t)json_array_size(op->objects)));
 	(void)json_object_set_new(o, "base", json_integer((json_int_t)p->base));
 	(void)json_object_set_new(o, "others", others(op));
 	(void)json_object_set_new(o, "probation_s",
@@ -295,9 +388,6 @@ static void publish(struct op *op, json_t *replayed_take)
 	p->params = ctl_params(op->call);
 	p->uid = op->who->uid;
 	(void)snprintf(p->user, sizeof(p->user), "%s", op->who->user);
-	p->objects = json_incref(op->objects);
-	if (p->objects == NULL)
-		p->objects = json_array();
 	p->base = op->seen;
 	if (plan_open(op->a, p, &err) < 0) {
 		json_decref(replayed_take);
@@ -324,12 +414,48 @@ static void on_replayed(void *arg, json_t *answer_take, const struct err *err)
 	op_fail(op, &copy);
 }
 
-void edit_plan(struct op *op)
+static void on_noted(void *arg)
 {
-	if (replay_wanted(op->objects))
+	struct op *op = OBJ(op, OP_MAGIC, arg);
+	struct err err = op->err;
+	if (err.code != 0)
+		op_fail(op, &err);
+	else if (replay_wanted(op->objects))
 		op->replay = replay_start(op->env, op->objects, on_replayed, op);
 	else
 		publish(op, NULL);
+}
+
+/* Some more of the objects; all are done at the array's end. */
+static int plan_some(struct op *op, size_t most, struct err *err)
+{
+	size_t n = json_array_size(op->objects);
+	int rc = 0;
+	for (; rc >= 0 && most > 0 && op->at < n; most--, op->at++)
+		rc = plan_object(op, json_array_get(op->objects, op->at), err);
+	return rc;
+}
+
+static enum slice step_plan(void *arg)
+{
+	struct op *op = arg;
+	if (plan_some(op, PLANNED_AT_ONCE, &op->err) < 0)
+		return SLICE_END;
+	return op->at < json_array_size(op->objects) ? SLICE_MORE : SLICE_END;
+}
+
+void edit_plan(struct op *op)
+{
+	op->plan->edits = json_object();
+	op->met = json_object();
+	op->rows = json_array();
+	op->at = 0;
+	if (op_is_large(op)) {
+		slicer_run(&op->slicer, step_plan, on_noted);
+		return;
+	}
+	(void)!plan_some(op, SIZE_MAX, &op->err);
+	on_noted(op);
 }
 
 void edit_make(struct ctl_call *call, const struct method_def *m, json_t *params_take)

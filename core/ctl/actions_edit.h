@@ -16,11 +16,22 @@ void edits_close(struct actions *a);
 
 /* The op is to be planned and not done: its objects become an open plan. Answers. */
 void edit_plan(struct op *op);
-/* What it would change has not been changed by others since its base. ERR_CONFLICT with a name. */
-int edit_check(const struct op *op, struct err *err) MUST_CHECK;
-/* The same before the commit; gives op its version. */
-int edit_take_version(struct op *op, struct err *err) MUST_CHECK;
+/* Before the commit: what it changes has not been changed by others since its base. ERR_CONFLICT
+ * with a name. */
+int edit_check(const struct op *op, const json_t *change, struct err *err) MUST_CHECK;
+/* While a large edit is on its way nobody edits that kind: ERR_CONFLICT with a name. */
+int edit_not_now(const struct op *op, const char *kind, struct err *err) MUST_CHECK;
+/* Gives op its version. */
+void edit_version(struct op *op);
 void edit_stored(struct op *op); /* is in force from here on */
+/* Whether others' edits are on their way to the disk. */
+bool edits_under_way(const struct op *op);
+/* Before a large one is prepared: nobody else is at it. ERR_CONFLICT with a name. */
+int edit_alone(const struct op *op, struct err *err) MUST_CHECK;
+/* It looks at the configuration from here on; then whether it has stayed as it is: else
+ * ERR_CONFLICT with a name. */
+void edit_looks(struct op *op);
+int edit_unchanged(const struct op *op, struct err *err) MUST_CHECK;
 /* For plan.make and plan.commit of methods with MF_EDIT. */
 void edit_make(struct ctl_call *call, const struct method_def *m, json_t *params_take);
 void edit_commit(struct ctl_call *call, const struct plan *p);

@@ -194,13 +194,17 @@ void expiry_run(struct actions *a)
 {
 	int64_t now = loop_wall_ms(a->env->loop);
 	struct op *op = op_new(a, NULL, NULL);
+	bool quiet = op_whole(a) == NULL; /* else nobody edits: it is looked at again then */
 	end_holds(op, now);
 	forget_holds(op, now);
-	forget_secret(op, now);
+	if (quiet)
+		forget_secret(op, now);
 	if (json_array_size(op->objects) == 0)
 		op_free(&op);
 	else
 		op_commit_objects(op, on_stored);
-	run_edit(a, now, M_ALLOW_REMOVE, "its time is over", end_allowed);
-	run_edit(a, now, M_CRED_RETIRE, "nobody used it any more", end_silent);
+	if (quiet) {
+		run_edit(a, now, M_ALLOW_REMOVE, "its time is over", end_allowed);
+		run_edit(a, now, M_CRED_RETIRE, "nobody used it any more", end_silent);
+	}
 }

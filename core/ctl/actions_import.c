@@ -1,6 +1,7 @@
 /*
  * config.import: the objects of a file, of the kinds that it contains, are those of the relay from
- * then on. All of it is one change, made of the same objects as single edits are.
+ * then on. All of it is one change, made of the same objects as single edits are. Here is what
+ * becomes of one object of each kind.
  */
 #include "ctl/actions_import.h"
 
@@ -25,16 +26,10 @@ bool import_contains(const struct importing *im, enum config_kind k)
 	return (im->file.kinds & 1u << k) != 0;
 }
 
-struct config_item *import_items(const struct importing *im, enum config_kind k, size_t *ret_n)
+struct config_item *import_item(const struct importing *im, enum config_kind k, size_t i)
 {
-	size_t from = 0, to;
-
-	while (from < im->file.n && im->file.v[from].kind != k)
-		from++;
-	for (to = from; to < im->file.n && im->file.v[to].kind == k;)
-		to++;
-	*ret_n = to - from;
-	return im->file.v + from;
+	ASSERT(i < im->file.count[k]);
+	return config_file_items(&im->file, k) + i;
 }
 
 /* --- what all kinds have in common ------------------------------------------------------------ */
@@ -45,16 +40,14 @@ int import_check(const struct config_item *item, enum method_id method, const ch
 	const struct method_def *m = &method_defs[method];
 	json_t *params = json_object();
 	const char *name;
-	json_t *line;
+	size_t at = 0;
 	int rc;
 
 	if (title != NULL)
 		(void)json_object_set(params, title, json_object_get(item->object, member));
-	json_object_foreach(item->lines, name, line)
-	{
+	while ((name = config_file_said(item, &at)) != NULL)
 		if (method_param(m, name) != NULL)
 			(void)json_object_set(params, name, json_object_get(item->object, name));
-	}
 	rc = method_check(m, params, err);
 	json_decref(params);
 	return rc;
@@ -96,26 +89,19 @@ void import_own(const struct importing *im, json_t *object, const json_t *before
 		json_integer(before != NULL ? json_get_int(before, "created_ms") : im->now_ms));
 }
 
-int import_put(struct importing *im, enum config_kind k, const char *id, json_t *before,
-	       json_t *after, struct err *err)
+void import_put(struct importing *im, enum config_kind k, const char *id, json_t *before,
+		json_t *after)
 {
-	const char *kind = config_kind_object(k);
-	int rc = 0;
-
-	if (before != NULL && after != NULL && json_equal(before, after))
+	if (before != NULL && after != NULL && json_equal(before, after)) {
 		im->same++;
-	else
-		rc = op_lock(im->op, kind, id, err);
-	if (rc < 0 || (before != NULL && after != NULL && json_equal(before, after))) {
 		json_decref(before);
 		json_decref(after);
-		return rc;
+		return;
 	}
 	im->added += before == NULL;
 	im->removed += after == NULL;
 	im->changed += before != NULL && after != NULL;
-	op_object(im->op, kind, id, before, after);
-	return 0;
+	op_object(im->op, config_kind_object(k), id, before, after);
 }
 
 void import_lacks(struct importing *im, char *text)
@@ -173,18 +159,22 @@ static int read_pool(struct importing *im, const struct config_item *item, struc
 	return rc;
 }
 
-static int read_pools(struct importing *im, struct err *err)
+int import_pools_begin(struct importing *im, size_t i, struct err *err)
 {
-	size_t n;
-	struct config_item *items = import_items(im, CONFIG_POOL, &n);
-
-	for (size_t i = 0; i < n; i++)
-		if (read_pool(im, &items[i], err) < 0)
-			return config_file_at(&items[i], err);
-	for (size_t i = 0; i < n; i++)
-		if (import_pool_name(im, items[i].object, "overflow", err) < 0)
-			return config_file_at(&items[i], err);
+	(void)i;
+	(void)err;
+	im->pools = pools_new();
 	return 0;
+}
+
+int import_pool_read(struct importing *im, size_t i, struct err *err)
+{
+	return read_pool(im, import_item(im, CONFIG_POOL, i), err);
+}
+
+int import_pool_overflow(struct importing *im, size_t i, struct err *err)
+{
+	return import_pool_name(im, import_item(im, CONFIG_POOL, i)->object, "overflow", err);
 }
 
 /* Streams and routes that stay may need one that goes. */
@@ -204,25 +194,26 @@ static int check_pool_unused(const struct importing *im, const struct pool *p, s
 			 id);
 }
 
-static int import_pools(struct importing *im, struct err *err)
+int import_pool_put(struct importing *im, size_t i, struct err *err)
 {
-	size_t n;
-	struct config_item *items = import_items(im, CONFIG_POOL, &n);
+	json_t *o = import_item(im, CONFIG_POOL, i)->object;
+	const char *id = json_get_str(o, "id");
+
+	(void)err;
+	import_put(im, CONFIG_POOL, id, object_current(im->env, POOLS_KIND, id), json_incref(o));
+	return 0;
+}
+
+int import_pool_drop(struct importing *im, size_t i, struct err *err)
+{
+	const struct pool *p = pools_at(im->env->pools, i);
 	int rc = 0;
 
-	for (size_t i = 0; rc >= 0 && i < n; i++) {
-		const char *id = json_get_str(items[i].object, "id");
-		rc = import_put(im, CONFIG_POOL, id, object_current(im->env, POOLS_KIND, id),
-				json_incref(items[i].object), err);
-	}
-	for (size_t i = 0; rc >= 0 && i < pools_n(im->env->pools); i++) {
-		const struct pool *p = pools_at(im->env->pools, i);
-		if (import_has(im, CONFIG_POOL, p->id))
-			continue;
-		rc = check_pool_unused(im, p, err);
-		if (rc >= 0)
-			rc = import_put(im, CONFIG_POOL, p->id, pools_json(p), NULL, err);
-	}
+	if (import_has(im, CONFIG_POOL, p->id))
+		return 0;
+	rc = check_pool_unused(im, p, err);
+	if (rc >= 0)
+		import_put(im, CONFIG_POOL, p->id, pools_json(p), NULL);
 	return rc;
 }
 
@@ -270,8 +261,9 @@ static void warn_of_entry(struct importing *im, const json_t *o, const struct ip
 	allow_warn(im->op, &e, im->now_ms);
 }
 
-static int import_entry(struct importing *im, const struct config_item *item, struct err *err)
+int import_allow_entry(struct importing *im, size_t i, struct err *err)
 {
+	const struct config_item *item = import_item(im, CONFIG_ALLOW, i);
 	json_t *o = item->object;
 	enum allow_mode mode = ALLOW_RELAY;
 	char text[IPNET_TEXT_LEN];
@@ -302,24 +294,18 @@ static int import_entry(struct importing *im, const struct config_item *item, st
 	import_own(im, o, before);
 	if (before == NULL && im->added < WARNED_ENTRIES)
 		warn_of_entry(im, o, &net);
-	return import_put(im, CONFIG_ALLOW, text, before, json_incref(o), err);
+	import_put(im, CONFIG_ALLOW, text, before, json_incref(o));
+	return 0;
 }
 
-static int import_allow(struct importing *im, struct err *err)
+int import_allow_drop(struct importing *im, size_t i, struct err *err)
 {
-	size_t n;
-	struct config_item *items = import_items(im, CONFIG_ALLOW, &n);
-	int rc = 0;
+	const struct allow_entry *e = allow_at(im->env->allow, i);
 
-	for (size_t i = 0; i < n; i++)
-		if (import_entry(im, &items[i], err) < 0)
-			return config_file_at(&items[i], err);
-	for (size_t i = 0; rc >= 0 && i < allow_n(im->env->allow); i++) {
-		const struct allow_entry *e = allow_at(im->env->allow, i);
-		if (!import_has(im, CONFIG_ALLOW, e->text))
-			rc = import_put(im, CONFIG_ALLOW, e->text, allow_json(e), NULL, err);
-	}
-	return rc;
+	(void)err;
+	if (!import_has(im, CONFIG_ALLOW, e->text))
+		import_put(im, CONFIG_ALLOW, e->text, allow_json(e), NULL);
+	return 0;
 }
 
 /* --- credentials ------------------------------------------------------------------------------ */
@@ -345,8 +331,18 @@ static void tell_of_cred(struct importing *im, const char *name, const json_t *c
 					   name, name));
 }
 
-static int import_cred(struct importing *im, const struct config_item *item, struct err *err)
+int import_creds_begin(struct importing *im, size_t i, struct err *err)
 {
+	(void)i;
+	(void)err;
+	im->creds_added = im->added;
+	im->revoked = BUF_INIT(REVOKED_SHOWN);
+	return 0;
+}
+
+int import_cred(struct importing *im, size_t i, struct err *err)
+{
+	const struct config_item *item = import_item(im, CONFIG_CRED, i);
 	const char *name = json_get_str(item->object, "name");
 	json_t *before, *after;
 	int rc = cred_name_check(str_of(name), err);
@@ -367,50 +363,50 @@ static int import_cred(struct importing *im, const struct config_item *item, str
 	}
 	put_states(im, item->object, after);
 	tell_of_cred(im, name, after);
-	return import_put(im, CONFIG_CRED, name, before, after, err);
+	import_put(im, CONFIG_CRED, name, before, after);
+	return 0;
 }
 
-/* Who is not in the file may not send any more; what it was used for stays to be seen. */
-static int revoke_others(struct importing *im, struct err *err)
+int import_creds_limit(struct importing *im, size_t i, struct err *err)
 {
-	AUTO_BUF names = BUF_INIT(REVOKED_SHOWN);
-	int rc = 0;
-
-	for (size_t i = 0; rc >= 0 && i < creds_n(im->env->creds); i++) {
-		const struct cred *x = creds_at(im->env->creds, i);
-		json_t *after;
-		if (x->revoked_ms != 0 || import_has(im, CONFIG_CRED, x->name))
-			continue;
-		after = creds_json(x);
-		(void)json_object_set_new(after, "revoked_ms", json_integer(im->now_ms));
-		(void)buf_printf(&names, "%s%s", names.n > 0 ? ", " : "", x->name);
-		rc = import_put(im, CONFIG_CRED, x->name, creds_json(x), after, err);
-	}
-	if (names.n > 0)
-		rule_warn(im->op, xasprintf("credentials that are not in the text are revoked: "
-					    "%s%s",
-					    buf_cstr(&names), names.full ? " and others" : ""));
-	return rc;
-}
-
-static int import_creds(struct importing *im, struct err *err)
-{
-	size_t n, added = im->added;
-	struct config_item *items = import_items(im, CONFIG_CRED, &n);
-
-	for (size_t i = 0; i < n; i++)
-		if (import_cred(im, &items[i], err) < 0)
-			return config_file_at(&items[i], err);
-	if (creds_n(im->env->creds) + im->added - added > CREDS_MAX)
+	(void)i;
+	if (creds_n(im->env->creds) + im->added - im->creds_added > CREDS_MAX)
 		return err_param(err, ERR_LIMIT, "text",
 				 "there are at most %d credentials, with those that are revoked",
 				 CREDS_MAX);
-	return revoke_others(im, err);
+	return 0;
+}
+
+/* Who is not in the file may not send any more; what it was used for stays to be seen. */
+int import_cred_revoke(struct importing *im, size_t i, struct err *err)
+{
+	const struct cred *x = creds_at(im->env->creds, i);
+	json_t *after;
+
+	(void)err;
+	if (x->revoked_ms != 0 || import_has(im, CONFIG_CRED, x->name))
+		return 0;
+	after = creds_json(x);
+	(void)json_object_set_new(after, "revoked_ms", json_integer(im->now_ms));
+	(void)buf_printf(&im->revoked, "%s%s", im->revoked.n > 0 ? ", " : "", x->name);
+	import_put(im, CONFIG_CRED, x->name, creds_json(x), after);
+	return 0;
+}
+
+int import_creds_end(struct importing *im, size_t i, struct err *err)
+{
+	(void)i;
+	(void)err;
+	if (im->revoked.n > 0)
+		rule_warn(im->op,
+			  xasprintf("credentials that are not in the text are revoked: %s%s",
+				    buf_cstr(&im->revoked), im->revoked.full ? " and others" : ""));
+	return 0;
 }
 
 /* --- keys ------------------------------------------------------------------------------------- */
 
-static int import_key(struct importing *im, const struct config_item *item, struct err *err)
+static int read_key(struct importing *im, const struct config_item *item, struct err *err)
 {
 	const json_t *o = item->object;
 	json_t *before = NULL, *after = NULL;
@@ -442,7 +438,8 @@ static int import_key(struct importing *im, const struct config_item *item, stru
 					   "--key-file FILE)",
 					   id, json_get_str(after, "domain"),
 					   json_get_str(after, "selector")));
-	return import_put(im, CONFIG_KEY, id, before, after, err);
+	import_put(im, CONFIG_KEY, id, before, after);
+	return 0;
 }
 
 /* One more key of its domain; refused when it has too many. `domains`: how many each has. */
@@ -463,116 +460,20 @@ static int count_key(json_t *domains, const struct config_item *item, struct err
 		       : err_set(err, ERR_LIMIT, "a domain has at most %d keys", KEYS_DOMAIN_MAX);
 }
 
-static int import_each_key(struct importing *im, struct err *err)
+int import_key(struct importing *im, size_t i, struct err *err)
 {
-	json_t *domains = json_object();
-	size_t n;
-	struct config_item *items = import_items(im, CONFIG_KEY, &n);
-	int rc = 0;
+	const struct config_item *item = import_item(im, CONFIG_KEY, i);
+	int rc = read_key(im, item, err);
 
-	for (size_t i = 0; rc >= 0 && i < n; i++) {
-		rc = import_key(im, &items[i], err);
-		if (rc >= 0)
-			rc = count_key(domains, &items[i], err);
-		if (rc < 0)
-			rc = config_file_at(&items[i], err);
-	}
-	json_decref(domains);
-	return rc;
+	return rc >= 0 ? count_key(im->domains, item, err) : rc;
 }
 
-static int import_keys(struct importing *im, struct err *err)
+int import_key_drop(struct importing *im, size_t i, struct err *err)
 {
-	int rc = import_each_key(im, err);
+	const struct key_entry *e = keys_at(im->env->keys, i);
 
-	for (size_t i = 0; rc >= 0 && i < keys_n(im->env->keys); i++) {
-		const struct key_entry *e = keys_at(im->env->keys, i);
-		if (!import_has(im, CONFIG_KEY, e->id))
-			rc = import_put(im, CONFIG_KEY, e->id, keys_json(e), NULL, err);
-	}
-	return rc;
-}
-
-/* --- all -------------------------------------------------------------------------------------- */
-
-static int check_limits(const struct importing *im, struct err *err)
-{
-	static const size_t most[CONFIG_KIND__COUNT] = {
-		[CONFIG_POOL] = POOLS_MAX,   [CONFIG_STREAM] = STREAMS_MAX,
-		[CONFIG_ROUTE] = ROUTES_MAX, [CONFIG_ALLOW] = ALLOW_MAX,
-		[CONFIG_CRED] = CREDS_MAX,   [CONFIG_KEY] = KEYS_MAX,
-	};
-
-	for (int k = 0; k < CONFIG_KIND__COUNT; k++) {
-		size_t n;
-		(void)import_items(im, (enum config_kind)k, &n);
-		if (n > most[k])
-			return err_param(err, ERR_LIMIT, "text", "there are at most %zu %s",
-					 most[k], config_kind_name((enum config_kind)k));
-	}
+	(void)err;
+	if (!import_has(im, CONFIG_KEY, e->id))
+		import_put(im, CONFIG_KEY, e->id, keys_json(e), NULL);
 	return 0;
-}
-
-static int import_all(struct importing *im, const char *text, struct err *err)
-{
-	static int (*const parts[CONFIG_KIND__COUNT])(struct importing *, struct err *) = {
-		[CONFIG_POOL] = import_pools,	[CONFIG_STREAM] = import_streams,
-		[CONFIG_ROUTE] = import_routes, [CONFIG_ALLOW] = import_allow,
-		[CONFIG_CRED] = import_creds,	[CONFIG_KEY] = import_keys,
-	};
-	int rc = config_file_read(str_of(text), &im->file, err);
-
-	/* two at a time, which add different objects, would both find theirs in force */
-	if (rc >= 0)
-		rc = op_lock(im->op, "all", "objects", err);
-	if (rc >= 0)
-		rc = check_limits(im, err);
-	if (rc >= 0 && import_contains(im, CONFIG_POOL)) {
-		im->pools = pools_new();
-		rc = read_pools(im, err);
-	}
-	for (int k = 0; rc >= 0 && k < CONFIG_KIND__COUNT; k++)
-		if (import_contains(im, (enum config_kind)k))
-			rc = parts[k](im, err);
-	if (rc >= 0 && im->op->objects == NULL)
-		rc = err_set(err, ERR_STATE, "that is how it is already: %zu objects", im->same);
-	return rc;
-}
-
-static void importing_done(struct importing *im)
-{
-	if (im->pools != im->env->pools)
-		pools_free(&im->pools);
-	if (im->streams != im->env->streams)
-		streams_free(&im->streams);
-	config_file_done(&im->file);
-	json_decref(im->there);
-}
-
-void ctl_config_import(struct ctl_call *call)
-{
-	struct ctl_env *env = ctl_env(call);
-	struct importing im = { .op = rule_op(call, "configuration of a file"),
-				.env = env,
-				.now_ms = loop_wall_ms(env->loop),
-				.pools = env->pools,
-				.streams = env->streams,
-				.there = json_object() };
-	struct err err = ERR_INIT;
-	int rc = import_all(&im, ctl_str(call, "text"), &err);
-
-	if (rc >= 0 && im.secrets > LACKS_SHOWN)
-		rule_warn(im.op, xasprintf("%zu more need a secret", im.secrets - LACKS_SHOWN));
-	importing_done(&im);
-	if (rc < 0) {
-		op_fail(im.op, &err);
-		return;
-	}
-	op_begin(im.op, true);
-	if (im.op->result == NULL)
-		im.op->result = json_object();
-	(void)json_object_set_new(im.op->result, "added", json_integer((json_int_t)im.added));
-	(void)json_object_set_new(im.op->result, "changed", json_integer((json_int_t)im.changed));
-	(void)json_object_set_new(im.op->result, "removed", json_integer((json_int_t)im.removed));
-	rule_store(im.op);
 }

@@ -1,7 +1,7 @@
 /*
  * actions_import - config.import on its way: what stands in the file, and what it makes of the
  * relay's objects. A part of actions_rules.h. (actions_import.c; the ordered kinds in
- * actions_import_order.c)
+ * actions_import_order.c, how it goes on from slice to slice in actions_import_work.c)
  */
 #ifndef CTL_ACTIONS_IMPORT_H
 #define CTL_ACTIONS_IMPORT_H
@@ -9,15 +9,29 @@
 #include "ctl/actions_rules.h"
 #include "ctl/config_file.h"
 
+struct import_pass;
+struct import_pairs; /* which route of the relay is which of the file */
+
+/* The relay's lists are looked at from slice to slice by their places in them: when somebody edits
+ * them meanwhile, it is over. */
 struct importing {
 	struct op *op;
 	const struct ctl_env *env;
 	int64_t now_ms;
+	bool began;
+	struct buf text;
+	struct config_reading *reading;
 	struct config_file file;
+	const struct import_pass *pass;
+	size_t at; /* in the pass */
 	/* As they would be; the relay's own where the file does not contain them. */
 	struct pools *pools;
 	struct streams *streams;
-	json_t *there;	/* "kind id" of each object in the file: its line */
+	struct import_pairs *pairs;
+	json_t *there;	    /* "kind id" of each object in the file: its line */
+	json_t *domains;    /* of keys: how many */
+	struct buf revoked; /* names */
+	size_t creds_added;
 	size_t secrets; /* objects that lack one */
 	size_t added;
 	size_t changed;
@@ -25,9 +39,12 @@ struct importing {
 	size_t same;
 };
 
+/* A loop of it. The lists are gone through in the order of the table (actions_import_work.c). */
+typedef int import_one_fn(struct importing *im, size_t i, struct err *err);
+typedef size_t import_n_fn(const struct importing *im);
+
 bool import_contains(const struct importing *im, enum config_kind k);
-/* The first item of a kind, and how many there are. */
-struct config_item *import_items(const struct importing *im, enum config_kind k, size_t *ret_n);
+struct config_item *import_item(const struct importing *im, enum config_kind k, size_t i);
 /* What is said of the item, as parameters of the method that makes one: types, ranges, words.
  * `title`: the parameter that is the item's `member`, which stands behind its kind; or NULL. */
 int import_check(const struct config_item *item, enum method_id method, const char *title,
@@ -39,13 +56,23 @@ bool import_has(const struct importing *im, enum config_kind k, const char *id);
 /* Whose object it is: as before, or the one's who imports. */
 void import_own(const struct importing *im, json_t *object, const json_t *before);
 /* The change of one object; both are taken. */
-int import_put(struct importing *im, enum config_kind k, const char *id, json_t *before,
-	       json_t *after, struct err *err) MUST_CHECK;
+void import_put(struct importing *im, enum config_kind k, const char *id, json_t *before,
+		json_t *after);
 int import_pool_name(const struct importing *im, const json_t *object, const char *member,
 		     struct err *err) MUST_CHECK;
 void import_lacks(struct importing *im, char *text_take); /* a secret, and how to give it */
 
-int import_streams(struct importing *im, struct err *err) MUST_CHECK;
-int import_routes(struct importing *im, struct err *err) MUST_CHECK;
+import_one_fn import_pools_begin, import_pool_read, import_pool_overflow, import_pool_put,
+	import_pool_drop;
+import_one_fn import_streams_begin, import_stream_read, import_streams_place, import_stream_put,
+	import_stream_drop;
+import_one_fn import_route_read, import_routes_begin, import_routes_again, import_route_know,
+	import_route_pair, import_routes_place, import_route_put, import_route_drop;
+import_one_fn import_allow_entry, import_allow_drop;
+import_one_fn import_creds_begin, import_cred, import_creds_limit, import_cred_revoke,
+	import_creds_end;
+import_one_fn import_key, import_key_drop;
+
+void import_pairs_free(struct import_pairs **pp);
 
 #endif

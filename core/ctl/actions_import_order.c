@@ -21,8 +21,17 @@ static bool is_default(const char *id)
 	return strcmp(id, STREAM_DEFAULT) == 0;
 }
 
-static int read_stream(struct importing *im, const struct config_item *item, struct err *err)
+int import_streams_begin(struct importing *im, size_t i, struct err *err)
 {
+	(void)i;
+	(void)err;
+	im->streams = streams_new();
+	return 0;
+}
+
+int import_stream_read(struct importing *im, size_t i, struct err *err)
+{
+	const struct config_item *item = import_item(im, CONFIG_STREAM, i);
 	json_t *o = item->object;
 	char name[STREAM_NAME_MAX + 1];
 	int rc = import_check(item, M_STREAM_ADD, "name", "id", err);
@@ -43,11 +52,14 @@ static int read_stream(struct importing *im, const struct config_item *item, str
 	return streams_check(o, err);
 }
 
-static void place_streams(const struct importing *im, struct config_item *items, size_t n)
+int import_streams_place(struct importing *im, size_t once, struct err *err)
 {
+	const struct config_item *items = config_file_items(&im->file, CONFIG_STREAM);
+	size_t n = im->file.count[CONFIG_STREAM], k = 0;
 	double *place = xcalloc(n + 1, sizeof(*place));
-	size_t k = 0;
 
+	(void)once;
+	(void)err;
 	for (size_t i = 0; i < n; i++) {
 		const char *id = json_get_str(items[i].object, "id");
 		const struct mailstream *x = streams_find(im->env->streams, str_of(id));
@@ -62,10 +74,12 @@ static void place_streams(const struct importing *im, struct config_item *items,
 		(void)json_object_set_new(items[i].object, "place", json_real(mine));
 	}
 	free(place);
+	return 0;
 }
 
-static int put_stream(struct importing *im, const struct config_item *item, struct err *err)
+int import_stream_put(struct importing *im, size_t i, struct err *err)
 {
+	const struct config_item *item = import_item(im, CONFIG_STREAM, i);
 	const char *id = json_get_str(item->object, "id");
 	json_t *before = object_current(im->env, STREAMS_KIND, id);
 	char *text;
@@ -79,7 +93,8 @@ static int put_stream(struct importing *im, const struct config_item *item, stru
 		json_decref(before);
 		return rc;
 	}
-	return import_put(im, CONFIG_STREAM, id, before, json_incref(item->object), err);
+	import_put(im, CONFIG_STREAM, id, before, json_incref(item->object));
+	return 0;
 }
 
 static void warn_of_mail(struct importing *im, const struct mailstream *x)
@@ -92,34 +107,22 @@ static void warn_of_mail(struct importing *im, const struct mailstream *x)
 					    n, x->id));
 }
 
-int import_streams(struct importing *im, struct err *err)
+int import_stream_drop(struct importing *im, size_t i, struct err *err)
 {
-	size_t n;
-	struct config_item *items = import_items(im, CONFIG_STREAM, &n);
+	const struct mailstream *x = streams_at(im->env->streams, i);
 	int rc = 0;
 
-	im->streams = streams_new();
-	for (size_t i = 0; i < n; i++)
-		if (read_stream(im, &items[i], err) < 0)
-			return config_file_at(&items[i], err);
-	place_streams(im, items, n);
-	for (size_t i = 0; i < n; i++)
-		if (put_stream(im, &items[i], err) < 0)
-			return config_file_at(&items[i], err);
-	for (size_t i = 0; rc >= 0 && i < streams_n(im->env->streams); i++) {
-		const struct mailstream *x = streams_at(im->env->streams, i);
-		if (!x->stored || import_has(im, CONFIG_STREAM, x->id))
-			continue;
-		if (!is_default(x->id)) {
-			warn_of_mail(im, x);
-			rc = stream_check_unused(im->env, x->id, !import_contains(im, CONFIG_ALLOW),
-						 !import_contains(im, CONFIG_CRED), err);
-			if (rc < 0)
-				return err_prefix(err, "the stream %s is not in this text", x->id);
-		}
-		rc = import_put(im, CONFIG_STREAM, x->id, streams_json(x), NULL, err);
+	if (!x->stored || import_has(im, CONFIG_STREAM, x->id))
+		return 0;
+	if (!is_default(x->id)) {
+		warn_of_mail(im, x);
+		rc = stream_check_unused(im->env, x->id, !import_contains(im, CONFIG_ALLOW),
+					 !import_contains(im, CONFIG_CRED), err);
+		if (rc < 0)
+			return err_prefix(err, "the stream %s is not in this text", x->id);
 	}
-	return rc;
+	import_put(im, CONFIG_STREAM, x->id, streams_json(x), NULL);
+	return 0;
 }
 
 /* --- routes ----------------------------------------------------------------------------------- */
@@ -155,8 +158,9 @@ static int read_demands(json_t *o, const char *to, struct err *err)
 	return routes_check_demands(to, tls, user, *user != '\0' ? "?" : "", err);
 }
 
-static int read_route(const struct importing *im, const struct config_item *item, struct err *err)
+int import_route_read(struct importing *im, size_t i, struct err *err)
 {
+	const struct config_item *item = import_item(im, CONFIG_ROUTE, i);
 	json_t *o = item->object;
 	const char *pool = json_get_str(o, "pool");
 	char to[ROUTE_HOP_MAX];
@@ -184,70 +188,135 @@ static int read_route(const struct importing *im, const struct config_item *item
 	return 0;
 }
 
-/* Routes of the relay by what they say: { text: [index, …] }, those that are taken left out. */
-struct lookup {
+#define NONE SIZE_MAX
+
+/* Routes of the relay by what they say: { text: the first one }, and behind each the next one that
+ * says the same. */
+struct import_pairs {
 	json_t *by_text;
+	size_t *next;
 	const char *const *members;
 	size_t members_n;
+	size_t *is; /* which route of the relay each of the file is */
+	bool *taken;
+	double *place;
+	size_t fresh;
 };
 
-static char *text_of(const struct lookup *l, const json_t *o)
+static const char *const same_mail[] = { "match" };
+
+void import_pairs_free(struct import_pairs **pp)
+{
+	struct import_pairs *p = *pp;
+
+	*pp = NULL;
+	if (p == NULL)
+		return;
+	json_decref(p->by_text);
+	free(p->next);
+	free(p->is);
+	free(p->taken);
+	free(p->place);
+	free(p);
+}
+
+static void ask_for(struct import_pairs *p, const char *const *members, size_t n)
+{
+	json_decref(p->by_text);
+	p->by_text = json_object();
+	p->members = members;
+	p->members_n = n;
+}
+
+int import_routes_begin(struct importing *im, size_t once, struct err *err)
+{
+	struct import_pairs *p = im->pairs = xcalloc(1, sizeof(*p));
+	size_t n = im->file.count[CONFIG_ROUTE], now = routes_n(im->env->routes);
+
+	(void)once;
+	(void)err;
+	p->is = xcalloc(n + 1, sizeof(*p->is));
+	p->place = xcalloc(n + 1, sizeof(*p->place));
+	p->taken = xcalloc(now + 1, sizeof(*p->taken));
+	p->next = xcalloc(now + 1, sizeof(*p->next));
+	for (size_t i = 0; i < n; i++)
+		p->is[i] = NONE;
+	ask_for(p, content, ARRAY_LEN(content));
+	return 0;
+}
+
+int import_routes_again(struct importing *im, size_t once, struct err *err)
+{
+	(void)once;
+	(void)err;
+	ask_for(im->pairs, same_mail, ARRAY_LEN(same_mail));
+	return 0;
+}
+
+static char *text_of(const struct import_pairs *p, const json_t *o)
 {
 	json_t *part = json_object();
 	char *text;
 
-	for (size_t i = 0; i < l->members_n; i++)
-		(void)json_object_set_new(part, l->members[i],
-					  json_text(str_of(json_get_str(o, l->members[i]))));
+	for (size_t i = 0; i < p->members_n; i++)
+		(void)json_object_set_new(part, p->members[i],
+					  json_text(str_of(json_get_str(o, p->members[i]))));
 	text = json_dumps(part, JSON_COMPACT | JSON_SORT_KEYS);
 	json_decref(part);
 	return text;
 }
 
-static void lookup_add(struct lookup *l, const json_t *o, size_t index)
+static size_t first_of(const struct import_pairs *p, const char *text)
 {
-	AUTO_FREE char *text = text_of(l, o);
-	json_t *list = json_object_get(l->by_text, text);
+	const json_t *v = json_object_get(p->by_text, text);
 
-	if (list == NULL) {
-		list = json_array();
-		(void)json_object_set_new(l->by_text, text, list);
-	}
-	(void)json_array_append_new(list, json_integer((json_int_t)index));
+	return v != NULL ? (size_t)json_integer_value(v) : NONE;
 }
 
-/* The first of them, once. */
-static bool lookup_take(struct lookup *l, const json_t *o, size_t *ret)
+static void set_first(struct import_pairs *p, const char *text, size_t i)
 {
-	AUTO_FREE char *text = text_of(l, o);
-	json_t *list = json_object_get(l->by_text, text);
-
-	if (json_array_size(list) == 0)
-		return false;
-	*ret = (size_t)json_integer_value(json_array_get(list, 0));
-	(void)json_array_remove(list, 0);
-	return true;
+	if (i == NONE)
+		(void)json_object_del(p->by_text, text);
+	else
+		(void)json_object_set_new(p->by_text, text, json_integer((json_int_t)i));
 }
 
-#define NONE SIZE_MAX
-
-/* Which route of the relay each of the file is. */
-static void pair(const struct ctl_env *env, const struct config_item *items, size_t n,
-		 const char *const *members, size_t members_n, size_t *is, bool *taken)
+/* From the last one on, so that the first of those that say the same is found first. */
+int import_route_know(struct importing *im, size_t i, struct err *err)
 {
-	struct lookup l = { .by_text = json_object(), .members = members, .members_n = members_n };
+	struct import_pairs *p = im->pairs;
+	size_t k = routes_n(im->env->routes) - 1 - i;
+	json_t *o = p->taken[k] ? NULL : routes_json(routes_at(im->env->routes, k));
+	char *text = o != NULL ? text_of(p, o) : NULL;
 
-	for (size_t i = 0; i < routes_n(env->routes); i++) {
-		json_t *o = taken[i] ? NULL : routes_json(routes_at(env->routes, i));
-		if (o != NULL)
-			lookup_add(&l, o, i);
-		json_decref(o);
+	(void)err;
+	if (text != NULL) {
+		p->next[k] = first_of(p, text);
+		set_first(p, text, k);
 	}
-	for (size_t i = 0; i < n; i++) {
-		if (is[i] == NONE && lookup_take(&l, items[i].object, &is[i]))
-			taken[is[i]] = true;
+	json_decref(o);
+	free(text);
+	return 0;
+}
+
+int import_route_pair(struct importing *im, size_t i, struct err *err)
+{
+	struct import_pairs *p = im->pairs;
+	char *text;
+	size_t k;
+
+	(void)err;
+	if (p->is[i] != NONE)
+		return 0;
+	text = text_of(p, import_item(im, CONFIG_ROUTE, i)->object);
+	k = first_of(p, text);
+	if (k != NONE) {
+		set_first(p, text, p->next[k]);
+		p->is[i] = k;
+		p->taken[k] = true;
 	}
-	json_decref(l.by_text);
+	free(text);
+	return 0;
 }
 
 /* A password is for one login at one host. */
@@ -274,8 +343,8 @@ static void put_content(json_t *after, const json_t *item)
 		(void)json_object_del(after, "pool");
 }
 
-static int put_route(struct importing *im, const struct config_item *item, const struct route *is,
-		     double place, uint32_t number, struct err *err)
+static void put_route(struct importing *im, const struct config_item *item, const struct route *is,
+		      double place, uint32_t number)
 {
 	json_t *before = is != NULL ? routes_json(is) : NULL;
 	json_t *after = before != NULL ? json_deep_copy(before) : json_object();
@@ -286,7 +355,7 @@ static int put_route(struct importing *im, const struct config_item *item, const
 	put_content(after, item->object);
 	put_password(im, after, before);
 	import_own(im, after, before);
-	return import_put(im, CONFIG_ROUTE, id, before, after, err);
+	import_put(im, CONFIG_ROUTE, id, before, after);
 }
 
 /* Numbers of routes are those of actions: new ones get as many, and the action the one behind. */
@@ -299,50 +368,37 @@ static uint64_t take_number(const struct importing *im, size_t *k)
 	return planning ? a->last_id + *k : ++a->last_id;
 }
 
-static int put_routes(struct importing *im, const struct config_item *items, size_t n,
-		      const size_t *is, const bool *taken, struct err *err)
+int import_routes_place(struct importing *im, size_t once, struct err *err)
 {
-	const struct routes *r = im->env->routes;
-	double *place = xcalloc(n + 1, sizeof(*place));
-	size_t fresh = 0;
-	int rc = 0;
+	const struct import_pairs *p = im->pairs;
+	size_t n = im->file.count[CONFIG_ROUTE];
 
+	(void)once;
+	(void)err;
 	for (size_t i = 0; i < n; i++)
-		place[i] = is[i] != NONE ? routes_at(r, is[i])->place : PLACE_NEW;
-	places_make(place, n);
-	for (size_t i = 0; rc >= 0 && i < n; i++) {
-		const struct route *x = is[i] != NONE ? routes_at(r, is[i]) : NULL;
-		uint64_t number = x == NULL ? take_number(im, &fresh) : 0;
-		rc = put_route(im, &items[i], x, place[i], (uint32_t)number, err);
-	}
-	for (size_t i = 0; rc >= 0 && i < routes_n(r); i++)
-		if (!taken[i])
-			rc = import_put(im, CONFIG_ROUTE, routes_at(r, i)->id,
-					routes_json(routes_at(r, i)), NULL, err);
-	free(place);
-	return rc;
+		p->place[i] =
+			p->is[i] != NONE ? routes_at(im->env->routes, p->is[i])->place : PLACE_NEW;
+	places_make(p->place, n);
+	return 0;
 }
 
-int import_routes(struct importing *im, struct err *err)
+int import_route_put(struct importing *im, size_t i, struct err *err)
 {
-	static const char *const same_mail[] = { "match" };
-	size_t n;
-	struct config_item *items = import_items(im, CONFIG_ROUTE, &n);
-	size_t *is;
-	bool *taken;
-	int rc;
+	struct import_pairs *p = im->pairs;
+	const struct route *x = p->is[i] != NONE ? routes_at(im->env->routes, p->is[i]) : NULL;
+	uint64_t number = x == NULL ? take_number(im, &p->fresh) : 0;
 
-	for (size_t i = 0; i < n; i++)
-		if (read_route(im, &items[i], err) < 0)
-			return config_file_at(&items[i], err);
-	is = xcalloc(n + 1, sizeof(*is));
-	taken = xcalloc(routes_n(im->env->routes) + 1, sizeof(*taken));
-	for (size_t i = 0; i < n; i++)
-		is[i] = NONE;
-	pair(im->env, items, n, content, ARRAY_LEN(content), is, taken);
-	pair(im->env, items, n, same_mail, ARRAY_LEN(same_mail), is, taken);
-	rc = put_routes(im, items, n, is, taken, err);
-	free(is);
-	free(taken);
-	return rc;
+	(void)err;
+	put_route(im, import_item(im, CONFIG_ROUTE, i), x, p->place[i], (uint32_t)number);
+	return 0;
+}
+
+int import_route_drop(struct importing *im, size_t i, struct err *err)
+{
+	const struct route *x = routes_at(im->env->routes, i);
+
+	(void)err;
+	if (!im->pairs->taken[i])
+		import_put(im, CONFIG_ROUTE, x->id, routes_json(x), NULL);
+	return 0;
 }

@@ -22,9 +22,12 @@
 #include "ctl/actions_edit.h"
 #include "ctl/journal.h"
 #include "ctl/plans.h"
+#include "ctl/beside.h"
 #include "ctl/probation.h"
+#include "ctl/reaper.h"
 #include "ctl/replay.h"
 #include "ctl/slicer.h"
+#include "ctl/uploads.h"
 #include "loop/loop.h"
 
 #define ACTIONS_KEEP_MS (INT64_C(3600) * 1000) /* answers are remembered for repeated requests */
@@ -32,6 +35,8 @@
 #define ACTIONS_SET_MAX ((size_t)16 << 20)     /* recipients of all open plans together */
 #define ACTIONS_RECORDS_MAX 20000	       /* results waiting for the disk before we wait */
 #define OP_SECRETS_MAX 2
+#define OP_LARGE 200 /* objects; a change of so many is prepared in slices */
+#define OP_TEXT_MAX ((size_t)1 << 31)
 
 /* --- changes under way (actions_op.c) --------------------------------------------------------- */
 
@@ -54,9 +59,10 @@ struct op {
 	struct replay *replay;
 	op_fn *then;
 	op_fn *failed;
+	op_fn *refused;	    /* by the disk, of an undo */
 	const char *reason; /* of what the relay does by itself; NULL */
 	struct err err;
-	json_t *locks; /* array of "kind:id" */
+	json_t *locks; /* "kind:id" of each */
 	/* a pass */
 	const struct rid *pass;
 	size_t pass_n;
@@ -95,9 +101,26 @@ struct op {
 	/* the transaction */
 	uint64_t id;	  /* of the action */
 	uint64_t seen;	  /* the version in force when it began */
+	uint64_t given;	  /* and the one that was given last */
 	uint64_t version; /* that it makes; 0: none */
 	bool probation;	  /* it begins one (ctl/probation.h) */
-	json_t *edited;	  /* what it does to the configuration (ctl/config.h) */
+	size_t edited_n;  /* objects of the configuration that it changes */
+	json_t *edited;	  /* how (ctl/config.h); not of a large one */
+	json_t *met;	  /* of a plan: ids of open ones of others for the same */
+	json_t *rows;	  /* and its changes, the first ones */
+	size_t rows_bytes;
+	bool whole;	  /* large: nobody else edits until it is in force, or was refused */
+	bool storing_now; /* the disk has it */
+	struct beside *beside;
+	struct op_texts {
+		struct queue_batch *batch;
+		size_t at; /* objects that are in the texts */
+		struct buf changes;
+		struct buf edited;
+		struct buf undo;
+		json_t *shown; /* without secrets, of what cannot be taken back */
+		bool secrets;  /* there are some */
+	} texts;
 	int64_t at_ms;
 	int64_t undo_until_ms;
 	size_t skipped;
@@ -141,11 +164,6 @@ void op_object(struct op *op, const char *kind, const char *id, json_t *before_t
 /* A new object that neither the journal nor an answer may have. Takes json; keys_wipe() frees it.
  */
 void op_secret(struct op *op, const char *kind, const char *id, char *json_take);
-/* Stores the action (its set is op->set) and the objects; then `then` or, with op->err, `failed`.
- */
-void op_commit(struct op *op, op_fn *then, op_fn *failed);
-/* The objects without an action, for what happens by itself; `then` in any case. */
-void op_commit_objects(struct op *op, op_fn *then);
 void op_holds_add(struct op_holds *h, uint32_t number);
 bool op_planned(const struct op *op);
 /* Whether every queued message has one recipient. */
@@ -185,10 +203,9 @@ int release_check(struct op *op, struct err *err) MUST_CHECK;
 /* A plan that is only a name, for changes without a set. */
 void op_name(struct op *op, const char *text);
 
-/* Takes an action's objects back (actions_undo.c): first what is to be done, then the doing, which
- * answers. Who is not asked (the relay, config.rollback) leaves what others changed since. */
-int undo_begin(struct op *op, struct action *x, struct err *err) MUST_CHECK;
-void undo_store_objects(struct op *op, op_fn *refused);
+/* Takes an action's objects back, and answers or fails (actions_undo.c). Who is not asked (the
+ * relay, config.rollback) leaves what others changed since. */
+void undo_objects(struct op *op, struct action *x, op_fn *refused);
 
 /* Lets the groups be judged again (actions_marks.c), then goes on. */
 void op_judge(struct op *op, op_fn *then);
@@ -261,15 +278,17 @@ struct actions {
 	struct reports reports;
 	struct uploads uploads;
 	struct refusals refusals;
+	struct reaper *reaper;
 	struct loop_timer *timer;
 	struct loop_timer *uses;
-	size_t uses_at;	      /* the place in the list of credentials */
-	int64_t uses_pass_ms; /* when this pass over it began */
+	size_t uses_at; /* the place in the list of credentials */
 	bool started;
 	struct op *marking; /* marks_again() at work */
 	bool mark_again;
 };
 /* Something new may be due: the timer is set for what comes first. */
 void actions_arm(struct actions *a);
+
+#include "ctl/actions_store.h"
 
 #endif

@@ -416,11 +416,12 @@ json_t *object_current(const struct ctl_env *env, const char *kind, const char *
 }
 
 /* What goes away, or what stays. */
-static void apply_some(struct op *op, bool removals, bool changed[static ARRAY_LEN(kinds)])
+static void apply_some(struct op *op, const json_t *objects, bool removals,
+		       bool changed[static ARRAY_LEN(kinds)])
 {
 	size_t i;
 	json_t *o;
-	json_array_foreach(op->objects, i, o)
+	json_array_foreach(objects, i, o)
 	{
 		const json_t *after = json_object_get(o, "after");
 		const struct kind *k = kind_of(json_get_str(o, "kind"));
@@ -437,12 +438,24 @@ static void apply_some(struct op *op, bool removals, bool changed[static ARRAY_L
 	}
 }
 
+static void on_swapped(void *arg, const char *kind)
+{
+	bool *changed = arg;
+	const struct kind *k = kind_of(kind);
+	ASSERT(k != NULL);
+	changed[k - kinds] = true;
+}
+
 void objects_apply(struct op *op)
 {
 	bool changed[ARRAY_LEN(kinds)] = { false };
-	secrets_apply(op);	       /* what keys name */
-	apply_some(op, true, changed); /* a list that is full takes others in their place */
-	apply_some(op, false, changed);
+	const json_t *objects = op->beside != NULL ? beside_rest(op->beside) : op->objects;
+	secrets_apply(op);			/* what keys name */
+	apply_some(op, objects, true, changed); /* a full list takes others in their place */
+	apply_some(op, objects, false, changed);
+	if (op->beside != NULL)
+		beside_swap(op->beside, on_swapped, changed);
+	op->whole = false;
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
 		if (changed[i])
 			kinds[i].after(op);

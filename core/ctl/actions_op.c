@@ -11,10 +11,6 @@
 #include "base/obj.h"
 #include "ctl/actions_int.h"
 
-#define TEXT_MAX ((size_t)1 << 31) /* of times in an undo text */
-#define WAS_BEGIN "{\"was\":\""
-#define WAS_END "\"}"
-
 static const struct ctl_caller itself = {
 	.uid = (uid_t)-1, .role = ACCESS_ADMIN, .user = "weir-relayd", .from_where = "local"
 };
@@ -28,9 +24,10 @@ struct op *op_new(struct actions *a, struct ctl_call *call, const struct method_
 	op->call = call;
 	op->who = call != NULL ? ctl_who(call) : &itself;
 	op->method = m;
-	op->seen = a->version;
-	op->locks = json_array();
-	op->was_text = BUF_INIT(TEXT_MAX);
+	edit_looks(op);
+	op->locks = json_object();
+	op->was_text = BUF_INIT(OP_TEXT_MAX);
+	op_texts_init(op);
 	slicer_init(&op->slicer, a->env->loop, "ctl.actions", op);
 	TAILQ_INSERT_TAIL(&a->ops, op, link);
 	return op;
@@ -54,14 +51,19 @@ void op_free(struct op **opp)
 	if (op_planned(op))
 		op->plan->committing = false;
 	else
-		plan_free(&op->plan);
+		plan_free(op->a, &op->plan);
 	if (op->of != NULL)
 		op->of->busy = false;
-	json_decref(op->locks);
+	reap_json(op->a->reaper, op->locks);
 	json_decref(op->result);
-	json_decref(op->objects);
 	json_decref(op->edited);
-	json_decref(op->undo_objects);
+	json_decref(op->met);
+	reap_json(op->a->reaper, op->rows);
+	if (op->beside != NULL)
+		reap(op->a->reaper, op->beside, beside_free_some);
+	op_texts_done(op);
+	reap_json(op->a->reaper, op->undo_objects);
+	reap_json(op->a->reaper, op->objects);
 	json_decref(op->left);
 	free(op->set);
 	free(op->set_copy);
@@ -113,25 +115,19 @@ void op_name(struct op *op, const char *text)
 	op->plan->text = xstrdup(text);
 }
 
-static bool has_lock(const struct op *op, const char *lock)
-{
-	size_t i;
-	json_t *have;
-	json_array_foreach(op->locks, i,
-			   have) if (strcmp(json_string_value(have), lock) == 0) return true;
-	return false;
-}
-
 int op_lock(struct op *op, const char *kind, const char *id, struct err *err)
 {
 	AUTO_FREE char *lock = xasprintf("%s:%s", kind, id);
 	const struct op *other;
+	int rc = edit_not_now(op, kind, err);
+	if (rc < 0)
+		return rc;
 	TAILQ_FOREACH (other, &op->a->ops, link)
-		if (other != op && has_lock(other, lock))
+		if (other != op && json_object_get(other->locks, lock) != NULL)
 			return err_set(err, ERR_CONFLICT,
 				       "%s is changing %s %s this moment; try again",
 				       other->who->user, kind, id);
-	(void)json_array_append_new(op->locks, json_text(str_of(lock)));
+	(void)json_object_set_new_nocheck(op->locks, lock, json_true());
 	return 0;
 }
 
@@ -292,209 +288,4 @@ void op_holds_add(struct op_holds *h, uint32_t number)
 			return;
 	h->v = xreallocarray(h->v, h->n + 1, sizeof(*h->v));
 	h->v[h->n++] = number;
-}
-
-/* The transaction's objects, secrets behind the others, which own their texts. */
-static struct queue_object *objects_of(const struct op *op, size_t *ret_n)
-{
-	size_t n = json_array_size(op->objects);
-	struct queue_object *v = xcalloc(n + op->secrets_n + 1, sizeof(*v));
-	for (size_t i = 0; i < op->secrets_n; i++)
-		v[n + i] = (struct queue_object){ .kind = op->secrets[i].kind,
-						  .id = op->secrets[i].id,
-						  .json = op->secrets[i].json,
-						  .secret = true };
-	for (size_t i = 0; i < n; i++) {
-		const json_t *o = json_array_get(op->objects, i);
-		const json_t *after = json_object_get(o, "after");
-		v[i].kind = json_get_str(o, "kind");
-		v[i].id = json_get_str(o, "id");
-		v[i].json = json_is_null(after) ? NULL : json_dumps(after, JSON_COMPACT);
-		v[i].secret =
-			object_secrets(v[i].kind) == NULL || object_secrets(v[i].kind)[0] != NULL;
-	}
-	*ret_n = n;
-	return v;
-}
-
-static void objects_free(struct queue_object *v, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		char *text = (char *)(uintptr_t)v[i].json;
-		free(text);
-	}
-	free(v);
-}
-
-/* Owned by the caller. */
-static char *undo_text(struct op *op)
-{
-	json_t *o;
-	char *text;
-	if (op->was_text.n > 0) {
-		(void)buf_puts(&op->was_text, WAS_END);
-		return buf_take(&op->was_text);
-	}
-	o = json_object();
-	if (op->undo_objects != NULL)
-		(void)json_object_set(o, "objects", op->undo_objects);
-	text = json_dumps(o, JSON_COMPACT);
-	json_decref(o);
-	return text;
-}
-
-static const char *reason_of(const struct op *op)
-{
-	const char *reason = op->call != NULL ? ctl_str(op->call, "reason") : op->reason;
-	return reason != NULL ? reason : "";
-}
-
-static const char *request_of(const struct op *op)
-{
-	const char *request = op->call != NULL ? ctl_str(op->call, "request") : NULL;
-	return request != NULL ? request : "";
-}
-
-static enum action_state state_at_first(const struct op *op)
-{
-	return op->undo_until_ms != 0 ? ACTION_UNDOABLE : ACTION_DONE;
-}
-
-/* In the order of ids, although commits may overtake each other. */
-static void insert(struct actions *a, struct action *x)
-{
-	struct action *before = TAILQ_LAST(&a->recent, action_list);
-	while (before != NULL && before->id > x->id)
-		before = TAILQ_PREV(before, action_list, link);
-	if (before != NULL)
-		TAILQ_INSERT_AFTER(&a->recent, before, x, link);
-	else
-		TAILQ_INSERT_HEAD(&a->recent, x, link);
-	a->recent_n++;
-}
-
-static void remember(struct op *op)
-{
-	struct action *x = xcalloc(1, sizeof(*x));
-	x->id = op->id;
-	x->at_ms = op->at_ms;
-	x->undo_until_ms = op->undo_until_ms;
-	x->method = op->method;
-	x->who = xstrdup(op->who->user);
-	x->target = xstrdup(op->plan->text);
-	x->reason = xstrdup(reason_of(op));
-	x->request = xstrdup(request_of(op));
-	x->state = state_at_first(op);
-	x->result = json_incref(op->result);
-	x->objects = json_incref(op->undo_objects);
-	x->wipe = op->wipe;
-	x->rids = op->set;
-	x->n = op->set_n;
-	x->was = op->was;
-	op->set = NULL;
-	op->set_n = 0;
-	op->was = NULL;
-	insert(op->a, x);
-	op->env->actions_generation++;
-	if (x->method == &method_defs[M_QUEUE_RETRY] && x->n > 0)
-		end_retry_store(op->a, x);
-}
-
-static void on_committed(void *arg, const struct err *err)
-{
-	struct op *op = OBJ(op, OP_MAGIC, arg);
-	if (err != NULL) {
-		op->err = *err;
-		op->failed(op);
-		return;
-	}
-	remember(op);
-	edit_stored(op);
-	actions_arm(op->a);
-	op->then(op);
-}
-
-/* What cannot be taken back needs no secrets for it. */
-static void for_undo(struct op *op)
-{
-	json_t *without = op->objects != NULL ? audit_objects_without(op->objects) : NULL;
-	bool secrets = without != NULL && !json_equal(without, op->objects);
-	/* what is on probation is kept like that, too: until the end of its window, however far */
-	op->wipe = (secrets || op->probation) && op->undo_until_ms != 0;
-	op->undo_objects = secrets && !op->wipe ? without : json_incref(op->objects);
-	if (op->undo_objects != without)
-		json_decref(without);
-}
-
-static void store(struct op *op, op_fn *then, op_fn *failed)
-{
-	size_t n;
-	struct queue_object *objects = objects_of(op, &n);
-	char *result = json_dumps(op->result, JSON_COMPACT);
-	char *changes = audit_changes(op->objects);
-	for_undo(op);
-	char *edited = op->edited != NULL ? json_dumps(op->edited, JSON_COMPACT) : NULL;
-	struct queue_action a = {
-		.id = op->id,
-		.at_ms = op->at_ms,
-		.undo_until_ms = op->undo_until_ms,
-		.who = op->who->user,
-		.from_where = op->who->from_where,
-		.role = access_name(op->who->role),
-		.method = op->method->name,
-		.target = op->plan->text,
-		.reason = reason_of(op),
-		.request = request_of(op),
-		.state = journal_state_name(state_at_first(op)),
-		.result = result,
-		.undo = undo_text(op),
-		.wipe = op->wipe,
-		.take_undo = true,
-		.rids = op->set_copy,
-		.rids_n = op->set_n,
-		.take_rids = true,
-		.uid = (int32_t)op->who->uid, /* -1: the relay itself */
-		.changes = changes,
-		.version = op->version,
-		.edited = edited,
-	};
-	op->set_copy = NULL;
-	op->then = then;
-	op->failed = failed;
-	queue_commit(op->env->queue, &a, objects, n + op->secrets_n, on_committed, op);
-	objects_free(objects, n);
-	free(result);
-	free(changes);
-	free(edited);
-}
-
-void op_commit(struct op *op, op_fn *then, op_fn *failed)
-{
-	bool planning = op->call != NULL && ctl_acting(op->call) == CTL_PLANNING;
-	if (probation_check(op, &op->err) < 0)
-		failed(op);
-	else if (planning && edit_check(op, &op->err) < 0)
-		failed(op);
-	else if (planning)
-		edit_plan(op);
-	else if (edit_take_version(op, &op->err) < 0 || probation_begin(op, &op->err) < 0)
-		failed(op);
-	else
-		store(op, then, failed);
-}
-static void on_objects(void *arg, const struct err *err)
-{
-	struct op *op = OBJ(op, OP_MAGIC, arg);
-	if (err != NULL) /* what is due stays due: it happens again after the next start */
-		log_warn(NULL, "actions.objects", F_STR("error", err->msg));
-	op->then(op);
-}
-
-void op_commit_objects(struct op *op, op_fn *then)
-{
-	size_t n;
-	struct queue_object *objects = objects_of(op, &n);
-	op->then = then;
-	queue_commit(op->env->queue, NULL, objects, n, on_objects, op);
-	objects_free(objects, n);
 }

@@ -43,7 +43,7 @@ static const struct change *change_of(const struct method_def *m)
 
 /* --- the list of open ones -------------------------------------------------------------------- */
 
-void plan_free(struct plan **pp)
+void plan_free(struct actions *a, struct plan **pp)
 {
 	struct plan *p = *pp;
 	*pp = NULL;
@@ -54,7 +54,7 @@ void plan_free(struct plan **pp)
 	free(p->text);
 	free(p->rids);
 	free(p->holds);
-	json_decref(p->objects);
+	reap_json(a->reaper, p->edits);
 	free(p);
 }
 
@@ -63,7 +63,7 @@ void plan_close(struct actions *a, struct plan **pp)
 	TAILQ_REMOVE(&a->plans, *pp, link);
 	a->plans_n--;
 	a->plans_set -= (*pp)->n;
-	plan_free(pp);
+	plan_free(a, pp);
 }
 
 struct plan *plan_find(struct actions *a, const char *id)

@@ -170,7 +170,6 @@ void probation_run(struct actions *a)
 	struct probation *p = a->env->probation;
 	int64_t now = loop_wall_ms(a->env->loop);
 	struct action *x;
-	struct err err = ERR_INIT;
 	struct op *op;
 	char age[FMT_SHORT_LEN];
 
@@ -195,10 +194,7 @@ void probation_run(struct actions *a)
 	log_info(json_get_str(p->json, "who"), "probation.over", F_U64("version", p->version),
 		 F_STR("method", json_get_str(p->json, "method")),
 		 F_STR("target", json_get_str(p->json, "target")));
-	if (undo_begin(op, x, &err) < 0)
-		op_fail(op, &err);
-	else
-		undo_store_objects(op, on_refused);
+	undo_objects(op, x, on_refused);
 }
 
 int64_t probation_next_ms(const struct actions *a)

@@ -14,6 +14,8 @@
 #include "ctl/actions_rules.h"
 #include "ctl/handlers.h"
 
+#define AT_ONCE 16 /* objects of a step */
+
 /* --- which one -------------------------------------------------------------------------------- */
 
 static bool may_undo(const struct ctl_caller *who, const struct action *x)
@@ -188,27 +190,25 @@ static int undo_object(struct op *op, const json_t *o, struct err *err)
 	return 0;
 }
 
-static int undo_objects(struct op *op, struct err *err)
+/* Some more of them; all are done at the array's end. */
+static int undo_some(struct op *op, size_t most, struct err *err)
 {
-	size_t i;
-	json_t *o;
-	json_array_foreach(op->of->objects, i, o)
-	{
-		int rc = strcmp(json_get_str(o, "kind"), PROBATION_KIND) != 0
-				 ? undo_object(op, o, err)
-				 : 0;
-		if (rc < 0)
-			return rc;
+	const json_t *objects = op->of->objects;
+	int rc = 0;
+	for (; rc >= 0 && most > 0 && op->at < json_array_size(objects); most--, op->at++) {
+		const json_t *o = json_array_get(objects, op->at);
+		if (strcmp(json_get_str(o, "kind"), PROBATION_KIND) != 0)
+			rc = undo_object(op, o, err);
 	}
-	return probation_is(op->env, op->of->id) ? probation_end(op, err) : 0;
+	return rc;
 }
 
-int undo_begin(struct op *op, struct action *x, struct err *err)
+static void undo_take(struct op *op, struct action *x)
 {
 	op->of = x;
+	op->at = 0;
 	x->busy = true;
 	op->leave = op->method == &method_defs[M_CONFIG_ROLLBACK];
-	return undo_objects(op, err);
 }
 
 /* --- the undo --------------------------------------------------------------------------------- */
@@ -270,11 +270,39 @@ static void undo_commit(struct op *op, size_t recipients, uint64_t messages, op_
 	op_commit(op, undo_effect, refused);
 }
 
-void undo_store_objects(struct op *op, op_fn *refused)
+static enum slice step_undo(void *arg)
 {
+	struct op *op = arg;
+	if (undo_some(op, AT_ONCE, &op->err) < 0)
+		return SLICE_END;
+	return op->at < json_array_size(op->of->objects) ? SLICE_MORE : SLICE_END;
+}
+
+static void on_objects(void *arg)
+{
+	struct op *op = OBJ(op, OP_MAGIC, arg);
 	const struct action *x = op->of;
+	struct err err = op->err;
+	if (err.code == 0 && probation_is(op->env, x->id))
+		(void)!probation_end(op, &err);
+	if (err.code != 0) {
+		op_fail(op, &err);
+		return;
+	}
 	undo_commit(op, (size_t)json_get_int(x->result, "recipients"),
-		    (uint64_t)json_get_int(x->result, "messages"), refused);
+		    (uint64_t)json_get_int(x->result, "messages"), op->refused);
+}
+
+void undo_objects(struct op *op, struct action *x, op_fn *refused)
+{
+	undo_take(op, x);
+	op->refused = refused;
+	if (json_array_size(x->objects) >= OP_LARGE) {
+		slicer_run(&op->slicer, step_undo, on_objects);
+		return;
+	}
+	(void)!undo_some(op, SIZE_MAX, &op->err);
+	on_objects(op);
 }
 
 static void undo_store(struct op *op)
@@ -313,14 +341,11 @@ void ctl_action_undo(struct ctl_call *call)
 	op_name(op, id);
 	ctl_about(call, op->method, id);
 	op_begin(op, false);
-	if (undo_begin(op, x, &err) < 0) {
-		op_fail(op, &err);
-		return;
-	}
 	if (x->objects != NULL) {
-		undo_store_objects(op, undo_refused);
+		undo_objects(op, x, undo_refused);
 		return;
 	}
+	undo_take(op, x);
 	op_pass(op, x->rids, x->n, touch_look, false, undo_store);
 }
 

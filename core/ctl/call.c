@@ -82,6 +82,16 @@ const struct ctl_caller *ctl_who(const struct ctl_call *call)
 	return &call->who;
 }
 
+uint64_t ctl_conn_id(const struct ctl_call *call)
+{
+	return call->conn;
+}
+
+bool ctl_is_gone(const struct ctl_call *call)
+{
+	return ctl_conn_find(call->ctl, call->conn) == NULL;
+}
+
 const struct method_def *ctl_method(const struct ctl_call *call)
 {
 	return call->as != NULL ? call->as : call->method;
@@ -278,6 +288,12 @@ static void log_refusal(struct ctl_call *call, const struct err *err)
 	audit_change(call, err);
 }
 
+static int refuse_large(struct err *err)
+{
+	return err_set(err, ERR_LIMIT, "the answer is larger than %u bytes; ask for fewer rows",
+		       PROTO_RESPONSE_MAX);
+}
+
 static void answer(struct ctl_call *call, const json_t *result, const struct err *err)
 {
 	AUTO_BUF b = BUF_INIT(PROTO_RESPONSE_MAX);
@@ -285,9 +301,7 @@ static void answer(struct ctl_call *call, const json_t *result, const struct err
 
 	if (err == NULL && !proto_put_result(&b, call->id, result)) {
 		buf_reset(&b);
-		(void)err_set(&too_large, ERR_LIMIT,
-			      "the answer is larger than %u bytes; ask for fewer rows",
-			      PROTO_RESPONSE_MAX);
+		(void)refuse_large(&too_large);
 		err = &too_large;
 	}
 	if (err != NULL)
@@ -321,6 +335,21 @@ void ctl_reply(struct ctl_call *call, json_t *result_take)
 
 	answer_all(live, result_take, NULL);
 	json_decref(result_take);
+}
+
+void ctl_reply_text(struct ctl_call *call, struct str result)
+{
+	struct ctl_call *live = OBJ(ctl_call, CTL_CALL_MAGIC, call);
+	AUTO_BUF b = BUF_INIT(PROTO_RESPONSE_MAX);
+	struct err err = ERR_INIT;
+
+	ASSERT(!is_change(live));
+	if (proto_put_result_text(&b, live->id, result)) {
+		finish(live, buf_str(&b));
+		return;
+	}
+	(void)refuse_large(&err);
+	answer(live, NULL, &err);
 }
 
 void ctl_fail(struct ctl_call *call, const struct err *err)

@@ -1,15 +1,17 @@
 /* Differences of the configuration; how they read stands in change_text.h. */
 #include "ctl/config.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/json.h"
 #include "base/mem.h"
-#include "ctl/actions_audit.h"
+#include "ctl/actions_int.h"
 #include "ctl/change_text.h"
 
-#define PAGE 500
+#define PAGE 50
+#define AT_ONCE 16 /* changes of a step */
 
 /* --- changes ---------------------------------------------------------------------------------- */
 
@@ -49,63 +51,34 @@ static json_t *change_of(const json_t *object)
 			 secret_changed(secrets, before, after));
 }
 
-json_t *config_changes(const json_t *objects)
+json_t *config_change(const json_t *object)
 {
-	json_t *list = NULL, *change;
-	const json_t *o;
-	size_t i;
+	json_t *change;
 
-	json_array_foreach(objects, i, o)
-	{
-		if (config_rules(json_get_str(o, "kind")) == NULL)
-			continue;
-		change = change_of(o);
-		if (!config_is_change(change)) {
-			json_decref(change);
-			continue;
-		}
-		if (list == NULL)
-			list = json_array();
-		(void)json_array_append_new(list, change);
-	}
-	return list;
+	if (config_rules(json_get_str(object, "kind")) == NULL)
+		return NULL;
+	change = change_of(object);
+	if (config_is_change(change))
+		return change;
+	json_decref(change);
+	return NULL;
 }
 
 /* --- differences ------------------------------------------------------------------------------ */
 
-void config_add(json_t *diff, const json_t *changes)
+void config_add(json_t *diff, const json_t *change)
 {
-	const json_t *one;
-	size_t i;
+	AUTO_FREE char *key =
+		xasprintf("%s %s", json_get_str(change, "kind"), json_get_str(change, "id"));
+	json_t *have = json_object_get(diff, key);
 
-	json_array_foreach(changes, i, one)
-	{
-		AUTO_FREE char *key =
-			xasprintf("%s %s", json_get_str(one, "kind"), json_get_str(one, "id"));
-		json_t *have = json_object_get(diff, key);
-
-		if (have == NULL) {
-			(void)json_object_set_new(diff, key, json_copy((json_t *)(uintptr_t)one));
-			continue;
-		}
-		(void)json_object_set(have, "after", json_object_get(one, "after"));
-		if (json_is_true(json_object_get(one, "secret")))
-			(void)json_object_set_new(have, "secret", json_true());
+	if (have == NULL) {
+		(void)json_object_set_new(diff, key, json_copy((json_t *)(uintptr_t)change));
+		return;
 	}
-}
-
-json_t *config_rows(const json_t *diff)
-{
-	json_t *rows = json_array();
-	const char *key;
-	json_t *change;
-
-	json_object_foreach((json_t *)(uintptr_t)diff, key, change)
-	{
-		if (config_is_change(change))
-			(void)json_array_append_new(rows, config_row(change));
-	}
-	return rows;
+	(void)json_object_set(have, "after", json_object_get(change, "after"));
+	if (json_is_true(json_object_get(change, "secret")))
+		(void)json_object_set_new(have, "secret", json_true());
 }
 
 json_t *config_row(const json_t *change)
@@ -124,37 +97,128 @@ json_t *config_row(const json_t *change)
 			 "before", before, "after", after);
 }
 
+json_t *config_rows_first(const char *changes, size_t bytes, bool *ret_more)
+{
+	const char *at = changes;
+	json_t *rows = json_array();
+	json_t *one;
+
+	*ret_more = false;
+	while ((size_t)(at - changes) < bytes && (one = json_read_next(&at)) != NULL) {
+		(void)json_array_append_new(rows, config_row(one));
+		json_decref(one);
+	}
+	*ret_more = at != NULL && *at == ',';
+	return rows;
+}
+
 /* --- from the store --------------------------------------------------------------------------- */
 
 static void read_on(struct config_collect *c);
+
+static void drop_texts(struct config_collect *c)
+{
+	for (size_t i = 0; i < c->texts_n; i++)
+		free(c->texts[i]);
+	free(c->texts);
+	c->texts = NULL;
+	c->texts_n = c->text = 0;
+}
+
+static int refuse_version(const struct config_collect *c, struct err *err)
+{
+	return err_set(err, ERR_CORRUPT, "a version above %" PRIu64 " cannot be read", c->above);
+}
+
+/* Some more changes of the versions that were read. */
+static enum slice step_add(void *arg)
+{
+	struct config_collect *c = arg;
+
+	for (int n = 0; n < AT_ONCE && c->text < c->texts_n; n++) {
+		json_t *one;
+		if (c->at == NULL)
+			c->at = c->texts[c->text];
+		one = json_read_next(&c->at);
+		if (one != NULL) {
+			config_add(c->diff, one);
+			json_decref(one);
+			continue;
+		}
+		if (c->at == NULL) {
+			(void)refuse_version(c, &c->err);
+			return SLICE_END;
+		}
+		free(c->texts[c->text]);
+		c->texts[c->text++] = NULL;
+		c->at = NULL;
+	}
+	return c->text < c->texts_n ? SLICE_MORE : SLICE_END;
+}
+
+static void on_told(void *arg)
+{
+	struct config_collect *c = arg;
+
+	c->fn(c->arg, NULL);
+}
+
+static enum slice step_tell(void *arg)
+{
+	struct config_collect *c = arg;
+
+	for (int n = 0; n < AT_ONCE && c->iter != NULL; n++) {
+		const json_t *change = json_object_iter_value(c->iter);
+		c->iter = json_object_iter_next(c->diff, c->iter);
+		if (!config_is_change(change))
+			continue;
+		c->rows_n++;
+		if (c->bytes >= CONFIG_ROWS_BYTES)
+			continue;
+		json_t *row = config_row(change);
+		c->bytes += json_dumpb(row, NULL, 0, JSON_COMPACT);
+		(void)json_array_append_new(c->rows, row);
+	}
+	return c->iter != NULL ? SLICE_MORE : SLICE_END;
+}
+
+static void on_added(void *arg)
+{
+	struct config_collect *c = arg;
+
+	drop_texts(c);
+	if (c->err.code != 0) {
+		c->fn(c->arg, &c->err);
+	} else if (c->more) {
+		read_on(c);
+	} else if (c->rows_too) {
+		c->rows = json_array();
+		c->iter = json_object_iter(c->diff);
+		slicer_run(&c->slicer, step_tell, on_told);
+	} else {
+		c->fn(c->arg, NULL);
+	}
+}
 
 static void on_versions(void *arg, const struct queue_version *rows, size_t n, bool more,
 			const struct err *err)
 {
 	struct config_collect *c = arg;
-	struct err wrong = ERR_INIT;
 
-	if (err == NULL && (c->n += n) > CONFIG_VERSIONS_MAX) {
-		(void)err_set(&wrong, ERR_LIMIT,
+	if (err != NULL)
+		c->err = *err;
+	else if ((c->n += n) > CONFIG_VERSIONS_MAX)
+		(void)err_set(&c->err, ERR_LIMIT,
 			      "more than %d versions lie between; ask for a shorter way",
 			      CONFIG_VERSIONS_MAX);
-		err = &wrong;
-	}
-	for (size_t i = 0; err == NULL && i < n; i++) {
-		json_t *changes = json_loads(rows[i].changes, 0, NULL);
-		if (!json_is_array(changes)) {
-			(void)err_set(&wrong, ERR_CORRUPT, "version %llu cannot be read",
-				      (unsigned long long)rows[i].version);
-			err = &wrong;
-		}
-		config_add(c->diff, changes);
-		json_decref(changes);
+	c->more = more;
+	c->at = NULL;
+	c->texts = xcalloc(n + 1, sizeof(char *));
+	for (size_t i = 0; c->err.code == 0 && i < n; i++) {
+		c->texts[c->texts_n++] = xstrdup(rows[i].changes);
 		c->above = rows[i].version;
 	}
-	if (err == NULL && more)
-		read_on(c);
-	else
-		c->fn(c->arg, err);
+	slicer_run(&c->slicer, step_add, on_added);
 }
 
 static void read_on(struct config_collect *c)
@@ -169,11 +233,20 @@ static void read_on(struct config_collect *c)
 void config_collect(struct config_collect *c)
 {
 	c->diff = json_object();
+	slicer_init(&c->slicer, c->env->loop, "ctl.versions", c);
 	read_on(c);
 }
 
 void config_collect_done(struct config_collect *c)
 {
-	json_decref(c->diff);
-	c->diff = NULL;
+	struct reaper *r;
+
+	if (c->env == NULL)
+		return; /* it was never begun */
+	r = c->env->actions->reaper;
+	slicer_done(&c->slicer);
+	drop_texts(c);
+	reap_json(r, c->diff);
+	reap_json(r, c->rows);
+	c->diff = c->rows = NULL;
 }

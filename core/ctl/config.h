@@ -14,9 +14,11 @@
 #define CTL_CONFIG_H
 
 #include "ctl/env.h"
+#include "ctl/slicer.h"
 
 #define CONFIG_VERSIONS_MAX 20000 /* that are gone through for a difference */
 #define CONFIG_TEXT_MAX ((size_t)4000)
+#define CONFIG_ROWS_BYTES ((size_t)512 << 10) /* of JSON: rows that an answer has room for */
 
 struct config_rules {
 	/* Fields that stay as they are when an earlier version is brought back, ended by NULL:
@@ -33,28 +35,43 @@ struct config_rules {
 /* NULL: the kind is no configuration. (actions_object.c) */
 const struct config_rules *config_rules(const char *kind);
 
-/* What these changes of objects {kind, id, before, after} do to the configuration: an array of
- * changes, NULL when nothing. Owned. */
-json_t *config_changes(const json_t *objects);
+/* What the change of an object {kind, id, before, after} does to the configuration; NULL: nothing.
+ * Owned. */
+json_t *config_change(const json_t *object);
 
 /* A difference: an object of changes by kind and id. Adds what came later than what it has. */
-void config_add(json_t *diff, const json_t *changes);
-/* The changes that are left when all is taken together. Owned; an array of rows (config_row). */
-json_t *config_rows(const json_t *diff);
+void config_add(json_t *diff, const json_t *change);
 /* A row of entity "change": op (+ - ~), kind, id, text, before, after. Owned. */
 json_t *config_row(const json_t *change);
+/* The first rows of changes as they are stored, of so many bytes; *ret_more: there are others.
+ * Owned.
+ */
+json_t *config_rows_first(const char *changes, size_t bytes, bool *ret_more);
 bool config_is_change(const json_t *change); /* before and after differ */
 
-/* Reads versions from the store into a difference. Embedded; config_collect_done() frees what it
- * has when the answer has come or none will. fn once, never from inside. */
+/* Reads versions from the store into a difference, in slices. Embedded; config_collect_done() frees
+ * what it has when the answer has come or none will. fn once, never from inside. */
 struct config_collect {
 	struct ctl_env *env;
 	uint64_t above; /* versions greater than this */
 	uint64_t below; /* and less than this */
-	json_t *diff;
-	size_t n;
+	bool rows_too;
 	void (*fn)(void *arg, const struct err *err);
 	void *arg;
+	json_t *diff;
+	json_t *rows;  /* of the changes that are left, as many as an answer has room for */
+	size_t rows_n; /* all that there are */
+	/* on its way */
+	size_t n;
+	struct slicer slicer;
+	char **texts; /* of the versions of a page, NULL: done with */
+	size_t texts_n;
+	size_t text;
+	const char *at; /* in it */
+	bool more;
+	size_t bytes;
+	void *iter; /* in the difference */
+	struct err err;
 };
 void config_collect(struct config_collect *c);
 void config_collect_done(struct config_collect *c);

@@ -1,12 +1,21 @@
-/* config.export: the objects in force, as text. */
+/*
+ * config.export: the objects in force, as text. It is written in slices; when the configuration
+ * changes meanwhile it begins anew, so that the text is one that was in force.
+ */
+#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/json.h"
+#include "base/mem.h"
+#include "base/obj.h"
 #include "ctl/actions_int.h"
 #include "ctl/config_file.h"
 #include "ctl/handlers.h"
 
-#define TEXT_MAX ((size_t)3 << 20) /* of an answer of PROTO_RESPONSE_MAX, with its escapes */
+#define AT_ONCE 16 /* objects of a step */
+#define TOLD_AT_ONCE ((size_t)16384)
+#define BEGUN_MAX 20 /* times; then somebody edits all the time */
 
 static size_t count(const struct ctl_env *env, enum config_kind k)
 {
@@ -90,14 +99,119 @@ static json_t *object_at(const struct ctl_env *env, enum config_kind k, size_t i
 	return NULL;
 }
 
-static void put_kind(const struct ctl_env *env, enum config_kind k, struct buf *out)
+struct exporting {
+	const struct ctl_env *env;
+	struct buf out;
+	unsigned kinds;
+	int kind; /* in hand */
+	size_t at;
+	uint64_t generation;
+	unsigned begun; /* how often */
+	struct buf json;
+	size_t told; /* bytes of the text that are in it */
+};
+
+static void exporting_free(void *more)
 {
-	for (size_t i = 0, n = count(env, k); i < n && !out->full; i++) {
-		json_t *o = object_at(env, k, i);
-		if (o != NULL)
-			config_file_put(out, k, o);
-		json_decref(o);
+	struct exporting *x = more;
+
+	buf_done(&x->out);
+	buf_done(&x->json);
+	free(x);
+}
+
+static uint64_t generation(const struct ctl_env *env)
+{
+	return env->pools_generation + env->streams_generation + env->routes_generation +
+	       env->allow_generation + env->creds_generation + env->keys_generation;
+}
+
+static void begin(struct exporting *x)
+{
+	x->begun++;
+	x->generation = generation(x->env);
+	x->kind = 0;
+	x->at = 0;
+	x->told = 0;
+	buf_reset(&x->json);
+	buf_reset(&x->out);
+	config_file_put_head(&x->out, x->kinds);
+}
+
+static void put_one(struct exporting *x)
+{
+	json_t *o = object_at(x->env, (enum config_kind)x->kind, x->at++);
+
+	if (o != NULL)
+		config_file_put(&x->out, (enum config_kind)x->kind, o);
+	json_decref(o);
+}
+
+/* Some more of the text as JSON: all of it at once would take too long. */
+static bool tell_some(struct exporting *x, uint64_t version)
+{
+	struct str rest = str_from(x->out.p + x->told, x->out.n - x->told);
+
+	if (x->told == 0)
+		(void)buf_printf(&x->json, "{\"version\":%" PRIu64 ",\"text\":\"", version);
+	rest.n = rest.n < TOLD_AT_ONCE ? rest.n : TOLD_AT_ONCE;
+	json_put_escaped(&x->json, rest);
+	x->told += rest.n;
+	if (x->told < x->out.n)
+		return true;
+	(void)buf_puts(&x->json, "\"}");
+	return false;
+}
+
+static enum slice step(void *arg)
+{
+	struct op *op = arg;
+	struct exporting *x = op->more;
+
+	if (ctl_is_gone(op->call))
+		return SLICE_END;
+	if (x->generation != generation(x->env)) {
+		if (x->begun > BEGUN_MAX)
+			return SLICE_END;
+		begin(x);
 	}
+	for (int n = 0; n < AT_ONCE && x->kind < CONFIG_KIND__COUNT; n++) {
+		bool more = (x->kinds & 1u << x->kind) != 0 &&
+			    x->at < count(x->env, (enum config_kind)x->kind);
+		if (more) {
+			put_one(x);
+			continue;
+		}
+		x->kind++;
+		x->at = 0;
+	}
+	if (x->out.full || x->json.full)
+		return SLICE_END;
+	if (x->kind < CONFIG_KIND__COUNT)
+		return SLICE_MORE;
+	return tell_some(x, op->a->version) ? SLICE_MORE : SLICE_END;
+}
+
+static void on_written(void *arg)
+{
+	struct op *op = OBJ(op, OP_MAGIC, arg);
+	const struct exporting *x = op->more;
+	struct err err = ERR_INIT;
+
+	if (x->out.full || x->json.full)
+		(void)err_param(&err, ERR_LIMIT, "only",
+				"all of it would be more than %u bytes; export some kinds at a "
+				"time (--only)",
+				PROTO_CONFIG_MAX);
+	else if (x->kind < CONFIG_KIND__COUNT)
+		(void)err_set(&err, ERR_CONFLICT,
+			      "the configuration is edited all the time; try again");
+	if (err.code != 0) {
+		op_fail(op, &err);
+		return;
+	}
+	ctl_reply_text(op->call, buf_str(&x->json));
+	op_free(&op);
 }
 
 static int read_kinds(const struct ctl_call *call, unsigned *ret_kinds, struct err *err)
@@ -123,26 +237,23 @@ static int read_kinds(const struct ctl_call *call, unsigned *ret_kinds, struct e
 void ctl_config_export(struct ctl_call *call)
 {
 	const struct ctl_env *env = ctl_env(call);
-	AUTO_BUF out = BUF_INIT(TEXT_MAX);
+	struct exporting *x;
 	struct err err = ERR_INIT;
+	struct op *op;
 	unsigned kinds;
 
 	if (read_kinds(call, &kinds, &err) < 0) {
 		ctl_fail(call, &err);
 		return;
 	}
-	config_file_put_head(&out, kinds);
-	for (int k = 0; k < CONFIG_KIND__COUNT; k++)
-		if ((kinds & 1u << k) != 0)
-			put_kind(env, (enum config_kind)k, &out);
-	if (out.full) {
-		(void)err_param(&err, ERR_LIMIT, "only",
-				"all of it would be more than %zu bytes; export some kinds at a "
-				"time (--only)",
-				TEXT_MAX);
-		ctl_fail(call, &err);
-		return;
-	}
-	ctl_reply(call, json_pack("{s:I, s:o}", "version", (json_int_t)env->actions->version,
-				  "text", json_text(buf_str(&out))));
+	x = xcalloc(1, sizeof(*x));
+	*x = (struct exporting){ .env = env,
+				 .kinds = kinds,
+				 .out = BUF_INIT(PROTO_CONFIG_MAX),
+				 .json = BUF_INIT(PROTO_RESPONSE_MAX - 1000) };
+	begin(x);
+	op = op_new(env->actions, call, ctl_method(call));
+	op->more = x;
+	op->more_free = exporting_free;
+	slicer_run(&op->slicer, step, on_written);
 }

@@ -1,6 +1,7 @@
 /* Reading and writing go along the same tables, so that what is written is read as it was. */
 #include "ctl/config_file.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,8 +12,13 @@
 #include "base/mem.h"
 #include "base/obj.h"
 #include "ctl/config_text.h"
+#include "policy/allow.h"
+#include "policy/creds.h"
 #include "proto/proto.h"
-#include "proto/proto.h"
+#include "route/pools.h"
+#include "route/routes.h"
+#include "route/streams.h"
+#include "sign/keys.h"
 
 #define PARAM "text"
 #define FORMAT 1
@@ -126,19 +132,31 @@ static const struct member key_members[] = {
 	{ .key = NULL },
 };
 
+/* An item has a line of each. */
+#define FIT(members) static_assert(ARRAY_LEN(members) - 1 <= CONFIG_MEMBERS_MAX, #members)
+FIT(pool_members);
+FIT(stream_members);
+FIT(route_members);
+FIT(allow_members);
+FIT(cred_members);
+FIT(key_members);
+
 static const struct kind {
 	const char *name; /* of all of them */
 	const char *word; /* before one */
 	const char *object;
 	const char *title; /* what stands behind it; NULL: nothing */
 	const struct member *members;
+	size_t most;
 } kinds[CONFIG_KIND__COUNT] = {
-	[CONFIG_POOL] = { "pools", "pool", "pool", "its name", pool_members },
-	[CONFIG_STREAM] = { "streams", "stream", "stream", "its name", stream_members },
-	[CONFIG_ROUTE] = { "routes", "route", "route", NULL, route_members },
-	[CONFIG_ALLOW] = { "allowlist", "allow", "allow", "a network", allow_members },
-	[CONFIG_CRED] = { "credentials", "credential", "cred", "its name", cred_members },
-	[CONFIG_KEY] = { "keys", "key", "dkim", "DOMAIN/SELECTOR", key_members },
+	[CONFIG_POOL] = { "pools", "pool", "pool", "its name", pool_members, POOLS_MAX },
+	[CONFIG_STREAM] = { "streams", "stream", "stream", "its name", stream_members,
+			    STREAMS_MAX },
+	[CONFIG_ROUTE] = { "routes", "route", "route", NULL, route_members, ROUTES_MAX },
+	[CONFIG_ALLOW] = { "allowlist", "allow", "allow", "a network", allow_members, ALLOW_MAX },
+	[CONFIG_CRED] = { "credentials", "credential", "cred", "its name", cred_members,
+			  CREDS_MAX },
+	[CONFIG_KEY] = { "keys", "key", "dkim", "DOMAIN/SELECTOR", key_members, KEYS_MAX },
 };
 
 const char *config_kind_name(enum config_kind k)
@@ -288,54 +306,57 @@ static json_t *not_said(const struct member *m)
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
-struct reading {
+struct config_reading {
 	struct config_reader r;
-	struct config_file *file;
-	json_t *objects[CONFIG_KIND__COUNT]; /* arrays, until all are there */
-	size_t n;
+	struct config_file file; /* as it stands in the text */
+	size_t cap;
 	bool format;
 	bool contains;
 };
 
-static int wrong(const struct reading *g, struct err *err)
+static int wrong(const struct config_reading *g, struct err *err)
 {
 	return config_text_at(err, PARAM, g->r.line);
 }
 
-static struct config_item *add_item(struct config_file *f, enum config_kind kind, int line)
+static struct config_item *add_item(struct config_reading *g, enum config_kind kind, int line)
 {
+	struct config_file *f = &g->file;
 	struct config_item *item;
 
-	if (f->n % 64 == 0)
-		f->v = xreallocarray(f->v, f->n + 64, sizeof(*f->v));
+	if (f->n == g->cap) {
+		g->cap = g->cap != 0 ? 2 * g->cap : 64;
+		f->v = xreallocarray(f->v, g->cap, sizeof(*f->v));
+	}
+	f->count[kind]++;
 	item = &f->v[f->n++];
-	*item = (struct config_item){
-		.kind = kind, .line = line, .object = json_object(), .lines = json_object()
-	};
+	*item = (struct config_item){ .kind = kind, .line = line, .object = json_object() };
 	for (const struct member *m = kinds[kind].members; m->key != NULL; m++)
 		(void)json_object_set_new(item->object, m->name, not_said(m));
 	return item;
 }
 
-static int read_member(struct reading *g, struct config_item *item, struct err *err)
+static int read_member(struct config_reading *g, struct config_item *item, struct err *err)
 {
 	const struct kind *k = &kinds[item->kind];
 	const struct member *m = k->members;
 	json_t *v = NULL;
+	int *line;
 	int rc;
 
 	while (m->key != NULL && (*m->key == '\0' || !str_eq(g->r.word, str_of(m->key))))
 		m++;
 	if (m->key == NULL)
 		return refuse_member(k, g->r.word, err);
-	if (m->type != MEMBER_TEXTS && json_object_get(item->lines, m->name) != NULL)
-		return err_set(err, ERR_INVALID, "%s is there twice; line %lld has it, too", m->key,
-			       (long long)json_get_int(item->lines, m->name));
+	line = &item->lines[m - k->members];
+	if (m->type != MEMBER_TEXTS && *line != 0)
+		return err_set(err, ERR_INVALID, "%s is there twice; line %d has it, too", m->key,
+			       *line);
 	rc = read_scalar(m, buf_str(&g->r.value), &v, err);
 	if (rc < 0)
 		return err_prefix(err, "%s", m->key);
-	if (json_object_get(item->lines, m->name) == NULL)
-		(void)json_object_set_new(item->lines, m->name, json_integer(g->r.line));
+	if (*line == 0)
+		*line = g->r.line;
 	if (m->type == MEMBER_TEXTS)
 		(void)json_array_append_new(json_object_get(item->object, m->name), v);
 	else
@@ -343,7 +364,8 @@ static int read_member(struct reading *g, struct config_item *item, struct err *
 	return 0;
 }
 
-static int read_title(const struct reading *g, const struct config_item *item, struct err *err)
+static int read_title(const struct config_reading *g, const struct config_item *item,
+		      struct err *err)
 {
 	const struct kind *k = &kinds[item->kind];
 	json_t *v = NULL;
@@ -362,7 +384,7 @@ static int read_title(const struct reading *g, const struct config_item *item, s
 	return rc;
 }
 
-static int read_item(struct reading *g, struct err *err)
+static int read_item(struct config_reading *g, struct err *err)
 {
 	int begin = g->r.line;
 	int k = 0, what;
@@ -372,16 +394,17 @@ static int read_item(struct reading *g, struct err *err)
 		k++;
 	if (k == CONFIG_KIND__COUNT)
 		return refuse_kind(g->r.word, err), wrong(g, err);
-	if ((g->file->kinds & 1u << k) == 0)
+	if ((g->file.kinds & 1u << k) == 0)
 		return err_set(err, ERR_INVALID,
 			       "contains does not name %s: add it there, and all %s of the "
 			       "relay are meant to be in this text",
 			       kinds[k].name, kinds[k].name),
 		       wrong(g, err);
-	if (g->file->n >= CONFIG_ITEMS_MAX)
-		return err_set(err, ERR_LIMIT, "there are more than %d objects", CONFIG_ITEMS_MAX),
+	if (g->file.count[k] >= kinds[k].most)
+		return err_set(err, ERR_LIMIT, "there are at most %zu %s", kinds[k].most,
+			       kinds[k].name),
 		       wrong(g, err);
-	item = add_item(g->file, (enum config_kind)k, begin);
+	item = add_item(g, (enum config_kind)k, begin);
 	if (read_title(g, item, err) < 0)
 		return wrong(g, err);
 	while ((what = config_reader_next(&g->r, err)) == CONFIG_LINE_KEY)
@@ -396,7 +419,7 @@ static int read_item(struct reading *g, struct err *err)
 }
 
 /* What stands before the objects. */
-static int read_head(struct reading *g, struct err *err)
+static int read_head(struct config_reading *g, struct err *err)
 {
 	int64_t format = 0;
 	int rc = 0;
@@ -407,7 +430,7 @@ static int read_head(struct reading *g, struct err *err)
 			rc = err_set(err, ERR_INVALID, "this release reads format %d", FORMAT);
 	} else if (str_eq(g->r.word, STR("contains")) && g->format && !g->contains) {
 		g->contains = true;
-		rc = config_kinds_read(buf_str(&g->r.value), &g->file->kinds, err);
+		rc = config_kinds_read(buf_str(&g->r.value), &g->file.kinds, err);
 	} else {
 		rc = err_set(err, ERR_INVALID,
 			     "a configuration begins with format = %d and contains = \"pools, "
@@ -417,67 +440,116 @@ static int read_head(struct reading *g, struct err *err)
 	return rc < 0 ? wrong(g, err) : 0;
 }
 
-static int read_all(struct reading *g, struct err *err)
+/* The next line of the head, or the next object. */
+static int read_some(struct config_reading *g, struct err *err)
 {
-	int what;
+	int what = config_reader_next(&g->r, err);
 
-	while ((what = config_reader_next(&g->r, err)) > CONFIG_LINE_END) {
-		int rc = -1;
-		if (what == CONFIG_LINE_CLOSE)
-			return err_set(err, ERR_INVALID, "there is nothing that this } closes"),
-			       wrong(g, err);
-		if (what == CONFIG_LINE_OPEN && g->contains)
-			rc = read_item(g, err);
-		else
-			rc = read_head(g, err);
-		if (rc < 0)
-			return rc;
+	switch (what) {
+	case CONFIG_LINE_END:
+		return g->contains ? 0 : read_head(g, err);
+	case CONFIG_LINE_CLOSE:
+		return err_set(err, ERR_INVALID, "there is nothing that this } closes"),
+		       wrong(g, err);
+	case CONFIG_LINE_OPEN:
+		what = g->contains ? read_item(g, err) : read_head(g, err);
+		return what < 0 ? what : 1;
+	case CONFIG_LINE_KEY:
+		what = read_head(g, err);
+		return what < 0 ? what : 1;
 	}
-	if (what == CONFIG_LINE_END && !g->contains)
-		return read_head(g, err);
 	return what;
 }
 
-static int by_kind(const void *a, const void *b)
+struct config_reading *config_file_begin(struct str text)
 {
-	const struct config_item *x = a;
-	const struct config_item *y = b;
+	struct config_reading *g = xcalloc(1, sizeof(*g));
 
-	return x->kind != y->kind ? (int)x->kind - (int)y->kind : x->line - y->line;
+	config_reader_init(&g->r, text);
+	return g;
 }
 
-int config_file_read(struct str text, struct config_file *ret, struct err *err)
+int config_file_step(struct config_reading *g, size_t most, struct err *err)
 {
-	struct reading g = { .file = ret };
-	int rc;
+	int rc = 1;
 
-	*ret = (struct config_file){ .n = 0 };
-	config_reader_init(&g.r, text);
-	rc = read_all(&g, err);
-	config_reader_done(&g.r);
-	if (rc < 0)
-		config_file_done(ret);
-	else if (ret->n > 0)
-		qsort(ret->v, ret->n, sizeof(*ret->v), by_kind);
+	for (; rc > 0 && most > 0; most--)
+		rc = read_some(g, err);
 	return rc;
 }
 
-void config_file_done(struct config_file *f)
+/* By kind, and within each as they stood. */
+static void sort(struct config_file *f)
 {
-	for (size_t i = 0; i < f->n; i++) {
-		json_decref(f->v[i].object);
-		json_decref(f->v[i].lines);
+	struct config_item *v = xcalloc(f->n + 1, sizeof(*v));
+	size_t at[CONFIG_KIND__COUNT] = { 0 };
+
+	for (int k = 1; k < CONFIG_KIND__COUNT; k++)
+		at[k] = at[k - 1] + f->count[k - 1];
+	for (size_t i = 0; i < f->n; i++)
+		v[at[f->v[i].kind]++] = f->v[i];
+	free(f->v);
+	f->v = v;
+}
+
+void config_file_end(struct config_reading **gp, struct config_file *ret)
+{
+	struct config_reading *g = *gp;
+
+	*gp = NULL;
+	config_reader_done(&g->r);
+	*ret = g->file;
+	sort(ret);
+	free(g);
+}
+
+bool config_file_drop(struct config_file *f, size_t most)
+{
+	for (; most > 0 && f->n > 0; most--) {
+		f->n--;
+		config_file_release(&f->v[f->n]);
 	}
+	if (f->n > 0)
+		return true;
 	free(f->v);
 	*f = (struct config_file){ .n = 0 };
+	return false;
+}
+
+const char *config_file_said(const struct config_item *item, size_t *at)
+{
+	const struct member *members = kinds[item->kind].members;
+
+	while (members[*at].key != NULL && item->lines[*at] == 0)
+		(*at)++;
+	return members[*at].key != NULL ? members[(*at)++].name : NULL;
+}
+
+void config_file_release(struct config_item *item)
+{
+	json_decref(item->object);
+	item->object = NULL;
+}
+
+struct config_item *config_file_items(const struct config_file *f, enum config_kind k)
+{
+	size_t at = 0;
+
+	for (int before = 0; before < (int)k; before++)
+		at += f->count[before];
+	return f->v + at;
 }
 
 int config_file_at(const struct config_item *item, struct err *err)
 {
 	const char *param = err != NULL ? err->param : "";
-	int64_t line = json_get_int(item->lines, param);
+	const struct member *members = kinds[item->kind].members;
+	int line = 0;
 
-	return config_text_at(err, PARAM, line > 0 ? (int)line : item->line);
+	for (size_t i = 0; members[i].key != NULL; i++)
+		if (strcmp(members[i].name, param) == 0)
+			line = item->lines[i];
+	return config_text_at(err, PARAM, line > 0 ? line : item->line);
 }
 
 /* --- writing ---------------------------------------------------------------------------------- */

@@ -13,7 +13,7 @@
  *          it lets everybody relay.
  * Owner:   what is read belongs to struct config_file.
  * Errors:  ERR_INVALID, "line 12: …". What values mean is checked by who uses them.
- * Limits:  CONFIG_ITEMS_MAX objects.
+ * Limits:  of each kind as many objects as a relay can have.
  */
 #ifndef CTL_CONFIG_FILE_H
 #define CTL_CONFIG_FILE_H
@@ -26,8 +26,6 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
-
-#define CONFIG_ITEMS_MAX 20000
 
 /* In the order in which they stand in a file. */
 enum config_kind {
@@ -47,19 +45,34 @@ bool config_file_has(enum config_kind kind, const char *member);
 /* A set of kinds from their names, with commas; ERR_INVALID says which there are. */
 int config_kinds_read(struct str text, unsigned *ret_kinds, struct err *err) MUST_CHECK;
 
+#define CONFIG_MEMBERS_MAX 16
 struct config_item {
 	enum config_kind kind;
 	int line;
 	json_t *object; /* with all members, those that are not said as in a new one */
-	json_t *lines;	/* member: line */
+	int lines[CONFIG_MEMBERS_MAX]; /* of its members; 0: not said */
 };
 struct config_file {
 	unsigned kinds;	       /* that it contains, 1 << kind */
 	struct config_item *v; /* by kind; in their order */
 	size_t n;
+	size_t count[CONFIG_KIND__COUNT]; /* of each kind */
 };
-int config_file_read(struct str text, struct config_file *ret, struct err *err) MUST_CHECK;
-void config_file_done(struct config_file *f);
+/* Reading goes on by steps, of so many objects each. The text stays until the end. */
+struct config_reading;
+struct config_reading *config_file_begin(struct str text);
+/* 1: there is more. 0: that was all of it. */
+int config_file_step(struct config_reading *g, size_t most, struct err *err) MUST_CHECK;
+/* What was read. */
+void config_file_end(struct config_reading **gp, struct config_file *ret);
+/* Frees the last ones, up to so many; false when none is left. */
+bool config_file_drop(struct config_file *f, size_t most);
+/* The next member that is said, from *at on; NULL: no more. */
+const char *config_file_said(const struct config_item *item, size_t *at);
+/* What it has in it is not needed any more. */
+void config_file_release(struct config_item *item);
+/* The first object of a kind; there are count[k] of them. */
+struct config_item *config_file_items(const struct config_file *f, enum config_kind k);
 /* "line 12: " before what is wrong with the item: of the member that err->param names, if it is
  * one, else where the item begins. */
 int config_file_at(const struct config_item *item, struct err *err);

@@ -17,37 +17,52 @@
 #include "ctl/views.h"
 
 #define PAGE_BYTES ((size_t)PROTO_RESPONSE_MAX / 4) /* of texts: JSON can make them larger */
+#define CHANGES_BYTES (PAGE_BYTES / 16)		    /* of one record */
 
 struct listing {
 	struct view_job job;
 };
 
-static json_t *changes_json(const char *text)
+/* The first ones, of many. */
+static json_t *changes_json(const char *text, bool *ret_cut)
 {
-	json_t *v = json_loads(text, 0, NULL);
+	const char *at = text;
+	json_t *list = json_array();
+	json_t *one;
 
-	return v != NULL ? v : json_null();
+	if (*text == '\0') {
+		json_decref(list);
+		return json_null();
+	}
+	while ((size_t)(at - text) < CHANGES_BYTES && (one = json_read_next(&at)) != NULL)
+		(void)json_array_append_new(list, one);
+	*ret_cut = at != NULL && *at == ',';
+	return list;
 }
 
 static size_t row_bytes(const struct audit_record *r)
 {
-	return strlen(r->target) + strlen(r->reason) + strlen(r->result) + strlen(r->changes);
+	return strlen(r->target) + strlen(r->reason) + strlen(r->result) +
+	       strnlen(r->changes, CHANGES_BYTES);
 }
 
 static json_t *row_json(const struct audit_record *r)
 {
 	char action[24];
+	bool cut = false;
+	json_t *changes = changes_json(r->changes, &cut);
 
 	(void)snprintf(action, sizeof(action), "a%" PRIu64, r->action);
-	return json_pack("{s:I, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+	return json_pack("{s:I, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o, "
+			 "s:o}",
 			 "seq", (json_int_t)r->seq, "at", json_time(r->at_ms), "who",
 			 json_text(str_of(r->who)), "uid", (json_int_t)r->uid, "from_where",
 			 json_text(str_of(r->from_where)), "role", json_text(str_of(r->role)),
 			 "method", json_text(str_of(r->method)), "target",
 			 json_text(str_of(r->target)), "reason", json_text(str_of(r->reason)),
 			 "result", json_text(str_of(r->result)), "action",
-			 r->action != 0 ? json_string(action) : json_null(), "changes",
-			 changes_json(r->changes), "prev", json_text(str_of(r->prev)), "hash",
+			 r->action != 0 ? json_string(action) : json_null(), "changes", changes,
+			 "changes_cut", cut, "prev", json_text(str_of(r->prev)), "hash",
 			 json_text(str_of(r->hash)));
 }
 

@@ -14,24 +14,14 @@
 
 /* ---- config.history ---- */
 
+#define PAGE_BYTES (CONFIG_ROWS_BYTES / 4) /* of changes as they are stored */
+
 struct listing {
 	struct view_job job;
 };
 
-static json_t *changes_rows(const char *text)
-{
-	json_t *rows = json_array();
-	json_t *changes = json_loads(text, 0, NULL);
-	const json_t *one;
-	size_t i;
-
-	json_array_foreach(changes, i, one)(void) json_array_append_new(rows, config_row(one));
-	json_decref(changes);
-	return rows;
-}
-
 /* "+ allow 10.0.0.0/8, 2 more" */
-static json_t *summary(const json_t *rows)
+static json_t *summary(const json_t *rows, bool cut)
 {
 	const json_t *first = json_array_get(rows, 0);
 	size_t more = json_array_size(rows);
@@ -39,7 +29,9 @@ static json_t *summary(const json_t *rows)
 
 	if (first == NULL)
 		return json_string("");
-	text = more > 1
+	text = cut ? xasprintf("%s %s %s, and very many more", json_get_str(first, "op"),
+			       json_get_str(first, "kind"), json_get_str(first, "id"))
+	       : more > 1
 		       ? xasprintf("%s %s %s, %zu more", json_get_str(first, "op"),
 				   json_get_str(first, "kind"), json_get_str(first, "id"), more - 1)
 		       : xasprintf("%s %s %s: %s", json_get_str(first, "op"),
@@ -48,20 +40,23 @@ static json_t *summary(const json_t *rows)
 	return json_text(str_of(text));
 }
 
-static json_t *version_row(const struct ctl_env *env, const struct queue_version *v)
+/* bytes: of its changes that it has room for. */
+static json_t *version_row(const struct ctl_env *env, const struct queue_version *v, size_t bytes)
 {
 	const struct probation *p = env->probation;
-	json_t *changes = changes_rows(v->changes);
+	bool cut = false;
+	json_t *changes = config_rows_first(v->changes, bytes, &cut);
+	json_t *text = summary(changes, cut);
 	char action[ACTION_ID_LEN];
 
 	journal_id_text(v->action, action);
-	return json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:o}", "version",
-			 (json_int_t)v->version, "at", json_time(v->at_ms), "who",
+	return json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:b, s:o}",
+			 "version", (json_int_t)v->version, "at", json_time(v->at_ms), "who",
 			 json_text(str_of(v->who)), "from_where", json_text(str_of(v->from_where)),
 			 "role", json_text(str_of(v->role)), "method", json_text(str_of(v->method)),
 			 "target", json_text(str_of(v->target)), "reason",
-			 json_text(str_of(v->reason)), "action", action, "text", summary(changes),
-			 "changes", changes, "probation_until_at",
+			 json_text(str_of(v->reason)), "action", action, "text", text, "changes",
+			 changes, "changes_cut", cut, "probation_until_at",
 			 json_time(p != NULL && p->version == v->version ? p->until_ms : 0));
 }
 
@@ -77,7 +72,8 @@ static void on_versions(void *arg, const struct queue_version *rows, size_t n, b
 	}
 	list = json_array();
 	for (size_t i = 0; i < n; i++)
-		(void)json_array_append_new(list, version_row(l->job.env, &rows[i]));
+		(void)json_array_append_new(list,
+					    version_row(l->job.env, &rows[i], PAGE_BYTES / n));
 	view_reply(&l->job,
 		   view_page(list,
 			     more && n > 0 ? xasprintf("%" PRIu64, rows[n - 1].version) : NULL,
@@ -117,14 +113,13 @@ static void diff_done(struct view_job *j)
 static void on_collected(void *arg, const struct err *err)
 {
 	struct diff *d = arg;
-	json_t *rows;
 
 	if (err != NULL) {
 		view_fail(&d->job, err);
 		return;
 	}
-	rows = config_rows(d->collect.diff);
-	view_reply(&d->job, view_page(rows, NULL, NULL, json_array_size(rows), true));
+	view_reply(&d->job,
+		   view_page(json_incref(d->collect.rows), NULL, NULL, d->collect.rows_n, true));
 }
 
 /* Without versions what the last one did; with one what was done since. */
@@ -161,8 +156,11 @@ void ctl_config_diff(struct ctl_call *call)
 		view_fail(&d->job, &err);
 		return;
 	}
-	d->collect = (struct config_collect){
-		.env = env, .above = a, .below = b + 1, .fn = on_collected, .arg = d
-	};
+	d->collect = (struct config_collect){ .env = env,
+					      .above = a,
+					      .below = b + 1,
+					      .rows_too = true,
+					      .fn = on_collected,
+					      .arg = d };
 	config_collect(&d->collect);
 }

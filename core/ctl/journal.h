@@ -20,6 +20,8 @@ struct actions;
 #define ACTION_ID_LEN 24
 /* Times in the undo text of a retry: eight digits of six bits each, the highest first. */
 #define WAS_DIGITS 8
+#define WAS_BEGIN "{\"was\":\""
+#define WAS_END "\"}"
 #define WAS_ALPHABET "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
 enum action_state {

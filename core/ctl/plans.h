@@ -30,12 +30,12 @@ struct plan {
 	size_t holds_n;
 	bool committing;
 	/* of an edit (actions_edit.c) */
-	json_t *objects; /* what it would change; NULL: a plan with a set */
-	uint64_t base;	 /* the version that it was made against */
+	json_t *edits; /* "kind id" of what it would change; NULL: a plan with a set */
+	uint64_t base; /* the version that it was made against */
 };
 TAILQ_HEAD(plan_list, plan);
 
-void plan_free(struct plan **pp);
+void plan_free(struct actions *a, struct plan **pp);
 /* Takes it off the list of open ones, too. */
 void plan_close(struct actions *a, struct plan **pp);
 /* Opens it: gives it an id and an end. ERR_LIMIT. */

@@ -79,6 +79,15 @@ bool proto_put_result(struct buf *b, uint64_t id, const json_t *result)
 	return end_line(b, start, ok);
 }
 
+bool proto_put_result_text(struct buf *b, uint64_t id, struct str json)
+{
+	size_t start = b->n;
+	bool ok = buf_reserve(b, json.n + sizeof(HEAD) + 50) &&
+		  buf_printf(b, HEAD "\"id\":%" PRIu64 ",\"result\":", id) && buf_put_str(b, json);
+
+	return end_line(b, start, ok);
+}
+
 static bool put_id(struct buf *b, uint64_t id)
 {
 	return id != 0 ? buf_printf(b, HEAD "\"id\":%" PRIu64, id)

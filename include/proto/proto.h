@@ -34,8 +34,10 @@
 #define PROTO_VERSION 1
 #define PROTO_REQUEST_MAX (256u * 1024)	      /* bytes of one request line */
 #define PROTO_RESPONSE_MAX (4u * 1024 * 1024) /* bytes of one line from the relay */
-#define PROTO_CALLS_MAX 64		      /* calls of one connection under way */
-#define PROTO_PAGE_MAX 1000		      /* rows of one page */
+/* Bytes of a configuration as text: an answer has room for it with its escapes. */
+#define PROTO_CONFIG_MAX (3u * 1024 * 1024)
+#define PROTO_CALLS_MAX 64  /* calls of one connection under way */
+#define PROTO_PAGE_MAX 1000 /* rows of one page */
 
 /* Roles, each with all the rights of those before it. The console calls cell styles roles, so the
  * type is named after what a role gives. */
@@ -225,6 +227,7 @@ int topic_from_name(const char *name); /* enum topic, or -1 */
  */
 bool proto_put_request(struct buf *b, uint64_t id, const char *method, const json_t *params);
 bool proto_put_result(struct buf *b, uint64_t id, const json_t *result);
+bool proto_put_result_text(struct buf *b, uint64_t id, struct str json);
 bool proto_put_error(struct buf *b, uint64_t id, const struct err *err);
 bool proto_put_notify(struct buf *b, const char *method, const json_t *params);
 

@@ -42,6 +42,8 @@ void act_undo(struct acts *a, const char *action, const char *what, const char *
 /* Rows of entity "change", a line each. (act_edit.c) */
 struct text;
 void act_put_changes(struct text *t, const json_t *changes);
+/* Those of a plan or a version, and that there are more when it has only the first ones. */
+void act_put_changes_of(struct text *t, const json_t *row);
 /* Answers in a window: the one thing that binds the target now. */
 void act_why(struct acts *a, const char *target);
 /* What would happen to a message like this recipient. (act_trial.c) */
@@ -50,8 +52,6 @@ void act_trial_of(struct acts *a, const json_t *row);
 void act_same_cause(struct acts *a, const char *id);
 /* A line of the palette, as on the command line: "hold domain:gmail.com --for 2h". */
 int act_command(struct acts *a, struct str line, struct err *err) MUST_CHECK;
-/* What could stand at its cursor; for shell_options. */
-size_t act_complete_line(struct str line, size_t cursor, struct prompt_candidates *to, void *app);
 /* Opens the screen where what such a line asks for stands; false when none has it. */
 bool act_follow(struct acts *a, struct str line);
 

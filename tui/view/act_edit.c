@@ -83,12 +83,24 @@ void act_put_changes(struct text *t, const json_t *changes)
 	}
 }
 
+void act_put_changes_of(struct text *t, const json_t *row)
+{
+	const json_t *changes = json_object_get(row, "changes");
+	int64_t shown = (int64_t)json_array_size(changes);
+
+	act_put_changes(t, changes);
+	if (ji(row, "changes_n") > shown)
+		text_addf(t, ROLE_TEXT, "and %lld more", (long long)(ji(row, "changes_n") - shown));
+	else if (json_is_true(json_object_get(row, "changes_cut")))
+		text_add(t, ROLE_TEXT, STR("and very many more"));
+}
+
 void act_put_edit(struct text *t, const json_t *plan)
 {
 	char probation[FMT_SHORT_LEN];
 	AUTO_BUF line = BUF_INIT(200);
 
-	act_put_changes(t, json_object_get(plan, "changes"));
+	act_put_changes_of(t, plan);
 	put_moves(t, json_object_get(plan, "moves"));
 	put_others(t, json_object_get(plan, "others"));
 	act_put_warnings(t, plan);

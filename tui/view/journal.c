@@ -95,7 +95,7 @@ static void put_versions(struct listing *l, const json_t *answer, struct text *t
 			continue;
 		text_add(t, ROLE_TEXT, STR(""));
 		text_addf(t, ROLE_HEADING, "Version %lld changed", (long long)ji(one, "version"));
-		act_put_changes(t, json_object_get(one, "changes"));
+		act_put_changes_of(t, one);
 	}
 }
 

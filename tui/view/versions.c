@@ -29,7 +29,7 @@ static void put_head(struct text *t, const json_t *row)
 		text_add_field(t, LABEL_COLS, "probation", ROLE_WARN,
 			       str_of(js(row, "probation_until_at")));
 	text_add(t, ROLE_HEADING, STR("What it changed"));
-	act_put_changes(t, json_object_get(row, "changes"));
+	act_put_changes_of(t, row);
 }
 
 static void put_since(struct listing *l, const json_t *answer, struct text *t)
@@ -70,7 +70,7 @@ static void versions_foot(const struct listing *l, const json_t *row, struct buf
 
 static void versions_describe(const json_t *row, struct text *t)
 {
-	act_put_changes(t, json_object_get(row, "changes"));
+	act_put_changes_of(t, row);
 }
 
 static const struct cell_measure measures[] = {

@@ -1,4 +1,4 @@
-#include "args/complete.h"
+#include "cli/complete.h"
 
 #include <string.h>
 
