@@ -281,7 +281,8 @@ struct actions {
 	struct reaper *reaper;
 	struct loop_timer *timer;
 	struct loop_timer *uses;
-	size_t uses_at; /* the place in the list of credentials */
+	size_t uses_at;	      /* the place in the list of credentials */
+	int64_t uses_pass_ms; /* when this pass over it began */
 	bool started;
 	struct op *marking; /* marks_again() at work */
 	bool mark_again;

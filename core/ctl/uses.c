@@ -2,6 +2,11 @@
  * What is counted of credentials and allowlist entries reaches the store here: all that changed,
  * every USES_MS, so that a message costs no commit of its own. A crash forgets the counts of the
  * last moments, nothing else; a restart none.
+ *
+ * But for the day's messages of credentials: a limit that a crash forgets is none, and who has
+ * secrets to spend sends all of a day's in seconds. Each pass notes when it began, with its last
+ * transaction; at start the messages that came in since then are counted, those of a credential
+ * from when its own counts were written. What was under way at that moment may count twice.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +21,8 @@
 #define AT_ONCE 256	/* objects of one transaction */
 #define CRED_USE "cred-use"
 #define ALLOW_USE "allow-use"
+#define PASS "uses-pass" /* one object: {"at_ms"} */
+#define DAY_MS (INT64_C(24) * 3600 * 1000)
 
 struct batch {
 	struct queue_object v[AT_ONCE];
@@ -55,16 +62,23 @@ static void batch_store(const struct ctl_env *env, struct batch *b)
 static bool store_some(struct actions *a)
 {
 	const struct ctl_env *env = a->env;
+	int64_t now = loop_wall_ms(env->loop);
 	struct batch b = { .n = 0 };
 	const struct cred *x;
 	const struct allow_entry *e;
+	bool more;
 
-	while (b.n < AT_ONCE && (x = creds_dirty(env->creds, &a->uses_at)) != NULL)
-		put(&b, CRED_USE, x->name, cred_use_json(x->use));
-	while (b.n < AT_ONCE && (e = allow_dirty(env->allow)) != NULL)
+	if (a->uses_at == 0)
+		a->uses_pass_ms = now;
+	while (b.n < AT_ONCE - 1 && (x = creds_dirty(env->creds, &a->uses_at)) != NULL)
+		put(&b, CRED_USE, x->name, cred_use_json(x->use, now));
+	while (b.n < AT_ONCE - 1 && (e = allow_dirty(env->allow)) != NULL)
 		put(&b, ALLOW_USE, e->text, allow_use_json(e));
+	more = a->uses_at < creds_n(env->creds) || allow_is_dirty(env->allow);
+	if (b.n > 0 && !more)
+		put(&b, PASS, "", json_pack("{s:I}", "at_ms", (json_int_t)a->uses_pass_ms));
 	batch_store(env, &b);
-	return a->uses_at < creds_n(env->creds) || allow_is_dirty(env->allow);
+	return more;
 }
 
 static void on_uses(void *arg)
@@ -90,6 +104,7 @@ struct load {
 	struct ctl_env *env;
 	const char *kind;
 	json_t *gone; /* ids of what is not there any more */
+	size_t n;
 };
 
 static void load_use(void *arg, const struct queue_object *q)
@@ -99,6 +114,7 @@ static void load_use(void *arg, const struct queue_object *q)
 	json_t *o = NULL;
 	bool there = false;
 
+	l->n++;
 	if (json_read(q->json, &o, &err) < 0)
 		log_warn(q->id, "uses.load", F_STR("error", err.msg));
 	else if (strcmp(l->kind, CRED_USE) == 0)
@@ -122,11 +138,42 @@ static void forget(struct ctl_env *env, const char *kind, const json_t *gone)
 	batch_store(env, &b);
 }
 
+static void load_pass(void *arg, const struct queue_object *q)
+{
+	json_t *o = NULL;
+
+	if (json_read(q->json, &o, NULL) >= 0)
+		*(int64_t *)arg = json_get_int(o, "at_ms");
+	json_decref(o);
+}
+
+static void count_again(void *arg, struct str credential, int64_t received_ms)
+{
+	struct ctl_env *env = arg;
+
+	creds_day_again(env->creds, credential, received_ms, loop_wall_ms(env->loop));
+}
+
+/* What came in behind the last pass. stored: counts were, if by a release without passes. */
+static int count_day(struct ctl_env *env, bool stored, struct err *err)
+{
+	int64_t now = loop_wall_ms(env->loop);
+	int64_t from_ms = now - now % DAY_MS;
+	int64_t pass_ms = 0;
+	int rc = queue_load_objects(env->queue, PASS, load_pass, &pass_ms, err);
+
+	if (rc < 0 || (stored && pass_ms == 0))
+		return rc;
+	return queue_load_sent(env->queue, pass_ms > from_ms ? pass_ms : from_ms, count_again, env,
+			       err);
+}
+
 int uses_load(struct actions *a, struct err *err)
 {
 	static const char *const kinds[] = { CRED_USE, ALLOW_USE };
 	struct ctl_env *env = a->env;
 	size_t at = 0;
+	bool stored = false;
 	int rc = 0;
 
 	for (size_t i = 0; rc >= 0 && i < ARRAY_LEN(kinds); i++) {
@@ -134,10 +181,11 @@ int uses_load(struct actions *a, struct err *err)
 		rc = queue_load_objects(env->queue, kinds[i], load_use, &l, err);
 		forget(env, kinds[i], l.gone);
 		json_decref(l.gone);
+		stored = stored || l.n > 0;
 	}
 	while (creds_dirty(env->creds, &at) != NULL || allow_dirty(env->allow) != NULL)
 		; /* what was just loaded is no news */
-	return rc;
+	return rc < 0 ? rc : count_day(env, stored, err);
 }
 
 void uses_start(struct actions *a)

@@ -212,6 +212,7 @@ bool cred_use_read(struct cred_use *u, const json_t *o)
 	u->messages = count_of(o, "messages");
 	u->recipients = count_of(o, "recipients");
 	u->bytes = count_of(o, "bytes");
+	u->at_ms = json_get_int(o, "at_ms");
 	u->day = json_get_int(o, "day");
 	u->day_messages = count_of(o, "day_messages");
 	for (size_t i = 0; good && i < json_array_size(secrets); i++)
@@ -248,14 +249,14 @@ static json_t *secret_json(const struct cred_secret_use *s)
 			 "forgotten", (json_int_t)s->forgotten, "users", users);
 }
 
-json_t *cred_use_json(const struct cred_use *u)
+json_t *cred_use_json(const struct cred_use *u, int64_t now_ms)
 {
 	json_t *secrets = json_array();
 
 	for (size_t i = 0; i < u->n_secrets; i++)
 		(void)json_array_append_new(secrets, secret_json(&u->secrets[i]));
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:o}", "messages", (json_int_t)u->messages,
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "messages", (json_int_t)u->messages,
 			 "recipients", (json_int_t)u->recipients, "bytes", (json_int_t)u->bytes,
-			 "day", (json_int_t)u->day, "day_messages", (json_int_t)u->day_messages,
-			 "secrets", secrets);
+			 "at_ms", (json_int_t)now_ms, "day", (json_int_t)u->day, "day_messages",
+			 (json_int_t)u->day_messages, "secrets", secrets);
 }

@@ -5,12 +5,13 @@
  *          secret that is brought back. Clients are told apart by address and EHLO name; of each
  *          secret the CRED_USERS_MAX that were seen last are known, the others counted.
  * Stored:  kind "cred-use", id is the credential's name; written now and then, never with a
- *          message (ctl/uses.c), so a crash forgets the last moments:
- *          {"messages", "recipients", "bytes", "day", "day_messages", "secrets": [{"id", "last_ms",
- *          "last_client", "uses", "messages", "refused", "forgotten", "users": [{"client", "helo",
- *          "stream", "first_ms", "last_ms", "uses", "messages", "refused"}]}]}.
- * Owner:   the credential it belongs to. Context: loop thread; pure. Times are wall clock
- *          milliseconds; days are those of UTC.
+ *          message (ctl/uses.c), so a crash forgets the last moments, but for the day's
+ *          messages: these are counted again from at_ms on:
+ *          {"messages", "recipients", "bytes", "at_ms", "day", "day_messages", "secrets": [{"id",
+ * "last_ms", "last_client", "uses", "messages", "refused", "forgotten", "users": [{"client",
+ * "helo", "stream", "first_ms", "last_ms", "uses", "messages", "refused"}]}]}. Owner:   the
+ * credential it belongs to. Context: loop thread; pure. Times are wall clock milliseconds; days are
+ * those of UTC.
  */
 #ifndef POLICY_CRED_USE_H
 #define POLICY_CRED_USE_H
@@ -58,6 +59,7 @@ struct cred_use {
 	uint64_t bytes;
 	int64_t day;
 	uint64_t day_messages;
+	int64_t at_ms; /* when what was loaded was written; 0: nothing was */
 	struct cred_secret_use secrets[CRED_USE_SECRETS_MAX];
 	size_t n_secrets;
 	bool dirty; /* the store has less */
@@ -90,6 +92,6 @@ void cred_use_day_give(struct cred_use *u, int64_t now_ms); /* it came to nothin
 uint64_t cred_use_today(const struct cred_use *u, int64_t now_ms);
 /* From and to the text that the store keeps. False when it is damaged; u is empty then. */
 bool cred_use_read(struct cred_use *u, const json_t *o);
-json_t *cred_use_json(const struct cred_use *u); /* owned */
+json_t *cred_use_json(const struct cred_use *u, int64_t now_ms); /* owned */
 
 #endif

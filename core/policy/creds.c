@@ -597,6 +597,14 @@ bool creds_put_use(struct creds *c, struct str name, const json_t *o)
 	return x != NULL && cred_use_read(x->use, o);
 }
 
+void creds_day_again(struct creds *c, struct str name, int64_t received_ms, int64_t now_ms)
+{
+	struct cred *x = find(c, name);
+
+	if (x != NULL && received_ms > x->use->at_ms)
+		(void)cred_use_day_take(x->use, 0, now_ms);
+}
+
 const struct cred *creds_dirty(struct creds *c, size_t *at)
 {
 	while (*at < c->n) {

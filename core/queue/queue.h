@@ -402,6 +402,10 @@ int queue_load_objects(struct queue *q, const char *kind,
 int queue_load_actions(struct queue *q, int64_t since_ms,
 		       void (*fn)(void *arg, const struct queue_action *a), void *arg,
 		       struct err *err) MUST_CHECK;
+/* Messages that came in after since_ms, by whom; blocking. */
+typedef void queue_sent_fn(void *arg, struct str credential, int64_t received_ms);
+int queue_load_sent(struct queue *q, int64_t since_ms, queue_sent_fn *fn, void *arg,
+		    struct err *err) MUST_CHECK;
 uint64_t queue_last_action(const struct queue *q); /* highest id ever used; 0 at first */
 
 /* The journal, newest first, below `before` (0: from the newest); rids are not given (rids_n is).

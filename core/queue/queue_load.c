@@ -379,3 +379,25 @@ int queue_load_versions(struct queue *q, uint64_t above,
 	return each_of(q, "SELECT " VERSION_SELECT " WHERE c.version > ?1 ORDER BY c.version", NULL,
 		       (int64_t)above, on_version, &l, err);
 }
+
+struct load_sent {
+	queue_sent_fn *fn;
+	void *arg;
+};
+
+static void on_sent(struct db_stmt *s, void *arg)
+{
+	const struct load_sent *l = arg;
+	l->fn(l->arg, db_text(s, 0), db_int(s, 1));
+}
+
+int queue_load_sent(struct queue *q, int64_t since_ms, queue_sent_fn *fn, void *arg,
+		    struct err *err)
+{
+	struct load_sent l = { .fn = fn, .arg = arg };
+	struct msgid after = msgid_next((struct msgid){ 0 }, since_ms);
+	return each_of(q,
+		       "SELECT credential, received_ms FROM messages"
+		       " WHERE id >= ?1 AND credential <> ''",
+		       NULL, (int64_t)after.v, on_sent, &l, err);
+}

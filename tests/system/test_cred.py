@@ -172,6 +172,30 @@ def test_use_survives_a_restart(door):
     assert re.search(r"127\.0\.0\.1 +two\.example", out) and "Secrets" in out, out
 
 
+def test_the_days_messages_survive_a_kill(door):
+    """Whoever has the day's messages has had them, however often the relay is killed meanwhile."""
+    relay = door
+    secrets = {name: relay.weir("cred", "add", name, "--per-day", "3")["secret"] for name in ("shop", "other")}
+    relay.allow()
+    relay.send("x@fast.example")  # nobody's
+    for sent in (2, 1):
+        with client(relay, "shop", secrets["shop"]) as s:
+            for _ in range(sent):
+                assert deliver(s) == 250
+        relay.kill()
+        relay.start()
+    assert show(relay)["today"] == 3 and show(relay, "other")["today"] == 0
+    for _ in range(2):
+        with client(relay, "shop", secrets["shop"]) as s:
+            assert deliver(s) == 450
+        relay.restart()  # and what was stored meanwhile counts once
+        assert show(relay)["today"] == 3
+        relay.kill()
+        relay.start()
+    with client(relay, "other", secrets["other"]) as s:
+        assert deliver(s) == 250
+
+
 class Sender:
     """A client that sends one message after the other, each in a session of its own, and counts the answers."""
 

@@ -212,10 +212,10 @@ static void uses_come_back_from_the_store(void **state)
 	note("shop", CRED_SENT, "s2", "2001:db8::1", "", 78);
 	assert_true(creds_day_take(c, STR("shop"), 79));
 	use = creds_find(c, STR("shop"))->use;
-	o = cred_use_json(use);
+	o = cred_use_json(use, 1);
 	assert_true(creds_put_use(c, STR("shop"), o));
 	assert_false(creds_put_use(c, STR("gone"), o));
-	again = cred_use_json(use);
+	again = cred_use_json(use, 1);
 	assert_true(json_equal(o, again));
 	json_decref(o);
 	json_decref(again);
