@@ -14,7 +14,7 @@
 #include "base/obj.h"
 #include "base/utf8.h"
 #include "cli/cli_int.h"
-#include "cli/complete.h"
+#include "args/complete.h"
 #include "client/relays.h"
 
 #define ANSWERING_MAGIC 0x616e7377u

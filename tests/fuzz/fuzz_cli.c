@@ -7,7 +7,7 @@
 
 #include "base/obj.h"
 #include "base/utf8.h"
-#include "cli/complete.h"
+#include "args/complete.h"
 #include "cli/out.h"
 
 #define BYTES_MAX 65536

@@ -6,8 +6,8 @@
  *          the relay knows (domains, holds, routes, actions) come from `list`, which may be NULL.
  * Context: any; pure but for `list`.
  */
-#ifndef CLI_COMPLETE_H
-#define CLI_COMPLETE_H
+#ifndef ARGS_COMPLETE_H
+#define ARGS_COMPLETE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -10,7 +10,7 @@
 
 #include "args/args.h"
 #include "base/mem.h"
-#include "cli/complete.h"
+#include "args/complete.h"
 
 struct offers {
 	struct buf text; /* the words, each behind a '|' */

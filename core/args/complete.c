@@ -1,4 +1,4 @@
-#include "cli/complete.h"
+#include "args/complete.h"
 
 #include <string.h>
 
