@@ -375,6 +375,34 @@ static void test_lines_are_those_of_the_command_line(void **state)
 	assert_string_equal(fake_rpc_params("message.get"), "{\"id\":\"0N4XK2M8QF\"}");
 }
 
+static void offers(const char *line, const char *with, const char *without)
+{
+	key(':');
+	type(line);
+	if (!shows(with) || (*without != '\0' && shows(without)))
+		fail_msg("%s: %s, not %s", line, with, without);
+	key(K_ESC);
+	key(K_ESC);
+}
+
+/* And what could stand there is offered as there, without what is the command line's alone. */
+static void test_lines_are_completed(void **state)
+{
+	(void)state;
+	offers("allow a", "Let a network relay", "Remove");
+	offers("weir allow a", "Let a network relay", "");
+	offers("hold --", "Release by itself after this time", "JSON document");
+	offers("hold --wh", "The target as a filter", "");
+	offers("hold domain:a --k", "Let the messages' lifetime run on", "");
+	offers("route add --to s", "smarthost:", "discard");
+	offers("hold --where 'from:a --", "", "Release by itself");
+	offers("show --", "", "byte for byte");
+	key(':');
+	type("hold --where st");
+	key(K_TAB);
+	assert_true(shows("hold --where state:"));
+}
+
 /* --yes does it without asking, if all that it demands was said. */
 static void test_yes_commits_the_plan(void **state)
 {
@@ -428,6 +456,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_lines_are_those_of_the_command_line,
 						setup_streams, teardown),
 		cmocka_unit_test_setup_teardown(test_yes_commits_the_plan, setup_streams, teardown),
+		cmocka_unit_test_setup_teardown(test_lines_are_completed, setup_streams, teardown),
 	};
 
 	screen_locale();

@@ -435,8 +435,10 @@ UNUSED void start(int rows, int cols)
 	app.relay = relay_new(app.rpc);
 	app.filters = history_new();
 	app.acts = acts_new(&app);
-	app.shell = shell_new(&(struct shell_options){
-		.loop = app.loop, .screen_ops = &screen_ops, .app = &app });
+	app.shell = shell_new(&(struct shell_options){ .loop = app.loop,
+						       .screen_ops = &screen_ops,
+						       .app = &app,
+						       .complete = act_complete_line });
 	app_register(app.shell);
 	shell_status_set(app.shell, &status);
 	fake_rpc_push("status", STATUS, false);

@@ -185,20 +185,6 @@ static void on_moved(void *arg, unsigned moved)
 		show_status(OBJ(console, CONSOLE_MAGIC, arg));
 }
 
-static size_t complete_command(struct str line, size_t cursor, struct prompt_candidates *to,
-			       void *arg)
-{
-	struct str typed = str_from(line.p, cursor < line.n ? cursor : line.n);
-
-	(void)arg;
-	for (int m = 0; m < M__COUNT; m++) {
-		if (method_defs[m].cli != NULL && !act_in_shell_only(&method_defs[m]) &&
-		    str_starts(str_of(method_defs[m].cli), typed))
-			prompt_offer(to, str_of(method_defs[m].cli), method_defs[m].summary);
-	}
-	return 0;
-}
-
 static int on_command(void *app, struct str line, struct err *err)
 {
 	return act_command(((struct app *)app)->acts, line, err);
@@ -252,7 +238,7 @@ static void open_relay(struct console *c, struct link *link)
 							  .ascii = c->o.ascii,
 							  .readonly = c->o.readonly,
 							  .quit = on_quit,
-							  .complete = complete_command,
+							  .complete = act_complete_line,
 							  .command = on_command,
 							  .relays = on_relays,
 							  .hurry = on_hurry });

@@ -52,6 +52,8 @@ void act_trial_of(struct acts *a, const json_t *row);
 void act_same_cause(struct acts *a, const char *id);
 /* A line of the palette, as on the command line: "hold domain:gmail.com --for 2h". */
 int act_command(struct acts *a, struct str line, struct err *err) MUST_CHECK;
+/* What could stand at its cursor; for shell_options. */
+size_t act_complete_line(struct str line, size_t cursor, struct prompt_candidates *to, void *app);
 /* Opens the screen where what such a line asks for stands; false when none has it. */
 bool act_follow(struct acts *a, struct str line);
 

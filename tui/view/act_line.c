@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "args/args.h"
+#include "args/complete.h"
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "view/act_int.h"
@@ -72,6 +73,12 @@ static int in_shell(const struct method_def *m, const char *what, struct err *er
 	return err_set(err, ERR_INVALID, "%s: in a shell, weir %s", what, m->cli);
 }
 
+/* Of the command line's own options those that mean something here. */
+static bool is_ours(enum own_option o)
+{
+	return o == OWN_WHERE || o == OWN_PLAN || o == OWN_YES;
+}
+
 /* What only the command line does, or reads. */
 static int check_shell(const struct args *a, struct err *err)
 {
@@ -80,7 +87,7 @@ static int check_shell(const struct args *a, struct err *err)
 	for (int i = 0; i < OWN__COUNT; i++) {
 		AUTO_FREE char *what = NULL;
 
-		if (a->own[i] == NULL || i == OWN_WHERE || i == OWN_PLAN || i == OWN_YES)
+		if (a->own[i] == NULL || is_ours((enum own_option)i))
 			continue;
 		what = xasprintf("--%s is an option of the command line only", own_defs[i].name);
 		return in_shell(a->m, what, err);
@@ -216,4 +223,71 @@ int act_command(struct acts *acts, struct str line, struct err *err)
 		    a.own[OWN_YES] != NULL);
 	args_done(&a);
 	return rc < 0 ? rc : 0;
+}
+
+/* --- what a half-written line could become ---------------------------------------------------- */
+
+static void offer_verbs(struct str typed, struct prompt_candidates *to)
+{
+	for (int i = 0; i < M__COUNT; i++) {
+		const struct method_def *m = &method_defs[i];
+
+		if (m->cli != NULL && !act_in_shell_only(m) && str_starts(str_of(m->cli), typed))
+			prompt_offer(to, str_of(m->cli), m->summary);
+	}
+}
+
+static size_t skip_blanks(struct str s, size_t at)
+{
+	while (at < s.n && s.p[at] == ' ')
+		at++;
+	return at;
+}
+
+static void on_offer(void *arg, const char *word, const char *help, bool more)
+{
+	(void)more;
+	for (int i = 0; i < OWN__COUNT; i++)
+		if (!is_ours((enum own_option)i) && str_starts(str_of(word), STR("--")) &&
+		    strcmp(word + 2, own_defs[i].name) == 0)
+			return;
+	prompt_offer(arg, str_of(word), help);
+}
+
+/* The verb, when it stands there whole and something behind it. */
+static const struct method_def *verb_of(const char *const *words, size_t n)
+{
+	AUTO_FREE char *both = n > 2 ? xasprintf("%s %s", words[0], words[1]) : NULL;
+	const struct method_def *m = both != NULL ? args_verb_find(both) : NULL;
+
+	return m != NULL || n < 2 ? m : args_verb_find(words[0]);
+}
+
+size_t act_complete_line(struct str line, size_t cursor, struct prompt_candidates *to, void *arg)
+{
+	struct complete_source source = { .offer = on_offer, .arg = to };
+	struct str typed = str_from(line.p, cursor < line.n ? cursor : line.n);
+	AUTO_BUF text = BUF_INIT(PROMPT_MAX);
+	const char *split[ARGS_SPLIT_MAX];
+	const char *const *words = split;
+	size_t from = skip_blanks(typed, 0);
+	bool quoted;
+	size_t n = args_split(typed, &text, split, &quoted);
+	struct str last;
+
+	(void)arg;
+	if (n > 1 && strcmp(words[0], "weir") == 0) {
+		from = skip_blanks(typed, from + strlen(words[0]));
+		words++;
+		n--;
+	}
+	if (verb_of(words, n) == NULL) {
+		offer_verbs(str_from(typed.p + from, typed.n - from), to);
+		return from;
+	}
+	last = str_of(words[n - 1]);
+	if (quoted || !str_ends_nocase(typed, last)) /* in quotes: it is not what it is */
+		return typed.n;
+	complete_words(n, words, &source);
+	return typed.n - last.n;
 }
