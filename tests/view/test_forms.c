@@ -361,6 +361,7 @@ static void test_lines_are_those_of_the_command_line(void **state)
 	refused("hold all --json", "in a shell, weir hold");
 	refused("dkim add a.example --json", "in a shell, weir dkim add");
 	refused("demo --rate 3", "in a shell, weir demo");
+	refused("trace all --hop mx:a.example", "in a shell, weir trace");
 	refused("allow", "no such action, screen or command");
 	/* Mistakes are told before anything is sent, and where they are. */
 	assert_true(act_command(app.acts, STR("hold --where 'to:a age>soon'"), &err) < 0);
@@ -373,6 +374,10 @@ static void test_lines_are_those_of_the_command_line(void **state)
 	key(K_ESC);
 	command("show 0N4XK2M8QF/1");
 	assert_string_equal(fake_rpc_params("message.get"), "{\"id\":\"0N4XK2M8QF\"}");
+	command("trace domain:a.example");
+	assert_true(shows("domain:a.example  listening"));
+	command("trace all");
+	assert_true(shows("all next hops  listening"));
 }
 
 static void offers(const char *line, const char *with, const char *without)
