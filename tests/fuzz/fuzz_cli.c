@@ -7,6 +7,7 @@
 
 #include "base/obj.h"
 #include "base/utf8.h"
+#include "args/args.h"
 #include "args/complete.h"
 #include "cli/out.h"
 
