@@ -186,15 +186,15 @@ static void put_texts(const struct out *o, struct buf *b, const char *title, con
 	}
 }
 
-/* Of very many the first ones are shown. */
-static void put_more(const struct out *o, struct buf *b, const json_t *plan)
+/* Of very many the first ones are there. */
+static void put_more(const struct out *o, struct buf *b, const json_t *changes, int64_t n)
 {
-	int64_t shown = (int64_t)json_array_size(json_object_get(plan, "changes"));
+	int64_t shown = (int64_t)json_array_size(changes);
 
-	if (json_get_int(plan, "changes_n") <= shown)
+	if (n <= shown)
 		return;
 	(void)buf_puts(b, "and ");
-	put_count(o, b, json_get_int(plan, "changes_n") - shown);
+	put_count(o, b, n - shown);
 	(void)buf_puts(b, " more\n");
 }
 
@@ -203,7 +203,7 @@ static void put_edit(const struct out *o, struct buf *b, const json_t *plan)
 	char window[FMT_SHORT_LEN];
 
 	plan_put_changes(o, b, json_object_get(plan, "changes"));
-	put_more(o, b, plan);
+	put_more(o, b, json_object_get(plan, "changes"), json_get_int(plan, "changes_n"));
 	put_moves(o, b, json_object_get(plan, "moves"));
 	put_others(o, b, json_object_get(plan, "others"));
 	put_texts(o, b, "careful", json_object_get(plan, "warnings"));
@@ -261,6 +261,7 @@ static void put_diff(struct cli *c, const struct args *a, struct buf *b, const j
 {
 	(void)a;
 	plan_put_changes(&c->out, b, json_object_get(page, "rows"));
+	put_more(&c->out, b, json_object_get(page, "rows"), json_get_int(page, "total"));
 }
 
 int run_diff(struct cli *c, const struct args *a, struct err *err)

@@ -165,8 +165,13 @@ static void trim(struct actions *a)
 		next = TAILQ_NEXT(x, link);
 		if (x->busy || x->n > 0 || x->wipe || journal_state_now(a, x) == ACTION_UNDOABLE)
 			continue;
-		if (x->at_ms < now - ACTIONS_KEEP_MS || a->recent_n > ACTIONS_RECENT_MAX)
+		if (x->at_ms < now - ACTIONS_KEEP_MS || a->recent_n > ACTIONS_RECENT_MAX) {
 			action_free(a, x);
+		} else if (json_array_size(x->objects) >= OP_LARGE) {
+			/* nothing takes it back any more; who it was is in the log of edits */
+			reap_json(a->reaper, x->objects);
+			x->objects = NULL;
+		}
 	}
 }
 

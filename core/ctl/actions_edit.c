@@ -109,13 +109,24 @@ static const struct edit *changed_since(const struct edit_log *l, uint64_t base,
 	return NULL;
 }
 
+void edit_name(const struct actions *a, const char *kind, const char *id, char *ret, size_t n)
+{
+	const struct edit *e = changed_since(a->edits, 0, kind, id);
+	if (e != NULL)
+		(void)snprintf(ret, n, "%s by %s (a%" PRIu64 ")",
+			       e->method != NULL ? e->method->name : "?", e->who, e->action);
+}
+
 /* --- before the commit ------------------------------------------------------------------------ */
 
-static uint64_t base_of(const struct op *op)
+/* False: whatever was before is all right. */
+static bool base_of(const struct op *op, uint64_t *ret)
 {
-	if (op_planned(op) && op->plan->edits != NULL)
-		return op->plan->base;
-	return op->call != NULL ? (uint64_t)ctl_int(op->call, "base", 0) : 0;
+	*ret = op->call != NULL ? (uint64_t)ctl_int(op->call, "base", 0) : 0;
+	if (!op_planned(op) || op->plan->edits == NULL)
+		return *ret != 0;
+	*ret = op->plan->base;
+	return true;
 }
 
 static bool edits(const json_t *changes, const char *kind, const char *id)
@@ -163,9 +174,9 @@ static int refuse_whole(const struct op *whole, struct err *err)
 
 static int check_base(const struct op *op, const char *kind, const char *id, struct err *err)
 {
-	uint64_t base = base_of(op);
 	const struct edit *e;
-	if (base == 0)
+	uint64_t base;
+	if (!base_of(op, &base))
 		return 0;
 	if (base > op->a->version || base + 1 < op->a->edits->from)
 		return err_param(err, ERR_INVALID, "base",

@@ -106,6 +106,8 @@ static int refuse_changed(struct op *op, const char *kind, const char *id, struc
 	char name[250] = "by itself";
 	if (x != NULL && x != op->of)
 		journal_name(x, name, sizeof(name));
+	else if (x == NULL)
+		edit_name(op->a, kind, id, name, sizeof(name));
 	return err_set(err, ERR_CONFLICT, "%s %s was changed since: %s", kind, id, name);
 }
 

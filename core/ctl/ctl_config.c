@@ -4,6 +4,7 @@
  */
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/json.h"
 #include "base/mem.h"
@@ -14,7 +15,9 @@
 
 /* ---- config.history ---- */
 
-#define PAGE_BYTES (CONFIG_ROWS_BYTES / 4) /* of changes as they are stored */
+/* Of changes as they are stored, in a page and of one version; of each the first one is told. */
+#define PAGE_BYTES ((size_t)192 << 10)
+#define VERSION_BYTES ((size_t)16 << 10)
 
 struct listing {
 	struct view_job job;
@@ -64,6 +67,7 @@ static void on_versions(void *arg, const struct queue_version *rows, size_t n, b
 			const struct err *err)
 {
 	struct listing *l = arg;
+	size_t left = PAGE_BYTES;
 	json_t *list;
 
 	if (err != NULL) {
@@ -71,9 +75,11 @@ static void on_versions(void *arg, const struct queue_version *rows, size_t n, b
 		return;
 	}
 	list = json_array();
-	for (size_t i = 0; i < n; i++)
-		(void)json_array_append_new(list,
-					    version_row(l->job.env, &rows[i], PAGE_BYTES / n));
+	for (size_t i = 0; i < n; i++) {
+		size_t room = left < VERSION_BYTES ? left + 1 : VERSION_BYTES;
+		(void)json_array_append_new(list, version_row(l->job.env, &rows[i], room));
+		left -= strnlen(rows[i].changes, room - 1);
+	}
 	view_reply(&l->job,
 		   view_page(list,
 			     more && n > 0 ? xasprintf("%" PRIu64, rows[n - 1].version) : NULL,

@@ -401,15 +401,25 @@ static int put_object(struct writer *w, const struct queue_object *o, struct err
 	struct db_stmt *s = w->st[o->json != NULL ? W_OBJECT : W_OBJECT_GONE];
 	if (strcmp(o->kind, QUEUE_SUPPRESS) == 0)
 		return suppress_apply_object(w, o, err);
-	int got = o->secret ? wiping(w, true, err) : 0;
-	if (got < 0)
-		return got;
 	db_bind_text(s, 1, str_of(o->kind));
 	db_bind_text(s, 2, str_of(o->id));
 	if (o->json != NULL)
 		db_bind_text(s, 3, str_of(o->json));
-	got = db_run(s, err);
-	if (o->secret)
+	return db_run(s, err);
+}
+
+static int put_objects(struct writer *w, const struct queue_batch *b, struct err *err)
+{
+	bool on = false;
+	int got = 0;
+	for (size_t k = 0; k < b->n && got >= 0; k++) {
+		if (b->v[k].secret != on)
+			got = wiping(w, !on, err);
+		on = got >= 0 ? b->v[k].secret : on;
+		if (got >= 0)
+			got = put_object(w, &b->v[k], err);
+	}
+	if (on)
 		(void)wiping(w, false, NULL);
 	return got;
 }
@@ -448,8 +458,8 @@ static int apply_commit(struct writer *w, struct item_commit *c, struct err *err
 		got = put_config(w, &c->action, err);
 	if (got >= 0 && c->has_action)
 		got = audit_action(w, &c->action, err);
-	for (size_t k = 0; k < c->batch->n && got >= 0; k++)
-		got = put_object(w, &c->batch->v[k], err);
+	if (got >= 0)
+		got = put_objects(w, c->batch, err);
 	return got >= 0 ? notes_apply(w, &c->notes, err) : got;
 }
 

@@ -26,6 +26,7 @@
 #include "base/mem.h"
 #include "ctl/actions.h"
 #include "ctl/handlers.h"
+#include "ctl/uploads.h"
 #include "ctl/views.h"
 #include "loop/loop.h"
 
@@ -221,6 +222,8 @@ static ctl_handler_fn *const rig_handlers[M__COUNT] = {
 	[M_CONFIG_IMPORT] = ctl_config_import,
 	[M_CONFIG_LOAD] = ctl_config_load,
 	[M_CONFIG_EXPORT] = ctl_config_export,
+	[M_CONFIG_DIFF] = ctl_config_diff,
+	[M_CONFIG_HISTORY] = ctl_config_history,
 	[M_CONFIG_CONFIRM] = ctl_config_confirm,
 	[M_CONFIG_ROLLBACK] = ctl_config_rollback,
 	[M_POOL_ADD] = ctl_pool_add,
@@ -238,6 +241,13 @@ static void rig_audit(void *env, const struct ctl_caller *who, const struct ctl_
 	actions_audit(env, who, change);
 }
 
+static void rig_gone(void *arg, uint64_t conn)
+{
+	const struct ctl_env *env = arg;
+	if (env->actions != NULL)
+		uploads_gone(env->actions, conn);
+}
+
 static json_t *rig_nothing(void *env)
 {
 	(void)env;
@@ -248,6 +258,7 @@ static const struct ctl_services rig_services = {
 	.handlers = rig_handlers,
 	.replay = rig_replay,
 	.audit = rig_audit,
+	.gone = rig_gone,
 	.status = rig_nothing,
 	.changes = rig_nothing,
 };

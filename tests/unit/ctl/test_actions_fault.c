@@ -100,6 +100,7 @@ void __wrap_queue_message_read(struct queue *q, struct msgid id, bool content, q
 /* --- changes ---------------------------------------------------------------------------------- */
 
 #define RCPTS 4
+#define MANY 200 /* objects, and more: in slices */
 
 struct picture {
 	struct sched_view v[RCPTS];
@@ -171,6 +172,38 @@ static void test_refused_changes(void **state)
 		after = look();
 		expect_same(cases[i].method, &before, &after);
 		json_decref(rig_do(cases[i].method, cases[i].params)); /* nothing is left locked */
+	}
+}
+
+/* Of many objects, prepared in slices: what was prepared is forgotten, and nothing stays locked. */
+static void test_refused_many(void **state)
+{
+	AUTO_BUF text = BUF_INIT(100000);
+	json_t *params, *v;
+	(void)state;
+	fill();
+	(void)buf_puts(&text, "format = 1\ncontains = \"allowlist\"\n");
+	for (unsigned i = 0; i < 2 * MANY; i++)
+		(void)buf_printf(&text, "allow \"10.0.%u.%u\" {\n}\n", i >> 8, i & 255);
+	params = json_pack("{s:s, s:s}", "text", buf_cstr(&text), "reason", "r");
+	AUTO_FREE char *import = json_dumps(params, JSON_COMPACT);
+	AUTO_FREE char *undo = NULL;
+	json_decref(params);
+	for (unsigned i = 0; i < 2; i++) {
+		struct picture before = look(), after;
+		fault.commits = 1;
+		rig_refuse(i == 0 ? "config.import" : "action.undo", i == 0 ? import : undo,
+			   ERR_NOSPC, "the disk is full");
+		after = look();
+		expect_same("many", &before, &after);
+		json_decref(rig_do("pool.add",
+				   i == 0 ? "{\"name\":\"a\",\"sources\":[\"127.0.0.7\"]}"
+					  : "{\"name\":\"b\",\"sources\":[\"127.0.0.7\"]}"));
+		v = rig_do(i == 0 ? "config.import" : "action.undo", i == 0 ? import : undo);
+		assert_int_equal(allow_n(rig.env.allow), i == 0 ? 2 * MANY : 0);
+		if (i == 0)
+			undo = xasprintf("{\"action\":\"%s\"}", json_get_str(v, "action"));
+		json_decref(v);
 	}
 }
 
@@ -288,9 +321,10 @@ int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, rig_teardown)
 	static const struct CMUnitTest tests[] = {
-		T(test_refused_changes),    T(test_refused_commit_keeps_the_plan),
-		T(test_refused_expiry),	    T(test_refused_rollback),
-		T(test_report_is_not_lost), T(test_many_reports),
+		T(test_refused_changes),  T(test_refused_commit_keeps_the_plan),
+		T(test_refused_many),	  T(test_refused_expiry),
+		T(test_refused_rollback), T(test_report_is_not_lost),
+		T(test_many_reports),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

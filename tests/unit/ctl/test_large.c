@@ -1,0 +1,355 @@
+/*
+ * Changes of many objects over the control protocol: nothing is between all and nothing, whoever
+ * edits meanwhile, and no turn of the loop takes long.
+ */
+#include "ops_rig.h"
+
+#define PIECE ((size_t)96 << 10)
+#define MANY 1200	/* objects: some ten slices under a clock that stands still */
+#define VERY_MANY 12000 /* for the processor's clock */
+#define TURN_MAX_US 60000
+#define PEM_TEXT                                                                                   \
+	"-----BEGIN PRIVATE KEY-----\\n"                                                           \
+	"MC4CAQAwBQYDK2VwBCIEIBhCyhhpOIbrdW5Wx+jYbLQ3nM4wHOxUyGjBCbVeRg8Z"                         \
+	"\\n-----END PRIVATE KEY-----\\n"
+
+/* Sends a request that may be longer than a socket takes at once; its id. */
+static int ask_long(const char *method, json_t *params_take)
+{
+	AUTO_FREE char *text = json_dumps(params_take, JSON_COMPACT);
+	AUTO_FREE char *line = xasprintf("{\"jsonrpc\":\"2.0\",\"id\":%d,\"method\":\"%s\","
+					 "\"params\":%s}\n",
+					 ++rig.last_id, method, text);
+	size_t n = strlen(line), done = 0;
+	json_decref(params_take);
+	for (unsigned turn = 0; done < n; turn++) {
+		ssize_t got = send(rig.fd, line + done, n - done, MSG_NOSIGNAL);
+		done += got > 0 ? (size_t)got : 0;
+		if (done < n)
+			rig_turn(turn);
+	}
+	return rig.last_id;
+}
+
+/* Parameters of config.import; all but the last piece is brought before. */
+static json_t *import_params(struct str text)
+{
+	json_t *params = json_pack("{s:s}", "reason", "r");
+	for (; text.n > PIECE; text = str_from(text.p + PIECE, text.n - PIECE)) {
+		json_t *load = json_pack("{s:s%}", "text", text.p, PIECE), *v;
+		if (json_object_get(params, "upload") != NULL)
+			(void)json_object_set(load, "upload", json_object_get(params, "upload"));
+		v = rig_answer(ask_long("config.load", load));
+		assert_non_null(v);
+		(void)json_object_set(params, "upload", json_object_get(v, "upload"));
+		json_decref(v);
+	}
+	(void)json_object_set_new(params, "text", json_stringn(text.p, text.n));
+	return params;
+}
+
+static int ask_import(const struct buf *text)
+{
+	return ask_long("config.import", import_params(buf_str(text)));
+}
+
+static void import(const struct buf *text)
+{
+	json_t *v = rig_answer(ask_import(text));
+	if (v == NULL)
+		fail_msg("%s", rig.err.msg);
+	json_decref(v);
+}
+
+static struct buf entries(const char *contains, unsigned from, unsigned n, const char *note)
+{
+	struct buf b = BUF_INIT(PROTO_CONFIG_MAX);
+	(void)buf_printf(&b, "format = 1\ncontains = \"%s\"\n", contains);
+	for (unsigned i = from; i < from + n; i++)
+		(void)buf_printf(&b, "allow \"10.%u.%u.%u\" {\nnote = \"%s\"\n}\n", i >> 16,
+				 i >> 8 & 255, i & 255, note);
+	return b;
+}
+
+static size_t noted(const char *note)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < allow_n(rig.env.allow); i++)
+		n += strcmp(allow_at(rig.env.allow, i)->note, note) == 0;
+	return n;
+}
+
+static void settle(void)
+{
+	for (unsigned n = 0; n < 200 && !rig.real_clock; n++)
+		loop_advance(rig.loop, 0);
+	rig_disk();
+}
+
+/* --- somebody edits meanwhile ----------------------------------------------------------------- */
+
+struct outcome_of {
+	bool edited;
+	bool imported;
+};
+
+/* An edit that comes after so many turns of the import. */
+static struct outcome_of edit_after(unsigned turns, const struct buf *text)
+{
+	struct outcome_of o;
+	int edit, id = ask_import(text);
+	for (unsigned n = 0; n < turns; n++)
+		(void)event_base_loop(loop_base(rig.loop), EVLOOP_ONCE | EVLOOP_NONBLOCK);
+	edit = rig_ask("allow.add", "{\"network\":\"192.0.2.1\",\"note\":\"by hand\"}");
+	json_t *v = rig_answer(edit);
+	o.edited = v != NULL;
+	if (v == NULL)
+		assert_int_equal(rig.err.code, ERR_CONFLICT);
+	json_decref(v);
+	v = rig_answer(id);
+	o.imported = v != NULL;
+	if (v == NULL)
+		assert_int_equal(rig.err.code, ERR_CONFLICT);
+	json_decref(v);
+	return o;
+}
+
+/* At every turn: before it, stale, to be tried again, or behind it. */
+static void test_an_edit_at_any_turn(void **state)
+{
+	unsigned both = 0, stale = 0, refused = 0;
+	(void)state;
+	for (unsigned turns = 0; turns < 30; turns++) {
+		struct buf text =
+			entries("allowlist", 0, 2 * MANY, turns % 2 != 0 ? "odd" : "even");
+		struct outcome_of o = edit_after(turns, &text);
+		size_t n = noted(turns % 2 != 0 ? "odd" : "even");
+		assert_true(o.edited || o.imported);
+		assert_int_equal(n, o.imported ? 2 * MANY : 0);
+		/* what was answered is in force: an entry that came first is gone with the import
+		 */
+		if (!o.imported)
+			assert_int_equal(noted("by hand"), 1);
+		if (!o.edited)
+			assert_int_equal(noted("by hand"), 0);
+		both += o.edited && o.imported;
+		stale += !o.imported;
+		refused += !o.edited;
+		buf_done(&text);
+		settle();
+		text = entries("allowlist", 0, 1, "first");
+		import(&text);
+		buf_done(&text);
+		assert_int_equal(allow_n(rig.env.allow), 1);
+	}
+	assert_true(both > 0 && stale > 0 && refused > 0);
+	assert_null(strstr(rig.log, "actions.apply"));
+}
+
+static void test_another_import(void **state)
+{
+	struct buf text = entries("allowlist", 0, MANY, "a");
+	int first = ask_import(&text), second;
+	(void)state;
+	loop_advance(rig.loop, 0);
+	second = rig_ask("config.import", "{\"text\":\"format = 1\",\"reason\":\"r\"}");
+	assert_null(rig_answer(second));
+	assert_int_equal(rig.err.code, ERR_CONFLICT);
+	assert_non_null(strstr(rig.err.msg, "olga is importing a configuration"));
+	json_decref(rig_answer(first));
+	assert_int_equal(noted("a"), MANY);
+	buf_done(&text);
+}
+
+/* --- what is counted goes on ------------------------------------------------------------------ */
+
+static void put_others(struct buf *b, const char *word, const char *state)
+{
+	for (unsigned i = 0; i < MANY / 4; i++)
+		(void)buf_printf(b,
+				 "credential \"app%u\" {\nnote = \"%s\"\n}\n"
+				 "route {\nmatch = \"domain:d%u.example\"\nto = \"mx\"\nnote = "
+				 "\"%s\"\n}\n"
+				 "key \"d%u.example/s\" {\nstate = \"%s\"\npublic = \"v=DKIM1; "
+				 "k=ed25519; p=%u\"\n}\n",
+				 i, word, i, word, i, state, i);
+}
+
+static struct buf all_kinds(const char *word, const char *state)
+{
+	struct buf b = entries("allowlist, credentials, routes, keys", 0, MANY / 4, word);
+	const struct key_entry *e = keys_find(rig.env.keys, STR("shop.example/s1"));
+	put_others(&b, word, state);
+	(void)buf_printf(&b, "key \"shop.example/s1\" {\nstate = \"%s\"\npublic = \"%s\"\n}\n",
+			 state, e->record);
+	return b;
+}
+
+static void expect_counts(const struct cred_use *use)
+{
+	const struct allow_entry *a = allow_find(rig.env.allow, STR("10.0.0.7"));
+	const struct key_entry *k = keys_find(rig.env.keys, STR("shop.example/s1"));
+	assert_int_equal(a->hits, 2);
+	assert_ptr_equal(creds_find(rig.env.creds, STR("app7"))->use, use);
+	assert_int_equal(k->signed_n, 1);
+	assert_non_null(k->key);
+	assert_int_equal(keys_empty_n(rig.env.keys), MANY / 4);
+}
+
+static void test_counts_go_on(void **state)
+{
+	struct ipaddr client;
+	const struct cred_use *use;
+	struct buf text;
+	(void)state;
+	json_decref(rig_do("dkim.add",
+			   "{\"domain\":\"shop.example\",\"selector\":\"s1\",\"pem\":\"" PEM_TEXT
+			   "\",\"reason\":\"r\"}"));
+	text = all_kinds("one", "active");
+	import(&text);
+	buf_done(&text);
+	settle();
+	assert_true(ipaddr_parse(STR("10.0.0.7"), &client));
+	assert_non_null(allow_hit(rig.env.allow, &client, RIG_NOW));
+	assert_non_null(allow_hit(rig.env.allow, &client, RIG_NOW));
+	keys_count(rig.env.keys, STR("shop.example/s1"), true, RIG_NOW);
+	use = creds_find(rig.env.creds, STR("app7"))->use;
+	expect_counts(use);
+	text = all_kinds("two", "waiting");
+	import(&text);
+	buf_done(&text);
+	settle();
+	assert_int_equal(noted("two"), MANY / 4);
+	expect_counts(use);
+	assert_string_equal(creds_find(rig.env.creds, STR("app7"))->note, "two");
+	assert_string_equal(routes_at(rig.env.routes, 7)->note, "two");
+	json_decref(rig_do("action.undo", "{}"));
+	settle();
+	assert_int_equal(noted("one"), MANY / 4);
+	expect_counts(use);
+	assert_int_equal(keys_orphan_ms(rig.env.keys), 0);
+	assert_int_equal(routes_n(rig.env.routes), MANY / 4);
+	rig_restart();
+	assert_int_equal(noted("one"), MANY / 4);
+	assert_non_null(keys_find(rig.env.keys, STR("shop.example/s1"))->key);
+}
+
+/* --- plans, versions -------------------------------------------------------------------------- */
+
+static void test_a_plan_of_many(void **state)
+{
+	struct buf text = entries("allowlist", 0, 4 * MANY, "planned");
+	json_t *params = import_params(buf_str(&text)), *v;
+	size_t rows;
+	(void)state;
+	(void)json_object_del(params, "reason");
+	v = rig_answer(ask_long(
+		"plan.make", json_pack("{s:s, s:o}", "method", "config.import", "params", params)));
+	assert_non_null(v);
+	rows = json_array_size(json_object_get(v, "changes"));
+	assert_true(rows > 100 && rows < 4 * MANY);
+	assert_int_equal(json_get_int(v, "changes_n"), 4 * MANY);
+	AUTO_FREE char *commit =
+		xasprintf("{\"plan\":\"%s\",\"reason\":\"r\"}", json_get_str(v, "plan"));
+	json_decref(v);
+	assert_int_equal(allow_n(rig.env.allow), 0);
+	json_decref(rig_do("allow.add", "{\"network\":\"10.0.0.9\"}"));
+	rig_refuse("plan.commit", commit, ERR_CONFLICT, "was changed by olga since version 0");
+	assert_int_equal(allow_n(rig.env.allow), 1);
+	buf_done(&text);
+}
+
+/* A difference has the first rows and says how many there are; what was before comes back. */
+static void test_back_to_before(void **state)
+{
+	struct buf text = entries("allowlist", 0, 4 * MANY, "new");
+	json_t *v;
+	size_t rows;
+	(void)state;
+	json_decref(rig_do("allow.add", "{\"network\":\"192.0.2.0/24\",\"note\":\"old\"}"));
+	import(&text);
+	v = rig_do("config.diff", "{\"a\":1,\"b\":2}");
+	rows = json_array_size(json_object_get(v, "rows"));
+	assert_true(rows > 100 && rows < 4 * MANY);
+	assert_int_equal(json_get_int(v, "total"), 4 * MANY + 1);
+	json_decref(v);
+	json_decref(rig_do("config.rollback", "{\"version\":1,\"reason\":\"r\"}"));
+	assert_int_equal(allow_n(rig.env.allow), 1);
+	assert_int_equal(noted("old"), 1);
+	v = rig_do("config.history", "{}");
+	assert_true(json_is_true(
+		json_object_get(json_array_get(json_object_get(v, "rows"), 1), "changes_cut")));
+	json_decref(v);
+	buf_done(&text);
+}
+
+/* --- uploads ---------------------------------------------------------------------------------- */
+
+static void test_uploads_end(void **state)
+{
+	json_t *v = rig_do("config.load", "{\"text\":\"x\"}");
+	AUTO_FREE char *more =
+		xasprintf("{\"upload\":\"%s\",\"text\":\"y\"}", json_get_str(v, "upload"));
+	(void)state;
+	json_decref(v);
+	rig_advance(UPLOAD_S * 1000 - 1000);
+	v = rig_do("config.load", more);
+	assert_int_equal(json_get_int(v, "bytes"), 2);
+	json_decref(v);
+	rig_advance(UPLOAD_S * 1000 + 60000);
+	rig_refuse("config.load", more, ERR_UNKNOWN, "config.load makes one");
+	for (int i = 0; i < UPLOADS_MAX; i++)
+		json_decref(rig_do("config.load", "{\"text\":\"x\"}"));
+	rig_refuse("config.load", "{\"text\":\"x\"}", ERR_LIMIT, "being prepared");
+	rig_login("olga", 4242, ACCESS_ADMIN);
+	settle();
+	json_decref(rig_do("config.load", "{\"text\":\"x\"}"));
+}
+
+/* --- the loop --------------------------------------------------------------------------------- */
+
+static int setup_real(void **state)
+{
+	if (rig_setup(state) != 0)
+		return -1;
+	rig_close();
+	rig.real_clock = true;
+	rig_open();
+	return 0;
+}
+
+/* In time of the processor, with much room for others' caches: it was ten times as much, and more
+ * with every object. */
+static void test_no_turn_is_long(void **state)
+{
+	struct buf one = entries("allowlist", 0, VERY_MANY, "one");
+	struct buf two = entries("allowlist", 0, VERY_MANY, "two");
+	(void)state;
+	rig.longest_us = 0;
+	import(&one);
+	import(&two);
+	json_decref(rig_do("action.undo", "{}"));
+	json_decref(rig_do("config.diff", "{}"));
+	json_decref(rig_do("config.export", "{}"));
+	for (unsigned n = 0; n < 300; n++)
+		rig_real_turn();
+	assert_int_equal(noted("one"), VERY_MANY);
+	if (rig.longest_us > TURN_MAX_US)
+		fail_msg("a turn took %lld us", (long long)rig.longest_us);
+	buf_done(&one);
+	buf_done(&two);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_an_edit_at_any_turn, setup_real, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_another_import, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_counts_go_on, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_a_plan_of_many, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_back_to_before, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_uploads_end, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_no_turn_is_long, setup_real, rig_teardown),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
