@@ -284,6 +284,16 @@ static int set_own(struct args *a, enum own_option o, const char *text, struct e
 	return 0;
 }
 
+/* How what it wants is called. */
+static const char *wanted_of(const struct option *o)
+{
+	if (o->p == NULL)
+		return own_defs[o->own].metavar;
+	if (o->p->metavar != NULL)
+		return o->p->metavar;
+	return o->p->choices != NULL ? o->p->choices : "a value";
+}
+
 /* "--name" or "--name=value". */
 static int long_option(struct args *a, const char *word, struct words *rest, struct err *err)
 {
@@ -304,14 +314,8 @@ static int long_option(struct args *a, const char *word, struct words *rest, str
 	flag = (found.p != NULL ? found.p->type : own_defs[found.own].type) == T_BOOL;
 	if (equals < 0 && !flag) {
 		AUTO_FREE char *typed = xstrndup(name.p, name.n);
-		const char *metavar =
-			found.p != NULL ? found.p->metavar : own_defs[found.own].metavar;
 
-		rc = take_value("--", typed,
-				metavar != NULL		   ? metavar
-				: found.p->choices != NULL ? found.p->choices
-							   : "a value",
-				rest, &value, err);
+		rc = take_value("--", typed, wanted_of(&found), rest, &value, err);
 	}
 	if (rc < 0)
 		return rc;

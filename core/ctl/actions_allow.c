@@ -282,23 +282,23 @@ static void warn(struct op *op, const struct allow_entry *e, const json_t *o)
 void ctl_allow_set(struct ctl_call *call)
 {
 	struct ctl_env *env = ctl_env(call);
-	const struct allow_entry *e = NULL;
+	const struct allow_entry *e;
 	struct err err = ERR_INIT;
 	char text[IPNET_TEXT_LEN];
 	struct ipnet net;
-	json_t *o = NULL;
 	struct op *op;
-	int rc;
+	json_t *o;
 
 	if (!take_network(call, &net, text))
 		return;
 	e = allow_find(env->allow, str_of(text));
-	rc = e != NULL ? 0 : refuse_unknown(env, &net, text, &err);
-	if (rc >= 0) {
-		o = allow_json(e);
-		rc = put_all(call, e, o, loop_wall_ms(env->loop), &err);
+	if (e == NULL) {
+		(void)refuse_unknown(env, &net, text, &err);
+		ctl_fail(call, &err);
+		return;
 	}
-	if (rc < 0) {
+	o = allow_json(e);
+	if (put_all(call, e, o, loop_wall_ms(env->loop), &err) < 0) {
 		json_decref(o);
 		ctl_fail(call, &err);
 		return;
