@@ -183,6 +183,7 @@ bench: deps-full
 	@WEIR_BUILD=$(CURDIR)/$(BUILD) tests/bench/throughput.sh -t -n 5000 -d
 	@WEIR_BUILD=$(CURDIR)/$(BUILD) /usr/bin/python3 tests/bench/million.py
 	@WEIR_BUILD=$(CURDIR)/$(BUILD) /usr/bin/python3 tests/bench/priority.py
+	@$(BUILD)/tests/bench/bench_config
 
 # Each parser of outside bytes, FUZZ_SECONDS each, from its corpus; what is found stays in build/fuzz.
 FUZZ_SECONDS = 20

@@ -95,13 +95,16 @@ static int gather(const struct ctl_call *call, struct buf *ret, struct err *err)
 	return buf_puts(ret, ctl_str(call, "text")) ? 0 : refuse_size(err);
 }
 
-/* It was used. */
+/* It was used; that of a plan is there for as long as the plan. */
 static void end_upload(const struct op *op)
 {
 	struct upload *u = NULL;
 
-	if (ctl_acting(op->call) != CTL_PLANNING && ctl_str(op->call, "upload") != NULL &&
-	    upload_find(op->call, &of_config, &u, NULL) >= 0)
+	if (ctl_str(op->call, "upload") == NULL || upload_find(op->call, &of_config, &u, NULL) < 0)
+		return;
+	if (ctl_acting(op->call) == CTL_PLANNING)
+		upload_keep(op->a, u);
+	else
 		upload_close(op->a, u);
 }
 

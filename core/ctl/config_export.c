@@ -200,8 +200,8 @@ static void on_written(void *arg)
 
 	if (x->out.full || x->json.full)
 		(void)err_param(&err, ERR_LIMIT, "only",
-				"all of it would be more than %u bytes; export some kinds at a "
-				"time (--only)",
+				"all of it is more than an answer has room for (%u bytes at "
+				"most); export some kinds at a time (--only)",
 				PROTO_CONFIG_MAX);
 	else if (x->kind < CONFIG_KIND__COUNT)
 		(void)err_set(&err, ERR_CONFLICT,

@@ -255,4 +255,12 @@ def test_killed_at_any_moment(directory, world):
         if notes[0] == ("one", "two")[k % 2]:  # it was killed before: again
             apply(relay, texts[(k + 1) % 2])
     assert relay.weir("audit", "--verify")["intact"]
+    # and one that is told to end
+    c = Control(relay)
+    c.ask("config.import", **c.bring(texts[0].replace("one", "last")), reason="r")
+    c.ask("ping")
+    c.next()
+    assert relay.stop() == 0 and relay.bad_log_lines() == []
+    relay.start()
+    assert export(relay, "--only", "allowlist").count('note = "last') in (0, 3000)
     assert relay.stop() == 0 and relay.bad_log_lines() == []
