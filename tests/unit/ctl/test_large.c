@@ -161,6 +161,78 @@ static void test_another_import(void **state)
 	buf_done(&text);
 }
 
+/* All of it is taken back, or nothing because somebody changed a part of it. */
+static void test_an_undo_at_any_turn(void **state)
+{
+	struct buf text = entries("allowlist", 0, MANY, "a");
+	struct buf none = entries("allowlist", 0, 0, "");
+	(void)state;
+	for (unsigned turns = 0; turns < 16; turns++) {
+		json_t *edited, *undone;
+		int undo, edit;
+		import(&text);
+		undo = rig_ask("action.undo", "{}");
+		for (unsigned n = 0; n < turns; n++)
+			(void)event_base_loop(loop_base(rig.loop), EVLOOP_ONCE | EVLOOP_NONBLOCK);
+		edit = rig_ask("allow.remove", "{\"network\":\"10.0.0.7\"}");
+		edited = rig_answer(edit);
+		assert_true(edited != NULL || rig.err.code == ERR_CONFLICT ||
+			    rig.err.code == ERR_UNKNOWN);
+		undone = rig_answer(undo);
+		assert_true(undone != NULL || rig.err.code == ERR_CONFLICT);
+		assert_int_equal(edited == NULL, undone != NULL);
+		assert_int_equal(allow_n(rig.env.allow), undone != NULL ? 0 : MANY - 1);
+		if (undone == NULL)
+			import(&none);
+		json_decref(edited);
+		json_decref(undone);
+		settle();
+	}
+	buf_done(&text);
+	buf_done(&none);
+}
+
+static size_t count_of(const char *text, const char *word)
+{
+	size_t n = 0;
+	for (const char *at = text; (at = strstr(at, word)) != NULL; at++)
+		n++;
+	return n;
+}
+
+/* What is exported was in force, at the version that it says, whenever others edit. */
+static void test_an_export_is_of_one_version(void **state)
+{
+	struct buf text = entries("allowlist", 0, MANY, "a");
+	unsigned last = 1, begun_anew = 0;
+	(void)state;
+	import(&text);
+	for (unsigned turns = 0; turns < 12; turns++) {
+		int edits[3], id = rig_ask("config.export", "{}");
+		json_t *v;
+		for (unsigned k = 0; k < ARRAY_LEN(edits); k++) {
+			AUTO_FREE char *params =
+				xasprintf("{\"network\":\"192.0.2.%u\"}", last - 1 + k);
+			for (unsigned n = 0; n < turns; n++)
+				(void)event_base_loop(loop_base(rig.loop),
+						      EVLOOP_ONCE | EVLOOP_NONBLOCK);
+			edits[k] = rig_ask("allow.add", params);
+		}
+		v = rig_answer(id);
+		assert_non_null(v);
+		begun_anew += json_get_int(v, "version") > last;
+		assert_int_equal(count_of(json_get_str(v, "text"), "allow \"192.0.2."),
+				 json_get_int(v, "version") - 1);
+		assert_int_equal(count_of(json_get_str(v, "text"), "allow \"10."), MANY);
+		json_decref(v);
+		for (unsigned k = 0; k < ARRAY_LEN(edits); k++)
+			json_decref(rig_answer(edits[k]));
+		last += 3;
+	}
+	assert_true(begun_anew > 0);
+	buf_done(&text);
+}
+
 /* --- what is counted goes on ------------------------------------------------------------------ */
 
 static void put_others(struct buf *b, const char *word, const char *state)
@@ -344,6 +416,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_an_edit_at_any_turn, setup_real, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_an_undo_at_any_turn, setup_real, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_an_export_is_of_one_version, setup_real,
+						rig_teardown),
 		cmocka_unit_test_setup_teardown(test_another_import, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_counts_go_on, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_a_plan_of_many, rig_setup, rig_teardown),
