@@ -109,6 +109,8 @@ static const char *const migrations[] = {
 	/* how far suppressions follow from events */
 	"ALTER TABLE meta ADD COLUMN suppress_seq INTEGER NOT NULL DEFAULT 0;"
 	"UPDATE meta SET suppress_seq = last_seq;",
+	/* what was told by a message, asked for each one that a start finds is not there */
+	"CREATE INDEX late_report ON late(report) WHERE report <> 0;",
 };
 
 static int version_get(struct db *d, int64_t *ret_version, struct err *err)

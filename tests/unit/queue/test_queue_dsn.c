@@ -112,9 +112,43 @@ static void tables_of_an_older_release(void **state)
 	message_unref(&r.m);
 }
 
+/* What SQLite does for the statement; fails when that is going through all of a table. */
+static void check_plan(sqlite3 *db, const char *sql)
+{
+	AUTO_FREE char *explain = xasprintf("EXPLAIN QUERY PLAN %s", sql);
+	sqlite3_stmt *s = NULL;
+
+	assert_int_equal(sqlite3_prepare_v2(db, explain, -1, &s, NULL), SQLITE_OK);
+	while (sqlite3_step(s) == SQLITE_ROW) {
+		const char *does = (const char *)sqlite3_column_text(s, 3);
+		if (strncmp(does, "SCAN ", 5) == 0 && strcmp(does, "SCAN meta") != 0)
+			fail_msg("%s: %s", sql, does);
+	}
+	assert_int_equal(sqlite3_finalize(s), SQLITE_OK);
+}
+
+/* The writer has a way to each row; `meta` is one row. */
+static void no_statement_scans(void **state)
+{
+	static const char *const sql[] = {
+#define STMT(id, text) text,
+#include "queue/queue_stmts.def"
+#undef STMT
+	};
+	AUTO_FREE char *path = xasprintf("%s/queue.db", rig.dir);
+	sqlite3 *db = NULL;
+
+	(void)state;
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	for (size_t i = 0; i < ARRAY_LEN(sql); i++)
+		check_plan(db, sql[i]);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
 int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, rig_setup, rig_teardown)
-	const struct CMUnitTest tests[] = { T(kept), T(tables_of_an_older_release) };
+	const struct CMUnitTest tests[] = { T(kept), T(tables_of_an_older_release),
+					    T(no_statement_scans) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
