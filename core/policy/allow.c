@@ -234,6 +234,27 @@ void allow_copy(struct allow *to, const struct allow_entry *e)
 	put_in(to, n);
 }
 
+static void make_order(const struct allow *a)
+{
+	struct node_tree tree = a->tree;
+	struct order *o = a->order;
+	struct node *n;
+	size_t i = 0;
+
+	o->v = xreallocarray(o->v, a->n + 1, sizeof(struct node *));
+	RB_FOREACH(n, node_tree, &tree)
+	o->v[i++] = n;
+	o->fresh = true;
+}
+
+static const struct node *node_at(const struct allow *a, size_t i)
+{
+	ASSERT(i < a->n);
+	if (!a->order->fresh)
+		make_order(a);
+	return a->order->v[i];
+}
+
 static void swap_news(struct allow *a, struct allow *other)
 {
 	struct node_list all;
@@ -260,12 +281,13 @@ void allow_swap(struct allow *a, struct allow *other)
 	other->authenticating = was.authenticating;
 	other->order = was.order;
 	for (size_t i = 0; i < other->n; i++) {
-		const struct allow_entry *e = allow_at(other, i);
-		struct node *n = e->hits != 0 ? find(a, &e->net) : NULL;
-		if (n == NULL || (n->e.hits == e->hits && n->e.last_hit_ms == e->last_hit_ms))
+		const struct node *old = node_at(other, i);
+		struct node *n = old->is_news || old->e.hits != 0 ? find(a, &old->e.net) : NULL;
+		if (n == NULL || (!old->is_news && n->e.hits == old->e.hits &&
+				  n->e.last_hit_ms == old->e.last_hit_ms))
 			continue;
-		n->e.hits = e->hits;
-		n->e.last_hit_ms = e->last_hit_ms;
+		n->e.hits = old->e.hits;
+		n->e.last_hit_ms = old->e.last_hit_ms;
 		tell(a, n);
 	}
 }
@@ -395,23 +417,7 @@ size_t allow_n(const struct allow *a)
 	return a->n;
 }
 
-static void make_order(const struct allow *a)
-{
-	struct node_tree tree = a->tree;
-	struct order *o = a->order;
-	struct node *n;
-	size_t i = 0;
-
-	o->v = xreallocarray(o->v, a->n + 1, sizeof(struct node *));
-	RB_FOREACH(n, node_tree, &tree)
-	o->v[i++] = n;
-	o->fresh = true;
-}
-
 const struct allow_entry *allow_at(const struct allow *a, size_t i)
 {
-	ASSERT(i < a->n);
-	if (!a->order->fresh)
-		make_order(a);
-	return &a->order->v[i]->e;
+	return &node_at(a, i)->e;
 }

@@ -209,12 +209,44 @@ static void counts_and_the_store(void **state)
 	allow_free(&a);
 }
 
+/* Counts that the store has not yet are none that it never gets: another list comes between. */
+static void counts_and_another_list(void **state)
+{
+	struct allow *a = allow_new(), *b = allow_new();
+	struct ipaddr addr;
+	const struct allow_entry *e;
+
+	(void)state;
+	put_mode(a, "10.0.0.0/8", "relay");
+	put_mode(a, "192.0.2.0/24", "relay");
+	put_mode(a, "198.51.100.0/24", "relay");
+	while (allow_dirty(a) != NULL)
+		;
+	assert_true(ipaddr_parse(STR("10.0.0.1"), &addr));
+	(void)allow_hit(a, &addr, 77);
+	put_mode(a, "192.0.2.0/24", "relay"); /* the store may have counts of it */
+	for (size_t i = 0; i < allow_n(a); i++)
+		allow_copy(b, allow_at(a, i));
+	allow_swap(a, b);
+	allow_free(&b);
+	e = allow_dirty(a);
+	assert_non_null(e);
+	assert_string_equal(e->text, "10.0.0.0/8");
+	assert_int_equal(e->hits, 1);
+	e = allow_dirty(a);
+	assert_non_null(e);
+	assert_string_equal(e->text, "192.0.2.0/24");
+	assert_null(allow_dirty(a));
+	allow_free(&a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_most_specific),	   cmocka_unit_test(modes),
 		cmocka_unit_test(counts_and_the_store),	   cmocka_unit_test(test_families),
 		cmocka_unit_test(test_counters_and_order), cmocka_unit_test(test_damaged),
+		cmocka_unit_test(counts_and_another_list),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
