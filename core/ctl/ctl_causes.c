@@ -502,13 +502,12 @@ static bool store_can(const struct ctl_env *env, const struct filter *f)
 	return size.trash == 0 && (f == NULL || (filter_uses(f) & NOT_STORED) == 0);
 }
 
-static void on_waiting(void *arg, struct waiting *take, const struct err *err)
+static void on_waiting(void *arg, const struct err *err)
 {
 	static const struct find_ops find = { .each = each, .done = on_counted };
 	struct listing *l = arg;
 	struct ctl_env *env = l->job.env;
 
-	l->waiting = take;
 	if (err != NULL) {
 		view_fail(&l->job, err);
 		return;
@@ -534,9 +533,9 @@ static void on_trends(void *arg, const struct queue_cause *rows, size_t n, bool 
 	if (err == NULL)
 		note_trends(l, rows, n); /* else they are not told */
 	if (sched_backs_off(env->sched))
-		waiting_start(env, l->f, on_waiting, l);
+		l->waiting = waiting_start(env, l->f, on_waiting, l);
 	else
-		on_waiting(l, NULL, NULL);
+		on_waiting(l, NULL);
 }
 
 void ctl_cause_list(struct ctl_call *call)

@@ -165,10 +165,11 @@ static void on_found(void *arg, const struct err *err)
 	for (size_t i = 0; i < w->pairs_n; i++)
 		if (i == 0 || w->pairs[i] != w->pairs[i - 1])
 			w->v[w->pairs[i] >> 32].domains++;
-	w->fn(w->arg, w, err);
+	w->fn(w->arg, err);
 }
 
-void waiting_start(struct ctl_env *env, const struct filter *f, waiting_fn *fn, void *arg)
+struct waiting *waiting_start(struct ctl_env *env, const struct filter *f, waiting_fn *fn,
+			      void *arg)
 {
 	static const struct find_ops ops = { .each = each, .whole = pass_over, .done = on_found };
 	struct waiting *w = xcalloc(1, sizeof(*w));
@@ -178,4 +179,5 @@ void waiting_start(struct ctl_env *env, const struct filter *f, waiting_fn *fn, 
 	};
 	w->of_group = xcalloc((size_t)w->groups_n + 1, sizeof(*w->of_group));
 	find_start(env, f, 0, &ops, w);
+	return w;
 }

@@ -4,8 +4,8 @@
  *
  * Model:   found in slices (find.h), counted by the next hop's reply as causes are: code, class,
  *          enhanced code, normalised text.
- * Owner:   what waiting_start() gives to fn is the receiver's: waiting_free(). The filter is
- *          borrowed until then.
+ * Owner:   who starts it: waiting_free(), when fn was called or views_close() has ended the find.
+ *          The filter is borrowed until then.
  * Context: loop thread. fn is called once, never from inside waiting_start().
  * Limits:  WAITING_MAX causes; what is beyond is not counted.
  */
@@ -27,8 +27,9 @@ struct waiting_cause {
 };
 
 struct waiting;
-typedef void waiting_fn(void *arg, struct waiting *take, const struct err *err);
-void waiting_start(struct ctl_env *env, const struct filter *f, waiting_fn *fn, void *arg);
+typedef void waiting_fn(void *arg, const struct err *err);
+struct waiting *waiting_start(struct ctl_env *env, const struct filter *f, waiting_fn *fn,
+			      void *arg);
 void waiting_free(struct waiting **wp);
 size_t waiting_n(const struct waiting *w); /* NULL: 0 */
 const struct waiting_cause *waiting_at(const struct waiting *w, size_t i);

@@ -2,6 +2,8 @@
  */
 #include "view_rig.h"
 
+#include <event2/event.h>
+
 /* ---- windows onto recipients ---- */
 
 static void test_messages(void **state)
@@ -475,6 +477,24 @@ static void test_causes(void **state)
 	expect("cause.list", "{'limit':1}", "count", "6");
 }
 
+/* The relay ends while it looks for what waits for the same causes; nothing of that is left. */
+static void test_causes_at_the_end(void **state)
+{
+	json_t *params = json_object();
+
+	(void)state;
+	mail();
+	down();
+	assert_true(sched_backs_off(rig.env.sched));
+	send_call("cause.list", params);
+	json_decref(params);
+	/* the store answers, the step after that is never made */
+	for (int n = 0; n < 50; n++) {
+		(void)event_base_loop(loop_base(rig.env.loop), EVLOOP_NONBLOCK);
+		(void)poll(NULL, 0, 1);
+	}
+}
+
 /* Bytes that are no text reach clients as text. */
 static void test_dirty_texts(void **state)
 {
@@ -496,9 +516,10 @@ int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_messages), TEST(test_message_pages), TEST(test_message),
-		TEST(test_content),  TEST(test_why_message),   TEST(test_why_destination),
-		TEST(test_events),   TEST(test_causes),	       TEST(test_dirty_texts),
+		TEST(test_messages),	TEST(test_message_pages), TEST(test_message),
+		TEST(test_content),	TEST(test_why_message),	  TEST(test_why_destination),
+		TEST(test_events),	TEST(test_causes),	  TEST(test_causes_at_the_end),
+		TEST(test_dirty_texts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
