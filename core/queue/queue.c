@@ -14,7 +14,7 @@
 
 /* --- items ------------------------------------------------------------------------------------ */
 
-#define BLOCK_MIN ((size_t)65536)
+#define BLOCK_MAX ((size_t)65536) /* unless one object is larger */
 struct text_block {
 	SLIST_ENTRY(text_block) link;
 	size_t n;
@@ -44,21 +44,28 @@ void queue_batch_free(struct queue_batch **bp)
 	free(b);
 }
 
-static const char *batch_text(struct queue_batch *b, const char *text)
+/* The first one is for one object, which is all that most changes have; then they grow. */
+static struct text_block *block_for(struct queue_batch *b, size_t n)
 {
 	struct text_block *x = SLIST_FIRST(&b->blocks);
+	size_t cap = 0;
+	if (x != NULL && x->cap - x->n >= n)
+		return x;
+	if (x != NULL)
+		cap = 4 * x->cap < BLOCK_MAX ? 4 * x->cap : BLOCK_MAX;
+	if (cap < n)
+		cap = n;
+	x = xmalloc(sizeof(*x) + cap);
+	x->n = 0;
+	x->cap = cap;
+	SLIST_INSERT_HEAD(&b->blocks, x, link);
+	return x;
+}
+
+static const char *put_text(struct text_block *x, const char *text)
+{
 	size_t n = strlen(text) + 1;
-	char *to;
-	if (x == NULL || x->cap - x->n < n) {
-		/* the first one has room for what a small change has */
-		size_t cap = x == NULL ? 4 * n : BLOCK_MIN;
-		cap = cap > n ? cap : n;
-		x = xmalloc(sizeof(*x) + cap);
-		x->n = 0;
-		x->cap = cap;
-		SLIST_INSERT_HEAD(&b->blocks, x, link);
-	}
-	to = x->p + x->n;
+	char *to = x->p + x->n;
 	memcpy(to, text, n);
 	x->n += n;
 	return to;
@@ -66,15 +73,16 @@ static const char *batch_text(struct queue_batch *b, const char *text)
 
 void queue_batch_add(struct queue_batch *b, const struct queue_object *o)
 {
+	size_t n = strlen(o->kind) + strlen(o->id) + 2;
+	struct text_block *x = block_for(b, o->json != NULL ? n + strlen(o->json) + 1 : n);
 	if (b->n == b->cap) {
 		b->cap = b->cap != 0 ? 2 * b->cap : 4;
 		b->v = xreallocarray(b->v, b->cap, sizeof(*b->v));
 	}
-	b->v[b->n++] =
-		(struct queue_object){ .kind = batch_text(b, o->kind),
-				       .id = batch_text(b, o->id),
-				       .json = o->json != NULL ? batch_text(b, o->json) : NULL,
-				       .secret = o->secret };
+	b->v[b->n++] = (struct queue_object){ .kind = put_text(x, o->kind),
+					      .id = put_text(x, o->id),
+					      .json = o->json != NULL ? put_text(x, o->json) : NULL,
+					      .secret = o->secret };
 }
 
 static void commit_free(struct item_commit *c)
