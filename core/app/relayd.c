@@ -16,8 +16,8 @@
 #include "base/obj.h"
 #include "ctl/views.h"
 #include "loop/loop.h"
-#include "policy/limiter.h"
 #include "net/dns.h"
+#include "policy/limiter.h"
 
 #define WORKERS 4
 #define IN_GRACE_MS 3000

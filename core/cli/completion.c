@@ -13,8 +13,8 @@
 #include "base/mem.h"
 #include "base/obj.h"
 #include "base/utf8.h"
-#include "cli/cli_int.h"
 #include "args/complete.h"
+#include "cli/cli_int.h"
 #include "client/relays.h"
 
 #define ANSWERING_MAGIC 0x616e7377u

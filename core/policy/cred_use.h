@@ -7,11 +7,12 @@
  * Stored:  kind "cred-use", id is the credential's name; written now and then, never with a
  *          message (ctl/uses.c), so a crash forgets the last moments, but for the day's
  *          messages: these are counted again from at_ms on:
- *          {"messages", "recipients", "bytes", "at_ms", "day", "day_messages", "secrets": [{"id",
- * "last_ms", "last_client", "uses", "messages", "refused", "forgotten", "users": [{"client",
- * "helo", "stream", "first_ms", "last_ms", "uses", "messages", "refused"}]}]}. Owner:   the
- * credential it belongs to. Context: loop thread; pure. Times are wall clock milliseconds; days are
- * those of UTC.
+ *	{"messages", "recipients", "bytes", "at_ms", "day", "day_messages", "secrets": [
+ *	  {"id", "last_ms", "last_client", "uses", "messages", "refused", "forgotten", "users": [
+ *	    {"client", "helo", "stream", "first_ms", "last_ms", "uses", "messages", "refused"}]}]}
+ *
+ * Owner:   the credential it belongs to.
+ * Context: loop thread; pure. Times are wall clock milliseconds; days are those of UTC.
  */
 #ifndef POLICY_CRED_USE_H
 #define POLICY_CRED_USE_H

@@ -26,8 +26,8 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
-#include "route/tls_policy.h"
 #include "filter/filter.h"
+#include "route/tls_policy.h"
 
 #define STREAMS_KIND "stream"
 #define STREAMS_MAX 200
