@@ -281,6 +281,7 @@ void edit_looks(struct op *op)
 {
 	op->seen = op->a->version;
 	op->given = op->a->last_version;
+	op->generation = config_generation(op->env);
 }
 
 int edit_unchanged(const struct op *op, struct err *err)
@@ -288,7 +289,8 @@ int edit_unchanged(const struct op *op, struct err *err)
 	const struct actions *a = op->a;
 	const struct edit_log *l = a->edits;
 	const struct edit *e = l->n > 0 ? &l->v[(l->n - 1) % EDIT_LOG_MAX] : NULL;
-	if (a->last_version == op->given && a->version == op->seen)
+	if (a->last_version == op->given && a->version == op->seen &&
+	    config_generation(op->env) == op->generation)
 		return 0;
 	if (e != NULL && e->version > op->seen)
 		return refuse_edited(e, op->seen, err);

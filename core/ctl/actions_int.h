@@ -99,9 +99,10 @@ struct op {
 	struct selection to_mark;
 	op_fn *marked;
 	/* the transaction */
-	uint64_t id;	  /* of the action */
-	uint64_t seen;	  /* the version in force when it began */
-	uint64_t given;	  /* and the one that was given last */
+	uint64_t id;	/* of the action */
+	uint64_t seen;	/* the version in force when it began */
+	uint64_t given; /* and the one that was given last */
+	uint64_t generation;
 	uint64_t version; /* that it makes; 0: none */
 	bool probation;	  /* it begins one (ctl/probation.h) */
 	size_t edited_n;  /* objects of the configuration that it changes */

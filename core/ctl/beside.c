@@ -30,6 +30,7 @@ struct beside {
 	const json_t *objects;
 	size_t count[LIST__COUNT];
 	bool counted;
+	size_t told;		  /* of the objects */
 	json_t *ids[LIST__COUNT]; /* that are not as they were; NULL: no list of that kind */
 	json_t *rest;
 	enum phase phase;
@@ -106,6 +107,7 @@ static void on_told(struct beside *b)
 {
 	b->at = 0;
 	if (b->counted) {
+		b->told = json_array_size(b->objects);
 		b->phase = STAYS;
 		return;
 	}
@@ -238,8 +240,13 @@ int beside_step(struct beside *b, struct err *err)
 
 /* --- in force --------------------------------------------------------------------------------- */
 
-const json_t *beside_rest(const struct beside *b)
+const json_t *beside_rest(struct beside *b)
 {
+	for (; b->told < json_array_size(b->objects); b->told++) {
+		json_t *late = json_array_get(b->objects, b->told);
+		ASSERT(list_of(late) == LIST__COUNT);
+		(void)json_array_append(b->rest, late);
+	}
 	return b->rest;
 }
 

@@ -20,8 +20,8 @@ struct beside;
 struct beside *beside_new(struct ctl_env *env, const json_t *objects);
 /* 1: there is more to do, 0: all is made. */
 int beside_step(struct beside *b, struct err *err) MUST_CHECK;
-/* The objects that belong to no list of it. */
-const json_t *beside_rest(const struct beside *b);
+/* The objects that belong to no list of it, also those that came after it was made. */
+const json_t *beside_rest(struct beside *b);
 /* In force from here on. Tells of each kind that was. */
 void beside_swap(struct beside *b, void (*changed)(void *arg, const char *kind), void *arg);
 /* For a reaper. */

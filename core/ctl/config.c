@@ -13,6 +13,12 @@
 #define PAGE 50
 #define AT_ONCE 16 /* changes of a step */
 
+uint64_t config_generation(const struct ctl_env *env)
+{
+	return env->pools_generation + env->streams_generation + env->routes_generation +
+	       env->allow_generation + env->creds_generation + env->keys_generation;
+}
+
 /* --- changes ---------------------------------------------------------------------------------- */
 
 static bool both_or_none(const json_t *a, const json_t *b)

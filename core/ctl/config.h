@@ -32,6 +32,8 @@ struct config_rules {
 	int (*restore)(const struct ctl_env *env, const json_t *now, json_t *object,
 		       struct err *err);
 };
+/* Another number whenever some of it was put in force. */
+uint64_t config_generation(const struct ctl_env *env);
 /* NULL: the kind is no configuration. (actions_object.c) */
 const struct config_rules *config_rules(const char *kind);
 

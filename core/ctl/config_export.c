@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/obj.h"
 #include "ctl/actions_int.h"
+#include "ctl/config.h"
 #include "ctl/config_file.h"
 #include "ctl/handlers.h"
 
@@ -120,16 +121,10 @@ static void exporting_free(void *more)
 	free(x);
 }
 
-static uint64_t generation(const struct ctl_env *env)
-{
-	return env->pools_generation + env->streams_generation + env->routes_generation +
-	       env->allow_generation + env->creds_generation + env->keys_generation;
-}
-
 static void begin(struct exporting *x)
 {
 	x->begun++;
-	x->generation = generation(x->env);
+	x->generation = config_generation(x->env);
 	x->kind = 0;
 	x->at = 0;
 	x->told = 0;
@@ -170,7 +165,7 @@ static enum slice step(void *arg)
 
 	if (ctl_is_gone(op->call))
 		return SLICE_END;
-	if (x->generation != generation(x->env)) {
+	if (x->generation != config_generation(x->env)) {
 		if (x->begun > BEGUN_MAX)
 			return SLICE_END;
 		begin(x);
