@@ -372,6 +372,19 @@ static void on_prepared(void *arg)
 		finish(op);
 }
 
+/* Others (a release of many holds) change what nobody has to be kept from meanwhile. */
+static bool is_edit(const struct op *op)
+{
+	const json_t *o;
+	size_t i;
+	json_array_foreach(op->objects, i, o)
+	{
+		if (config_rules(json_get_str(o, "kind")) != NULL)
+			return true;
+	}
+	return false;
+}
+
 void op_commit(struct op *op, op_fn *then, op_fn *failed)
 {
 	op->then = then;
@@ -380,7 +393,7 @@ void op_commit(struct op *op, op_fn *then, op_fn *failed)
 		failed(op);
 	} else if (op->call != NULL && ctl_acting(op->call) == CTL_PLANNING) {
 		edit_plan(op);
-	} else if (op_is_large(op)) {
+	} else if (op_is_large(op) && is_edit(op)) {
 		if (edit_alone(op, &op->err) < 0) {
 			failed(op);
 			return;
