@@ -435,7 +435,7 @@ void actions_close(struct actions **ap)
 	uploads_close(a);
 	reaper_free(&a->reaper);
 	loop_timer_free(&a->timer);
-	loop_timer_free(&a->uses);
+	uses_close(a);
 	if (a->env->actions == a)
 		a->env->actions = NULL;
 	a->magic = 0;

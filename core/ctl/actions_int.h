@@ -228,6 +228,7 @@ int64_t expiry_next_ms(struct actions *a);
 /* What is counted, from and to the store (uses.c). */
 int uses_load(struct actions *a, struct err *err) MUST_CHECK;
 void uses_start(struct actions *a);
+void uses_close(struct actions *a);
 
 /* A row of entity "hold"; owned. */
 json_t *hold_row(const struct hold *h, uint64_t recipients, uint64_t messages);
@@ -281,9 +282,7 @@ struct actions {
 	struct refusals refusals;
 	struct reaper *reaper;
 	struct loop_timer *timer;
-	struct loop_timer *uses;
-	size_t uses_at;	      /* the place in the list of credentials */
-	int64_t uses_pass_ms; /* when this pass over it began */
+	struct uses *uses;
 	bool started;
 	struct op *marking; /* marks_again() at work */
 	bool mark_again;

@@ -7,7 +7,11 @@
  * secrets to spend sends all of a day's in seconds. Each pass notes when it began, with its last
  * transaction; at start the messages that came in since then are counted, those of a credential
  * from when its own counts were written. What was under way at that moment may count twice.
+ *
+ * So a pass has one transaction at a time, and ends with one that fails: what that had is news
+ * again. At the end there is one for everything; it notes nothing while another is under way.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,78 +28,146 @@
 #define PASS "uses-pass" /* one object: {"at_ms"} */
 #define DAY_MS (INT64_C(24) * 3600 * 1000)
 
-struct batch {
-	struct queue_object v[AT_ONCE];
-	size_t n;
+struct uses {
+	struct loop_timer *timer;   /* not while a transaction of a pass is under way */
+	bool begun;		    /* a pass */
+	int64_t pass_ms;	    /* when it began */
+	char at[CRED_NAME_MAX + 1]; /* it is behind this credential */
+	unsigned under_way;	    /* transactions */
 };
+
+struct used {
+	const char *kind;
+	char *id;
+};
+
+/* A transaction, and whose counts it has. */
+struct batch {
+	struct actions *a;
+	struct queue_batch *objects;
+	struct used *v;
+	size_t n;
+	size_t cap;
+	bool last; /* of its pass */
+};
+
+static void put_object(struct queue_batch *q, const char *kind, const char *id, json_t *o_take)
+{
+	AUTO_FREE char *text = json_dumps(o_take, JSON_COMPACT);
+
+	queue_batch_add(q, &(struct queue_object){ .kind = kind, .id = id, .json = text });
+	json_decref(o_take);
+}
 
 static void put(struct batch *b, const char *kind, const char *id, json_t *o_take)
 {
-	ASSERT(b->n < AT_ONCE);
-	b->v[b->n++] =
-		(struct queue_object){ .kind = kind,
-				       .id = id,
-				       .json = o_take != NULL ? json_dumps(o_take, JSON_COMPACT)
-							      : NULL };
-	json_decref(o_take);
+	if (b->n == b->cap) {
+		b->cap = b->cap != 0 ? 2 * b->cap : 16;
+		b->v = xreallocarray(b->v, b->cap, sizeof(*b->v));
+	}
+	b->v[b->n++] = (struct used){ .kind = kind, .id = xstrdup(id) };
+	put_object(b->objects, kind, id, o_take);
+}
+
+static void batch_free(struct batch *b)
+{
+	queue_batch_free(&b->objects);
+	for (size_t i = 0; i < b->n; i++)
+		free(b->v[i].id);
+	free(b->v);
+	free(b);
+}
+
+static void news_again(const struct ctl_env *env, const struct batch *b)
+{
+	for (size_t i = 0; i < b->n; i++) {
+		if (strcmp(b->v[i].kind, CRED_USE) == 0)
+			creds_dirty_again(env->creds, str_of(b->v[i].id));
+		else
+			allow_dirty_again(env->allow, str_of(b->v[i].id));
+	}
 }
 
 static void on_stored(void *arg, const struct err *err)
 {
-	(void)arg;
-	if (err != NULL) /* written again with the next use */
+	struct batch *b = arg;
+	struct uses *u = b->a->uses;
+	bool over = err != NULL || b->last;
+
+	u->under_way--;
+	if (err != NULL) {
 		log_warn(NULL, "uses.store", F_STR("error", err->msg));
-}
-
-static void batch_store(const struct ctl_env *env, struct batch *b)
-{
-	if (b->n > 0)
-		queue_commit(env->queue, NULL, b->v, b->n, on_stored, NULL);
-	for (size_t i = 0; i < b->n; i++) {
-		char *text = (char *)(uintptr_t)b->v[i].json;
-		free(text);
+		news_again(b->a->env, b);
 	}
-	b->n = 0;
+	if (over)
+		u->begun = false;
+	loop_timer_set(u->timer, over ? USES_MS : USES_MORE_MS);
+	batch_free(b);
 }
 
-/* One transaction; whether there may be more. */
-static bool store_some(struct actions *a)
+/* The pass's next transaction, of so many objects; NULL: there was nothing. */
+static struct batch *gather(struct actions *a, size_t most)
 {
 	const struct ctl_env *env = a->env;
+	struct uses *u = a->uses;
 	int64_t now = loop_wall_ms(env->loop);
-	struct batch b = { .n = 0 };
+	struct batch *b = xcalloc(1, sizeof(*b));
+	bool goes_on = u->begun;
 	const struct cred *x;
 	const struct allow_entry *e;
-	bool more;
 
-	if (a->uses_at == 0)
-		a->uses_pass_ms = now;
-	while (b.n < AT_ONCE - 1 && (x = creds_dirty(env->creds, &a->uses_at)) != NULL)
-		put(&b, CRED_USE, x->name, cred_use_json(x->use, now));
-	while (b.n < AT_ONCE - 1 && (e = allow_dirty(env->allow)) != NULL)
-		put(&b, ALLOW_USE, e->text, allow_use_json(e));
-	more = a->uses_at < creds_n(env->creds) || allow_is_dirty(env->allow);
-	if (b.n > 0 && !more)
-		put(&b, PASS, "", json_pack("{s:I}", "at_ms", (json_int_t)a->uses_pass_ms));
-	batch_store(env, &b);
-	return more;
+	*b = (struct batch){ .a = a, .objects = queue_batch_new() };
+	if (!goes_on) {
+		u->begun = true;
+		u->pass_ms = now;
+		u->at[0] = '\0';
+	}
+	while (b->n < most && (x = creds_dirty(env->creds, str_of(u->at))) != NULL) {
+		put(b, CRED_USE, x->name, cred_use_json(x->use, now));
+		(void)snprintf(u->at, sizeof(u->at), "%s", x->name);
+	}
+	while (b->n < most && (e = allow_dirty(env->allow)) != NULL)
+		put(b, ALLOW_USE, e->text, allow_use_json(e));
+	b->last = b->n < most;
+	if (b->n == 0 && !goes_on) {
+		batch_free(b);
+		u->begun = false;
+		return NULL;
+	}
+	if (b->last && u->under_way == 0)
+		put_object(b->objects, PASS, "",
+			   json_pack("{s:I}", "at_ms", (json_int_t)u->pass_ms));
+	return b;
+}
+
+static void batch_store(struct batch *b)
+{
+	struct queue_batch *objects = b->objects;
+
+	b->objects = NULL;
+	b->a->uses->under_way++;
+	queue_commit_batch(b->a->env->queue, NULL, objects, on_stored, b);
 }
 
 static void on_uses(void *arg)
 {
 	struct actions *a = OBJ(actions, ACTIONS_MAGIC, arg);
-	bool more = store_some(a);
+	struct batch *b = gather(a, AT_ONCE - 1);
 
-	if (!more)
-		a->uses_at = 0;
-	loop_timer_set(a->uses, more ? USES_MORE_MS : USES_MS);
+	if (b != NULL)
+		batch_store(b);
+	else
+		loop_timer_set(a->uses->timer, USES_MS);
 }
 
 void actions_flush(struct actions *a)
 {
-	a->uses_at = 0;
-	while (store_some(a))
-		;
+	struct batch *b;
+
+	a->uses->begun = false;
+	b = gather(a, SIZE_MAX);
+	if (b != NULL)
+		batch_store(b);
 }
 
 /* --- at start --------------------------------------------------------------------------------- */
@@ -126,16 +198,25 @@ static void load_use(void *arg, const struct queue_object *q)
 	json_decref(o);
 }
 
+static void on_forgotten(void *arg, const struct err *err)
+{
+	(void)arg;
+	if (err != NULL) /* at the next start, then */
+		log_warn(NULL, "uses.forget", F_STR("error", err->msg));
+}
+
 static void forget(struct ctl_env *env, const char *kind, const json_t *gone)
 {
-	struct batch b = { .n = 0 };
+	struct queue_batch *b;
 
-	for (size_t i = 0; i < json_array_size(gone); i++) {
-		put(&b, kind, json_string_value(json_array_get(gone, i)), NULL);
-		if (b.n == AT_ONCE)
-			batch_store(env, &b);
-	}
-	batch_store(env, &b);
+	if (json_array_size(gone) == 0)
+		return;
+	b = queue_batch_new();
+	for (size_t i = 0; i < json_array_size(gone); i++)
+		queue_batch_add(b, &(struct queue_object){
+					   .kind = kind,
+					   .id = json_string_value(json_array_get(gone, i)) });
+	queue_commit_batch(env->queue, NULL, b, on_forgotten, NULL);
 }
 
 static void load_pass(void *arg, const struct queue_object *q)
@@ -172,10 +253,12 @@ int uses_load(struct actions *a, struct err *err)
 {
 	static const char *const kinds[] = { CRED_USE, ALLOW_USE };
 	struct ctl_env *env = a->env;
-	size_t at = 0;
+	const struct cred *x = NULL;
 	bool stored = false;
 	int rc = 0;
 
+	a->uses = xcalloc(1, sizeof(*a->uses));
+	a->uses->timer = loop_timer_new(env->loop, "ctl.uses", on_uses, a);
 	for (size_t i = 0; rc >= 0 && i < ARRAY_LEN(kinds); i++) {
 		struct load l = { .env = env, .kind = kinds[i], .gone = json_array() };
 		rc = queue_load_objects(env->queue, kinds[i], load_use, &l, err);
@@ -183,13 +266,24 @@ int uses_load(struct actions *a, struct err *err)
 		json_decref(l.gone);
 		stored = stored || l.n > 0;
 	}
-	while (creds_dirty(env->creds, &at) != NULL || allow_dirty(env->allow) != NULL)
-		; /* what was just loaded is no news */
+	/* what was just loaded is no news */
+	while ((x = creds_dirty(env->creds, str_of(x != NULL ? x->name : ""))) != NULL)
+		;
+	while (allow_dirty(env->allow) != NULL)
+		;
 	return rc < 0 ? rc : count_day(env, stored, err);
 }
 
 void uses_start(struct actions *a)
 {
-	a->uses = loop_timer_new(a->env->loop, "ctl.uses", on_uses, a);
-	loop_timer_set(a->uses, USES_MS);
+	loop_timer_set(a->uses->timer, USES_MS);
+}
+
+void uses_close(struct actions *a)
+{
+	if (a->uses == NULL)
+		return;
+	loop_timer_free(&a->uses->timer);
+	free(a->uses);
+	a->uses = NULL;
 }

@@ -388,6 +388,15 @@ const struct allow_entry *allow_dirty(struct allow *a)
 	return &n->e;
 }
 
+void allow_dirty_again(struct allow *a, struct str network)
+{
+	struct ipnet net;
+	struct node *n = ipnet_parse(network, &net, NULL) < 0 ? NULL : find(a, &net);
+
+	if (n != NULL)
+		tell(a, n);
+}
+
 bool allow_is_dirty(const struct allow *a)
 {
 	return !TAILQ_EMPTY(&a->news);

@@ -80,6 +80,8 @@ const struct allow_entry *allow_hit(struct allow *a, const struct ipaddr *client
 /* The next one whose counts the store has not, and which it has from now on; NULL: there is none.
  */
 const struct allow_entry *allow_dirty(struct allow *a);
+/* It could not have them. Nothing when there is no such entry any more. */
+void allow_dirty_again(struct allow *a, struct str network);
 bool allow_is_dirty(const struct allow *a);
 json_t *allow_use_json(const struct allow_entry *e); /* owned */
 /* What the store had of it. False: there is no such entry any more. */

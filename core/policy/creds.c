@@ -605,16 +605,27 @@ void creds_day_again(struct creds *c, struct str name, int64_t received_ms, int6
 		(void)cred_use_day_take(x->use, 0, now_ms);
 }
 
-const struct cred *creds_dirty(struct creds *c, size_t *at)
+const struct cred *creds_dirty(struct creds *c, struct str behind)
 {
-	while (*at < c->n) {
-		struct cred *x = c->v[(*at)++];
+	bool there;
+	size_t i = place_of(c, behind, &there);
+
+	for (i += there; i < c->n; i++) {
+		struct cred *x = c->v[i];
 		if (!x->use->dirty)
 			continue;
 		x->use->dirty = false;
 		return x;
 	}
 	return NULL;
+}
+
+void creds_dirty_again(struct creds *c, struct str name)
+{
+	struct cred *x = find(c, name);
+
+	if (x != NULL)
+		x->use->dirty = true;
 }
 
 /* --- secrets ---------------------------------------------------------------------------------- */

@@ -143,9 +143,11 @@ void creds_day_give(struct creds *c, struct str name, int64_t now_ms);
 bool creds_put_use(struct creds *c, struct str name, const json_t *o);
 /* A message of this day that came in at a time: counted, unless the store had it counted. */
 void creds_day_again(struct creds *c, struct str name, int64_t received_ms, int64_t now_ms);
-/* The next one from place *at on whose counts the store has not, and which it has from now on;
- * NULL: no more. */
-const struct cred *creds_dirty(struct creds *c, size_t *at);
+/* The next one behind a name (empty: the first) whose counts the store has not, and which it has
+ * from now on; NULL: no more. */
+const struct cred *creds_dirty(struct creds *c, struct str behind);
+/* It could not have them. Nothing when there is no such credential any more. */
+void creds_dirty_again(struct creds *c, struct str name);
 
 /* --- secrets ---------------------------------------------------------------------------------- */
 

@@ -265,6 +265,72 @@ static void test_refused_rollback(void **state)
 	assert_int_equal(fault.refused, 1);
 }
 
+/* --- what is counted -------------------------------------------------------------------------- */
+
+#define COUNTED 300 /* credentials: two transactions */
+#define USES_MS 10000
+
+static void on_pass(void *arg, const struct queue_object *o)
+{
+	json_t *v = json_loads(o->json, 0, NULL);
+	*(int64_t *)arg = json_get_int(v, "at_ms");
+	json_decref(v);
+}
+
+/* When the pass began that the store has; 0: none. */
+static int64_t stored_pass(void)
+{
+	struct err err = ERR_INIT;
+	int64_t at_ms = 0;
+	assert_int_equal(queue_load_objects(rig.env.queue, "uses-pass", on_pass, &at_ms, &err), 0);
+	return at_ms;
+}
+
+static void pass(void)
+{
+	rig_advance(USES_MS);
+	for (unsigned n = 0; n < 60; n++) { /* 50 ms between transactions */
+		rig_advance(5);
+		(void)poll(NULL, 0, 1);
+	}
+}
+
+static uint64_t today_of(const char *name)
+{
+	return cred_use_today(creds_find(rig.env.creds, str_of(name))->use, loop_wall_ms(rig.loop));
+}
+
+/* A pass in which something was not stored promises nothing, and that is stored with the next. */
+static void test_refused_counts(void **state)
+{
+	AUTO_BUF text = BUF_INIT(100000);
+	json_t *params;
+	int64_t first_ms;
+	(void)state;
+	(void)buf_puts(&text, "format = 1\ncontains = \"credentials\"\n");
+	for (unsigned i = 0; i < COUNTED; i++)
+		(void)buf_printf(&text, "credential \"app%03u\" {\n}\n", i);
+	params = json_pack("{s:s, s:s}", "text", buf_cstr(&text), "reason", "r");
+	AUTO_FREE char *import = json_dumps(params, JSON_COMPACT);
+	json_decref(params);
+	json_decref(rig_do("config.import", import));
+	pass();
+	first_ms = stored_pass();
+	assert_int_not_equal(first_ms, 0);
+	for (size_t i = 0; i < COUNTED; i++)
+		assert_true(creds_day_take(rig.env.creds, str_of(creds_at(rig.env.creds, i)->name),
+					   loop_wall_ms(rig.loop)));
+	fault.commits = 1;
+	pass();
+	assert_int_equal(fault.refused, 1);
+	assert_int_equal(stored_pass(), first_ms);
+	pass();
+	assert_true(stored_pass() > first_ms);
+	rig_restart(); /* as if it had been killed */
+	assert_int_equal(today_of("app000"), 1);
+	assert_int_equal(today_of("app299"), 1);
+}
+
 /* --- reports ---------------------------------------------------------------------------------- */
 
 static void test_report_is_not_lost(void **state)
@@ -324,7 +390,7 @@ int main(void)
 		T(test_refused_changes),  T(test_refused_commit_keeps_the_plan),
 		T(test_refused_many),	  T(test_refused_expiry),
 		T(test_refused_rollback), T(test_report_is_not_lost),
-		T(test_many_reports),
+		T(test_many_reports),	  T(test_refused_counts),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -164,7 +164,6 @@ static void uses_are_counted_and_kept(void **state)
 {
 	const struct cred_use *use;
 	const struct cred_secret_use *s;
-	size_t at = 0;
 
 	(void)state;
 	put(CRED("shop", ""));
@@ -189,10 +188,12 @@ static void uses_are_counted_and_kept(void **state)
 	assert_string_equal(s->users[1].helo, "b.example");
 	assert_int_equal(s->users[1].messages, 1);
 	assert_int_equal(cred_use_of(use, STR("s1"))->uses, 0);
-	assert_ptr_equal(creds_dirty(c, &at), creds_find(c, STR("shop")));
-	assert_null(creds_dirty(c, &at));
-	at = 0;
-	assert_null(creds_dirty(c, &at));
+	assert_ptr_equal(creds_dirty(c, STR("")), creds_find(c, STR("shop")));
+	assert_null(creds_dirty(c, STR("")));
+	creds_dirty_again(c, STR("shop"));
+	creds_dirty_again(c, STR("nobody"));
+	assert_null(creds_dirty(c, STR("shop")));
+	assert_ptr_equal(creds_dirty(c, STR("shoo")), creds_find(c, STR("shop")));
 }
 
 static void uses_come_back_from_the_store(void **state)
