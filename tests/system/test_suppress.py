@@ -149,6 +149,7 @@ def test_refusals_are_events(relay_with, directory):
     relay.restart()
     assert sorted(relay.weir("events", "--where", "state:refused"), key=lambda e: e["seq"]) == rows
     # a flood: all are refused and counted, few are told
+    start = time.monotonic()
     for k in range(30):
         with relay.smtp() as s:
             s.ehlo()
@@ -157,7 +158,8 @@ def test_refusals_are_events(relay_with, directory):
                 assert s.rcpt(f"u{k}.{i}@isp.example")[0] == 550
     relay.send("behind@fast.example")
     relay.wait_event("behind@fast.example", "delivered")
-    assert 300 <= len(relay.weir("events", "--where", "state:refused", "--limit", "1000")) - 3 < 400
+    told = len(relay.weir("events", "--where", "state:refused", "--limit", "1000")) - 3
+    assert 300 <= told <= 300 + 300 / 60 * (time.monotonic() - start), "300 at once, and what a minute gives back"
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as page:
         assert "\nweir_recipients_refused_total 450\n" in page.read().decode()
 
