@@ -209,6 +209,8 @@ static void on_read(void *arg, const struct queue_event *rows, size_t n, bool mo
 	}
 	if (n == 0) {
 		s->busy = false;
+		if (s->seen < s->all->newest) /* it came while we looked */
+			read_on(s);
 		return;
 	}
 	count_missed(s, rows[0].seq);
@@ -232,9 +234,10 @@ static void read_on(struct sink *s)
 					     .ascending = true,
 					     .limit = s->batch,
 					     .now_ms = loop_wall_ms(s->all->env->loop) };
-	if (s->busy || !s->known || s->all->ended)
+	if (s->busy || s->all->ended)
 		return;
 	s->busy = true;
+	s->seen = s->all->newest;
 	queue_events(s->all->env->queue, &q, on_read, s);
 }
 
@@ -244,16 +247,16 @@ void sinks_wake(struct sinks *all, uint64_t seq)
 		return;
 	if (seq > all->newest)
 		all->newest = seq;
-	for (size_t i = 0; i < all->n && all->started; i++) {
+	for (size_t i = 0; i < all->n; i++) {
 		struct sink *s = &all->v[i];
-		if (!s->busy && s->known && !loop_timer_pending(s->timer))
+		if (!s->busy && !loop_timer_pending(s->timer))
 			loop_timer_set(s->timer, WAKE_MS);
 	}
 }
 
 /* --- start ------------------------------------------------------------------------------------ */
 
-/* The newest event: where a new sink begins, and what the others may lack. */
+/* The newest event: what they may lack. */
 static void on_newest(void *arg, const struct queue_event *rows, size_t n, bool more,
 		      const struct err *err)
 {
@@ -263,23 +266,13 @@ static void on_newest(void *arg, const struct queue_event *rows, size_t n, bool 
 		log_error(NULL, "sink.start", F_STR("error", err->msg));
 	if (n > 0 && rows[0].seq > all->newest)
 		all->newest = rows[0].seq;
-	for (size_t i = 0; i < all->n; i++) {
-		struct sink *s = &all->v[i];
-		if (s->known) {
-			read_on(s);
-			continue;
-		}
-		s->known = true;
-		s->busy = true;
-		s->cursor = n > 0 ? rows[0].seq : 0;
-		note(s);
-	}
+	for (size_t i = 0; i < all->n; i++)
+		read_on(&all->v[i]);
 }
 
 void sinks_start(struct sinks *all)
 {
 	const struct queue_event_query q = { .limit = 1, .now_ms = loop_wall_ms(all->env->loop) };
-	all->started = true;
 	if (all->n > 0)
 		queue_events(all->env->queue, &q, on_newest, all);
 }
@@ -296,6 +289,14 @@ static void load_cursor(void *arg, const struct queue_object *o)
 		s->known = true;
 		json_decref(v);
 	}
+}
+
+/* Behind all that was, and stored before anything that comes. */
+static void begin_now(struct sink *s)
+{
+	s->cursor = queue_opened_seq(s->all->env->queue);
+	s->busy = true;
+	note(s);
 }
 
 static char *dup(const char *s)
@@ -347,6 +348,9 @@ int sinks_new(struct ctl_env *env, const struct tls_client *trust, struct sink_c
 	}
 	if (rc >= 0)
 		rc = queue_load_objects(env->queue, SINK_KIND, load_cursor, all, err);
+	for (size_t i = 0; i < all->n && rc >= 0; i++)
+		if (!all->v[i].known)
+			begin_now(&all->v[i]);
 	if (rc < 0)
 		sinks_free(&all);
 	else

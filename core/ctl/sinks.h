@@ -7,8 +7,9 @@
  *          with 2xx (url). What is not known to have arrived is sent again: every event at
  *          least once, in the order of the feed. What its filter does not match is passed over.
  *          A sink that fails waits, twice as long each time; nothing else waits for it. A new
- *          sink begins with what happens from then on. The feed forgets (queue.h): a sink that
- *          was away for longer goes on with what there is, and counts what is missing.
+ *          sink begins with what happens from then on: its cursor is the first that is stored.
+ *          The feed forgets (queue.h): a sink that was away for longer goes on with what there
+ *          is, and counts what is missing.
  * Owner:   the wiring. sinks_free() after queue_close(), before the loop's end.
  * Context: loop thread; files are written by workers.
  * Errors:  sinks_new(): ERR_CONFIG, ERR_IO.
@@ -58,7 +59,7 @@ const char *sink_state_name(enum sink_state s);
 int sink_check(const struct sink_config *c, struct err *err) MUST_CHECK;
 
 struct sinks;
-/* After the queue is open. `trust` is whose certificates https needs; borrowed. Takes those of the
+/* After the queue is open and before it is loaded. `trust` is whose certificates https needs; borrowed. Takes those of the
  * configurations, which are NULL then. */
 int sinks_new(struct ctl_env *env, const struct tls_client *trust, struct sink_config *cfg,
 	      size_t n, struct sinks **ret, struct err *err) MUST_CHECK;

@@ -47,8 +47,9 @@ struct sink {
 	int64_t timeout_ms;
 	/* where it is */
 	uint64_t cursor;
-	bool known;    /* the cursor is */
+	bool known;    /* the cursor is from the store */
 	bool busy;     /* a batch is read, on its way, or being noted */
+	uint64_t seen; /* the newest there was when the read under way began */
 	uint64_t last; /* of the batch under way */
 	uint64_t top;  /* the last one that is in it: others are passed over */
 	uint64_t n;    /* its events */
@@ -74,7 +75,6 @@ struct sinks {
 	struct ctl_env *env;
 	struct https *https; /* NULL without a sink that posts */
 	uint64_t newest;     /* event that there is, as far as we know */
-	bool started;
 	bool ended;
 	struct sink *v;
 	size_t n;

@@ -283,6 +283,11 @@ size_t queue_commit_backlog(const struct queue *q)
 	return q->commit_n;
 }
 
+uint64_t queue_opened_seq(const struct queue *q)
+{
+	return q->opened_seq;
+}
+
 void queue_watch(struct queue *q, queue_event_fn *fn, void *arg)
 {
 	q->watch = fn;

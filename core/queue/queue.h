@@ -217,6 +217,8 @@ struct queue_event {
 	struct str connection;
 	struct str talk;
 };
+/* The number of the last event before it was opened: those of this run have higher ones. */
+uint64_t queue_opened_seq(const struct queue *q);
 typedef void queue_event_fn(void *arg, const struct queue_event *e);
 void queue_watch(struct queue *q, queue_event_fn *fn, void *arg);
 /* Writes such an event, by itself; seq is given. Copied. */

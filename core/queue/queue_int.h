@@ -614,6 +614,7 @@ struct queue {
 	uint64_t last_connection;
 	struct talks talks;
 	uint64_t last_version;
+	uint64_t opened_seq;		/* the last event of the runs before */
 	size_t audit_n;			/* records not yet on disk */
 	struct read_jobs audit_waiting; /* to see them */
 	queue_event_fn *watch;

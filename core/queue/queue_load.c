@@ -61,6 +61,7 @@ static void on_meta(struct queue *q, struct db_stmt *s, void *arg)
 					      .ended_n = (uint64_t)db_int(s, 4),
 					      .suppress_seq = (uint64_t)db_int(s, 5) };
 	q->suppress_seen = q->writer.meta.suppress_seq;
+	q->opened_seq = q->writer.meta.last_seq;
 }
 
 static void on_number(struct queue *q, struct db_stmt *s, void *arg)

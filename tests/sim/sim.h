@@ -95,6 +95,7 @@ static struct sim {
 	int last_id;
 	char refused[600]; /* what was said to the last call that was refused */
 	char log[65536];
+	void (*made)(void); /* called before a relay opens its queue; NULL: nothing */
 } sim;
 
 static const struct fake_dns_row sim_names[] = {
@@ -378,8 +379,11 @@ static void sim_relay_open(void)
 	assert_int_equal(fclose(f), 0);
 	if (conf_load(path, &sim.conf, &err) < 0)
 		fail_msg("%s", err.msg);
-	if (relayd_new(sim.conf, sim.loop, &sim.relay, &err) < 0 ||
-	    relayd_open(sim.relay, &err) < 0)
+	if (relayd_new(sim.conf, sim.loop, &sim.relay, &err) < 0)
+		fail_msg("%s", err.msg);
+	if (sim.made != NULL)
+		sim.made();
+	if (relayd_open(sim.relay, &err) < 0)
 		fail_msg("%s", err.msg);
 	sim_ctl_open();
 }

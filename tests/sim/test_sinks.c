@@ -9,6 +9,7 @@
 #define SECRET "correct horse battery staple"
 #define EVENTS_MAX 2000
 #define RETRY_MAX_MS 61000 /* within which a sink tries again */
+#define WORKERS_MAX 16	   /* of the relay's loop, and more */
 
 /* --- the receiver ----------------------------------------------------------------------------- */
 
@@ -21,6 +22,7 @@ struct post {
 
 static struct hook {
 	char secret[40]; /* file */
+	char config[512];
 	uint16_t port;
 	int fd;
 	struct loop_fd *listener;
@@ -230,9 +232,8 @@ static void check_all(void)
 			}
 }
 
-static void begin(void)
+static void prepare(void)
 {
-	AUTO_FREE char *config = NULL;
 	int fd;
 
 	memset(&hook, 0, sizeof(hook));
@@ -244,10 +245,16 @@ static void begin(void)
 	(void)close(fd);
 	hook.fd = sim_bind("127.0.0.1", &hook.port); /* a port of its own from now on */
 	(void)close(hook.fd);
-	config = xasprintf("sink crm {\n url = \"http://127.0.0.1:%u/x\"\n secret-file = \"%s\"\n"
-			   " batch = 3\n}\n",
-			   hook.port, hook.secret);
-	sim_open(config);
+	(void)snprintf(hook.config, sizeof(hook.config),
+		       "sink crm {\n url = \"http://127.0.0.1:%u/x\"\n secret-file = \"%s\"\n"
+		       " batch = 3\n}\n",
+		       hook.port, hook.secret);
+}
+
+static void begin(void)
+{
+	prepare();
+	sim_open(hook.config);
 	hook_up();
 	sim_must("allow.add", "{\"network\":\"127.0.0.0/8\"}");
 }
@@ -335,11 +342,64 @@ static void test_a_suppression_ends(void **state)
 	end();
 }
 
+static int held[2];
+
+static void hold(void *arg)
+{
+	char c;
+
+	(void)arg;
+	(void)read(held[0], &c, 1);
+}
+
+static void held_no_more(void *arg)
+{
+	(void)arg;
+}
+
+/* Whatever the relay reads while it starts waits: the workers are all busy. */
+static void hold_workers(void)
+{
+	for (unsigned k = 0; k < WORKERS_MAX; k++)
+		(void)loop_job_start(sim.loop, "hold", hold, held_no_more, NULL);
+}
+
+/* It begins with what happens from its start on, however late it comes to read: nothing before, and
+ * the first event is not passed over. */
+static void test_a_new_sink_has_the_first_event(void **state)
+{
+	const struct queue_event e = { .attempt = { .outcome = OUTCOME_REFUSED,
+						    .reply_class = REPLY_SUPPRESSED },
+				       .to = STR("first@h0.test") };
+
+	(void)state;
+	prepare();
+	sim_open("");
+	sim_must("allow.add", "{\"network\":\"127.0.0.0/8\"}");
+	letter(0);
+	written();
+	(void)snprintf(sim.config, sizeof(sim.config), "%s", hook.config);
+	assert_int_equal(pipe(held), 0);
+	sim.made = hold_workers;
+	sim_restart(MINUTE);
+	hook_up();
+	queue_note(sim.relay->env.queue, &e);
+	for (unsigned n = 0; behind() == 0; n++)
+		sim_wait(n);
+	(void)close(held[1]);
+	until_caught_up();
+	(void)close(held[0]);
+	assert_int_equal(hook.n, 1);
+	assert_string_equal(hook.whom[0], "first@h0.test");
+	end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_killed_and_back_hours_later),
 		cmocka_unit_test(test_a_suppression_ends),
+		cmocka_unit_test(test_a_new_sink_has_the_first_event),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
