@@ -163,6 +163,7 @@ static void post(struct queue *q, struct items *to, struct item *it)
 
 void queue_post_commit(struct queue *q, struct item *it)
 {
+	q->commit_n++;
 	post(q, &q->waiting.commits, it);
 }
 
@@ -373,7 +374,6 @@ void queue_commit_batch(struct queue *q, const struct queue_action *a,
 	notes_of_commit(q, a, c->batch->v, c->batch->n, &c->notes);
 	if (a != NULL && a->id > q->last_action)
 		q->last_action = a->id;
-	q->commit_n++;
 	if (a != NULL && a->version > q->last_version)
 		q->last_version = a->version;
 	queue_post_commit(q, &c->i);
@@ -506,6 +506,7 @@ static void finish_item(struct queue *q, struct item *it)
 		q->record_n--;
 		break;
 	case ITEM_AUDIT:
+		q->commit_n--;
 		audit_recorded(q);
 		break;
 	case ITEM_COMMIT:
@@ -513,6 +514,7 @@ static void finish_item(struct queue *q, struct item *it)
 		notes = &((const struct item_commit *)it)->notes;
 		break;
 	case ITEM_SUPPRESS:
+		q->commit_n--;
 		notes = &((const struct item_suppress *)it)->notes;
 		break;
 	case ITEM_NAME:

@@ -389,7 +389,8 @@ void queue_batch_free(struct queue_batch **bp);
 void queue_batch_add(struct queue_batch *b, const struct queue_object *o); /* copied */
 void queue_commit_batch(struct queue *q, const struct queue_action *a,
 			struct queue_batch *batch_take, queue_done_fn *done, void *arg);
-size_t queue_commit_backlog(const struct queue *q); /* not yet on disk */
+/* Of these, of suppressions, events of their own and records of the audit log: not yet on disk. */
+size_t queue_commit_backlog(const struct queue *q);
 /* Changes the state (and undo text, when not NULL) of an action. drop_rids: the set is no longer
  * needed. */
 void queue_action_state(struct queue *q, uint64_t id, const char *state, const char *undo,

@@ -83,6 +83,7 @@ static struct sim {
 	char dir[64];
 	char config[2048];
 	uint16_t mx_port, port;
+	int reserved; /* the port is, also while the relay is away */
 	struct loop *loop;
 	struct conf *conf;
 	struct relayd *relay;
@@ -291,8 +292,9 @@ static void on_sim_accept(int fd, unsigned what, void *arg)
 	sim_say(c, h->greeting, "220 host ESMTP\r\n");
 }
 
-/* A listener at an address; port 0: a free one, told in *port. -1: it is taken. */
-static int sim_bind(const char *ip, uint16_t *port)
+/* A socket at an address; port 0: a free one, told in *port. -1: it is taken. Nobody listens there,
+ * but as long as it is open nobody else is given the port. */
+static int sim_reserve(const char *ip, uint16_t *port)
 {
 	struct netaddr a = { .port = *port };
 	struct sockaddr_storage ss;
@@ -303,7 +305,7 @@ static int sim_bind(const char *ip, uint16_t *port)
 	assert_true(ipaddr_parse(str_of(ip), &a.ip));
 	n = netaddr_sockaddr(&a, &ss);
 	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	if (bind(fd, (struct sockaddr *)&ss, n) != 0 || listen(fd, 128) != 0) {
+	if (bind(fd, (struct sockaddr *)&ss, n) != 0) {
 		(void)close(fd);
 		return -1;
 	}
@@ -311,6 +313,18 @@ static int sim_bind(const char *ip, uint16_t *port)
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&ss, &n), 0);
 	assert_true(netaddr_from_sockaddr(&ss, &a));
 	*port = a.port;
+	return fd;
+}
+
+/* And it listens. */
+static int sim_bind(const char *ip, uint16_t *port)
+{
+	int fd = sim_reserve(ip, port);
+
+	if (fd >= 0 && listen(fd, 128) != 0) {
+		(void)close(fd);
+		fd = -1;
+	}
 	return fd;
 }
 
@@ -416,7 +430,6 @@ static void sim_stop(void)
 SIM_UNUSED void sim_open(const char *config)
 {
 	static const bool closed[SIM_HOSTS] = { false };
-	int fd;
 
 	memset(&sim, 0, sizeof(sim));
 	sim.in = BUF_INIT(16u << 20);
@@ -425,9 +438,8 @@ SIM_UNUSED void sim_open(const char *config)
 	(void)snprintf(sim.config, sizeof(sim.config), "%s", config);
 	log_to_fn(sim_log, NULL);
 	log_level_set(LOG_LEVEL_WARN);
-	fd = sim_bind("127.0.0.1", &sim.port);
-	assert_true(fd >= 0);
-	(void)close(fd);
+	sim.reserved = sim_reserve("127.0.0.1", &sim.port);
+	assert_true(sim.reserved >= 0);
 	sim_start(SIM_NOW, closed);
 }
 
@@ -456,6 +468,7 @@ static int sim_unlink(const char *path, const struct stat *st, int type, struct 
 SIM_UNUSED void sim_close(void)
 {
 	sim_stop();
+	(void)close(sim.reserved);
 	for (unsigned i = 0; i < SIM_HOSTS; i++)
 		for (unsigned k = 0; k < sim.host[i].letters; k++)
 			free(sim.host[i].letter[k]);
