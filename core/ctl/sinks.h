@@ -59,8 +59,8 @@ const char *sink_state_name(enum sink_state s);
 int sink_check(const struct sink_config *c, struct err *err) MUST_CHECK;
 
 struct sinks;
-/* After the queue is open and before it is loaded. `trust` is whose certificates https needs; borrowed. Takes those of the
- * configurations, which are NULL then. */
+/* After the queue is open and before it is loaded. `trust` is whose certificates https needs;
+ * borrowed. Takes those of the configurations, which are NULL then. */
 int sinks_new(struct ctl_env *env, const struct tls_client *trust, struct sink_config *cfg,
 	      size_t n, struct sinks **ret, struct err *err) MUST_CHECK;
 void sinks_start(struct sinks *s);
