@@ -168,7 +168,7 @@ static void trim(struct actions *a)
 		if (x->at_ms < now - ACTIONS_KEEP_MS || a->recent_n > ACTIONS_RECENT_MAX) {
 			action_free(a, x);
 		} else if (json_array_size(x->objects) >= OP_LARGE) {
-			/* nothing takes it back any more; who it was is in the log of edits */
+			/* nothing takes it back any more; whose they are is in the log of edits */
 			reap_json(a->reaper, x->objects);
 			x->objects = NULL;
 		}

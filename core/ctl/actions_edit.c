@@ -48,7 +48,7 @@ static void note(struct edit_log *l, uint64_t version, uint64_t action, const ch
 		 const struct method_def *method, const json_t *change)
 {
 	struct edit *e = &l->v[l->n % EDIT_LOG_MAX];
-	if (l->n >= EDIT_LOG_MAX)
+	if (l->n >= EDIT_LOG_MAX && e->version >= l->from)
 		l->from = e->version + 1;
 	edit_done(e);
 	*e = (struct edit){ .version = version,
@@ -109,9 +109,27 @@ static const struct edit *changed_since(const struct edit_log *l, uint64_t base,
 	return NULL;
 }
 
+/* The last edit of this one; else, in an ordered kind, of another. */
+static const struct edit *last_edit(const struct edit_log *l, const char *kind, const char *id)
+{
+	size_t n = l->n < EDIT_LOG_MAX ? l->n : EDIT_LOG_MAX;
+	for (size_t i = 1; i <= n; i++) {
+		const struct edit *e = &l->v[(l->n - i) % EDIT_LOG_MAX];
+		if (strcmp(kind, e->kind) == 0 && strcmp(id, e->id) == 0)
+			return e;
+	}
+	return changed_since(l, 0, kind, id);
+}
+
+uint64_t edit_last(const struct actions *a, const char *kind, const char *id)
+{
+	const struct edit *e = last_edit(a->edits, kind, id);
+	return e != NULL ? e->action : 0;
+}
+
 void edit_name(const struct actions *a, const char *kind, const char *id, char *ret, size_t n)
 {
-	const struct edit *e = changed_since(a->edits, 0, kind, id);
+	const struct edit *e = last_edit(a->edits, kind, id);
 	if (e != NULL)
 		(void)snprintf(ret, n, "%s by %s (a%" PRIu64 ")",
 			       e->method != NULL ? e->method->name : "?", e->who, e->action);
@@ -222,6 +240,8 @@ static void note_last(struct op *op)
 			note(op->a->edits, op->version, op->id, op->who->user, op->method, change);
 		json_decref(change);
 	}
+	if (op->edited_n > EDIT_LOG_MAX)
+		op->a->edits->from = op->version + 1;
 }
 
 void edit_stored(struct op *op)

@@ -24,7 +24,9 @@ int edit_not_now(const struct op *op, const char *kind, struct err *err) MUST_CH
 /* Gives op its version. */
 void edit_version(struct op *op);
 void edit_stored(struct op *op); /* is in force from here on */
-/* The last edit of it that is known, as journal_name() has it; else the text stays as it is. */
+/* The action of the last edit of it that is known; 0: none is. Its name, as journal_name() has it;
+ * else the text stays as it is. */
+uint64_t edit_last(const struct actions *a, const char *kind, const char *id);
 void edit_name(const struct actions *a, const char *kind, const char *id, char *ret, size_t n);
 /* Whether others' edits are on their way to the disk. */
 bool edits_under_way(const struct op *op);

@@ -12,7 +12,9 @@
 
 #define ENDED_KEEP_MS (INT64_C(24) * 3600 * 1000) /* at least */
 #define SECRET_GRACE_MS 1000
-#define AT_ONCE 256 /* objects of one transaction */
+/* Objects of one transaction; what is left comes with the next round. A large one could be refused
+ * because of others' edits. */
+#define AT_ONCE (OP_LARGE - 1)
 
 static bool is_past(int64_t expires_ms, int64_t now)
 {

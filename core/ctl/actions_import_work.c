@@ -61,6 +61,13 @@ void ctl_config_load(struct ctl_call *call)
 						 : begin_upload(call, &u, &err);
 
 	b = rc >= 0 ? u->content : NULL;
+	if (b != NULL && u->planned && text != NULL) {
+		(void)err_param(&err, ERR_STATE, "upload",
+				"a plan was made of %s, and it stays as it is; without a number "
+				"another one is begun",
+				u->id);
+		b = NULL;
+	}
 	if (b != NULL && text != NULL && !buf_puts(b, text)) {
 		rc = refuse_size(&err);
 		upload_close(env->actions, u);
@@ -95,17 +102,33 @@ static int gather(const struct ctl_call *call, struct buf *ret, struct err *err)
 	return buf_puts(ret, ctl_str(call, "text")) ? 0 : refuse_size(err);
 }
 
-/* It was used; that of a plan is there for as long as the plan. */
-static void end_upload(const struct op *op)
+static struct upload *upload_of(const struct op *op)
 {
 	struct upload *u = NULL;
 
-	if (ctl_str(op->call, "upload") == NULL || upload_find(op->call, &of_config, &u, NULL) < 0)
+	if (ctl_str(op->call, "upload") != NULL)
+		(void)!upload_find(op->call, &of_config, &u, NULL);
+	return u;
+}
+
+/* There for as long as the plan, and what it was planned with. */
+static void plan_upload(const struct op *op)
+{
+	struct upload *u = upload_of(op);
+
+	if (u == NULL)
 		return;
-	if (ctl_acting(op->call) == CTL_PLANNING)
-		upload_keep(op->a, u);
-	else
+	upload_keep(op->a, u);
+	u->planned = true;
+}
+
+static void in_force(struct op *op)
+{
+	struct upload *u = upload_of(op);
+
+	if (u != NULL)
 		upload_close(op->a, u);
+	rule_in_force(op);
 }
 
 /* --- the loops -------------------------------------------------------------------------------- */
@@ -266,14 +289,15 @@ static void commit(struct op *op)
 
 	if (im->secrets > LACKS_SHOWN)
 		rule_warn(op, xasprintf("%zu more need a secret", im->secrets - LACKS_SHOWN));
-	end_upload(op);
+	if (ctl_acting(op->call) == CTL_PLANNING)
+		plan_upload(op);
 	op_begin(op, true);
 	if (op->result == NULL)
 		op->result = json_object();
 	(void)json_object_set_new(op->result, "added", json_integer((json_int_t)im->added));
 	(void)json_object_set_new(op->result, "changed", json_integer((json_int_t)im->changed));
 	(void)json_object_set_new(op->result, "removed", json_integer((json_int_t)im->removed));
-	rule_store(op);
+	rule_store_then(op, in_force);
 }
 
 static void on_made(void *arg)

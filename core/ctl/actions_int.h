@@ -110,7 +110,8 @@ struct op {
 	json_t *met;	  /* of a plan: ids of open ones of others for the same */
 	json_t *rows;	  /* and its changes, the first ones */
 	size_t rows_bytes;
-	bool whole;	  /* large: nobody else edits until it is in force, or was refused */
+	bool of_config;	  /* it changes some of it */
+	bool whole;	  /* a large edit: nobody else edits until it is in force, or was refused */
 	bool storing_now; /* the disk has it */
 	struct beside *beside;
 	struct op_texts {

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/obj.h"
 #include "ctl/actions_int.h"
+#include "ctl/config.h"
 
 static const struct ctl_caller itself = {
 	.uid = (uid_t)-1, .role = ACCESS_ADMIN, .user = "weir-relayd", .from_where = "local"
@@ -268,6 +269,7 @@ void op_object(struct op *op, const char *kind, const char *id, json_t *before_t
 {
 	if (op->objects == NULL)
 		op->objects = json_array();
+	op->of_config = op->of_config || config_rules(kind) != NULL;
 	(void)json_array_append_new(
 		op->objects, json_pack("{s:s, s:s, s:o, s:o}", "kind", kind, "id", id, "before",
 				       before_take != NULL ? before_take : json_null(), "after",

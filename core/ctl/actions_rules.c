@@ -40,14 +40,19 @@ struct op *rule_op(struct ctl_call *call, const char *name)
 	return op;
 }
 
-void rule_store(struct op *op)
+void rule_store_then(struct op *op, op_fn *then)
 {
 	json_t *more = json_incref(op->result);
 	op_result(op, 0, 0);
 	if (more != NULL)
 		(void)json_object_update(op->result, more);
 	json_decref(more);
-	op_commit(op, rule_in_force, rule_refused);
+	op_commit(op, then, rule_refused);
+}
+
+void rule_store(struct op *op)
+{
+	rule_store_then(op, rule_in_force);
 }
 
 static char *text_of(const char *s)

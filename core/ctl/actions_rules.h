@@ -18,6 +18,7 @@ op_fn rule_in_force, rule_refused;
 /* The end of most: stored, put in force, answered. What stands in op->result under "warnings" and
  * "publish" is answered too. */
 void rule_store(struct op *op);
+void rule_store_then(struct op *op, op_fn *then); /* which ends with rule_in_force() */
 void rule_warn(struct op *op, char *text_take);
 /* What it is called from now on, for the answer. */
 void rule_answer_id(struct op *op, const char *id);

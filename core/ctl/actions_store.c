@@ -1,10 +1,10 @@
 /*
  * The transaction of a change: its checks, its texts, and what it leaves in memory.
  *
- * A change of few objects is stored at once. One of many is prepared in slices: its texts, and the
- * lists as they will be (ctl/beside.h), so that neither storing it nor putting it in force takes
- * long. From then until it is in force nobody else edits the configuration (op->whole): what was
- * prepared is what will be.
+ * An edit of few objects is stored at once, and has each of them for itself until it is in force.
+ * One of many is prepared in slices: its texts, and the lists as they will be (ctl/beside.h), so
+ * that neither storing it nor putting it in force takes long. From then until it is in force nobody
+ * else edits the configuration (op->whole): what was prepared is what will be.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -372,39 +372,48 @@ static void on_prepared(void *arg)
 		finish(op);
 }
 
-/* Others (a release of many holds) change what nobody has to be kept from meanwhile. */
-static bool is_edit(const struct op *op)
+/* Whose edit of one of them began before, with what was in force then, comes first. */
+static int lock_edited(struct op *op, struct err *err)
 {
 	const json_t *o;
 	size_t i;
 	json_array_foreach(op->objects, i, o)
 	{
-		if (config_rules(json_get_str(o, "kind")) != NULL)
-			return true;
+		const char *kind = json_get_str(o, "kind");
+		if (config_rules(kind) != NULL && op_lock(op, kind, json_get_str(o, "id"), err) < 0)
+			return -err->code;
 	}
-	return false;
+	return 0;
+}
+
+/* Others than edits (a release of many holds) change what nobody has to be kept from meanwhile. */
+static int take_edited(struct op *op, struct err *err)
+{
+	int rc;
+	if (!op->of_config)
+		return 0;
+	if (!op_is_large(op))
+		return lock_edited(op, err);
+	rc = edit_alone(op, err);
+	op->whole = rc >= 0;
+	return rc;
 }
 
 void op_commit(struct op *op, op_fn *then, op_fn *failed)
 {
+	bool planning = op->call != NULL && ctl_acting(op->call) == CTL_PLANNING;
 	op->then = then;
 	op->failed = failed;
-	if (probation_check(op, &op->err) < 0) {
+	if (probation_check(op, &op->err) < 0 || (!planning && take_edited(op, &op->err) < 0))
 		failed(op);
-	} else if (op->call != NULL && ctl_acting(op->call) == CTL_PLANNING) {
+	else if (planning)
 		edit_plan(op);
-	} else if (op_is_large(op) && is_edit(op)) {
-		if (edit_alone(op, &op->err) < 0) {
-			failed(op);
-			return;
-		}
-		op->whole = true;
+	else if (op->whole)
 		slicer_run(&op->slicer, step_prepare, on_prepared);
-	} else if (add_objects(op, SIZE_MAX, &op->err) < 0) {
+	else if (add_objects(op, SIZE_MAX, &op->err) < 0)
 		failed(op);
-	} else {
+	else
 		finish(op);
-	}
 }
 
 static void on_objects(void *arg, const struct err *err)

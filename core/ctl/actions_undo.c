@@ -100,14 +100,25 @@ static int check_state(struct actions *a, const struct ctl_caller *who, const st
 
 /* --- objects ---------------------------------------------------------------------------------- */
 
-static int refuse_changed(struct op *op, const char *kind, const char *id, struct err *err)
+/* Who changed it last. The journal does not keep the objects of large changes for long, and not
+ * every change of an object is an edit: the later one of both is it. */
+static void name_changed(struct op *op, const char *kind, const char *id, char *ret, size_t n)
 {
 	const struct action *x = journal_on_object(op->a, kind, id);
-	char name[250] = "by itself";
+	uint64_t edit = edit_last(op->a, kind, id);
+	if (edit != 0 && (x == NULL || edit > x->id)) {
+		x = journal_find(op->a, edit);
+		if (x == NULL)
+			edit_name(op->a, kind, id, ret, n);
+	}
 	if (x != NULL && x != op->of)
-		journal_name(x, name, sizeof(name));
-	else if (x == NULL)
-		edit_name(op->a, kind, id, name, sizeof(name));
+		journal_name(x, ret, n);
+}
+
+static int refuse_changed(struct op *op, const char *kind, const char *id, struct err *err)
+{
+	char name[250] = "by itself";
+	name_changed(op, kind, id, name, sizeof(name));
 	return err_set(err, ERR_CONFLICT, "%s %s was changed since: %s", kind, id, name);
 }
 

@@ -29,6 +29,7 @@ struct upload {
 	uid_t uid;
 	uint64_t conn;
 	int64_t expires_ms;
+	bool planned; /* a plan was made of it: nothing may be added */
 	void *content;
 };
 LIST_HEAD(upload_list, upload);

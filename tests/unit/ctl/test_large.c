@@ -4,6 +4,8 @@
  */
 #include "ops_rig.h"
 
+#include <pthread.h>
+
 #define PIECE ((size_t)96 << 10)
 #define MANY 1200	/* objects: some ten slices under a clock that stands still */
 #define VERY_MANY 12000 /* for the processor's clock */
@@ -231,6 +233,182 @@ static void test_an_export_is_of_one_version(void **state)
 	buf_done(&text);
 }
 
+/* --- who has something in hand ---------------------------------------------------------------- */
+
+/* The loop's workers wait here, and so does what comes behind in their line. */
+#define WORKERS 2
+static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+
+static void at_gate(void *arg)
+{
+	(void)arg;
+	(void)pthread_mutex_lock(&gate);
+	(void)pthread_mutex_unlock(&gate);
+}
+
+static void behind_gate(void *arg)
+{
+	(void)arg;
+}
+
+static void close_gate(void)
+{
+	(void)pthread_mutex_lock(&gate);
+	for (int i = 0; i < WORKERS; i++)
+		(void)loop_job_start(rig.loop, "gate", at_gate, behind_gate, NULL);
+}
+
+static void open_gate(void)
+{
+	(void)pthread_mutex_unlock(&gate);
+}
+
+static void turns(unsigned n)
+{
+	for (; n > 0; n--)
+		loop_advance(rig.loop, 0);
+}
+
+/* A call that a worker has in hand until the gate is open. */
+static int ask_slow(const char *method, const char *params)
+{
+	int id;
+	close_gate();
+	id = rig_ask(method, params);
+	turns(10);
+	return id;
+}
+
+/* A file of a few lines is imported; owned, or NULL with rig.err. */
+static json_t *import_text(const char *text)
+{
+	return rig_answer(
+		ask_long("config.import", json_pack("{s:s, s:s}", "text", text, "reason", "r")));
+}
+
+static void expect_conflict(const char *words)
+{
+	assert_int_equal(rig.err.code, ERR_CONFLICT);
+	if (strstr(rig.err.msg, words) == NULL)
+		fail_msg("%s", rig.err.msg);
+}
+
+/* What is revoked stays so, though a new secret of it was being made. */
+static void test_an_import_of_few(void **state)
+{
+	static const char none[] = "format = 1\ncontains = \"credentials\"\n";
+	int64_t revoked_ms;
+	int rotate;
+	(void)state;
+	json_decref(rig_do("cred.add", "{\"name\":\"app\"}"));
+	rotate = ask_slow("cred.rotate", "{\"name\":\"app\"}");
+	assert_null(import_text(none));
+	expect_conflict("olga is changing cred app");
+	open_gate();
+	json_decref(rig_answer(rotate));
+	assert_int_equal(creds_find(rig.env.creds, STR("app"))->n_secrets, 2);
+	json_decref(import_text(none));
+	revoked_ms = creds_find(rig.env.creds, STR("app"))->revoked_ms;
+	assert_true(revoked_ms != 0);
+}
+
+/* What others have in hand is not passed over by one that takes much back. */
+static void test_an_undo_and_an_import(void **state)
+{
+	static const char few[] =
+		"{\"reason\":\"r\",\"text\":\"format = 1\\ncontains = \\\"routes\\\"\\n"
+		"route {\\nto = \\\"mx\\\"\\nnote = \\\"x\\\"\\n}\\n\"}";
+	struct buf text = entries("routes, allowlist", 0, 4 * MANY, "a");
+	int undo, other;
+	(void)state;
+	(void)buf_puts(&text, "route {\nto = \"mx\"\nnote = \"a\"\n}\n");
+	import(&text);
+	buf_done(&text);
+	text = entries("routes, allowlist", 0, 4 * MANY, "b");
+	(void)buf_puts(&text, "route {\nto = \"mx\"\nnote = \"b\"\n}\n");
+	import(&text);
+	settle();
+	undo = rig_ask("action.undo", "{}");
+	other = rig_ask("config.import", few);
+	assert_null(rig_answer(other));
+	expect_conflict("olga is changing ");
+	json_decref(rig_answer(undo));
+	assert_int_equal(noted("a"), 4 * MANY);
+	assert_string_equal(routes_at(rig.env.routes, 0)->note, "a");
+	buf_done(&text);
+}
+
+/* What is no configuration has nothing to do with those who change it. */
+static void test_others_than_edits(void **state)
+{
+	struct unread_new_mail m = {
+		.client = "", .from = "", .to = "", .subject = "", .original = "", .why = ""
+	};
+	int add;
+	(void)state;
+	rig.env.unread = unread_new(10000, 86400000);
+	for (unsigned i = 0; i < MANY; i++) {
+		AUTO_FREE char *content = xasprintf("%u", i);
+		m.content = str_of(content);
+		(void)unread_add(rig.env.unread, &m, RIG_NOW);
+	}
+	add = ask_slow("cred.add", "{\"name\":\"app\"}");
+	json_decref(rig_do("bounces.remove", "{\"id\":\"all\",\"reason\":\"r\"}"));
+	assert_int_equal(unread_n(rig.env.unread), 0);
+	open_gate();
+	json_decref(rig_answer(add));
+	/* and while it is stored others edit */
+	for (unsigned i = 0; i < MANY; i++) {
+		AUTO_FREE char *content = xasprintf("%u", i);
+		m.content = str_of(content);
+		(void)unread_add(rig.env.unread, &m, RIG_NOW);
+	}
+	int remove = rig_ask("bounces.remove", "{\"id\":\"all\",\"reason\":\"r\"}");
+	turns(2);
+	json_decref(rig_do("allow.add", "{\"network\":\"10.0.0.9\"}"));
+	json_decref(rig_answer(remove));
+	unread_free(&rig.env.unread);
+}
+
+static json_t *history(void)
+{
+	return rig_do("config.history", "{}");
+}
+
+/* As many as a transaction takes, while somebody else edits: all with a version. */
+static void test_many_end_at_once(void **state)
+{
+	struct buf text = BUF_INIT(PROTO_CONFIG_MAX);
+	int64_t end = RIG_NOW + 600000;
+	size_t of_it = 0, i;
+	int add;
+	json_t *v, *row;
+	(void)state;
+	(void)buf_puts(&text, "format = 1\ncontains = \"allowlist\"\n");
+	for (unsigned k = 0; k < 230; k++) {
+		char at[FMT_TIME_LEN];
+		fmt_time(end, at);
+		(void)buf_printf(&text, "allow \"10.0.0.%u\" {\nexpires = \"%s\"\n}\n", k, at);
+	}
+	import(&text);
+	buf_done(&text);
+	assert_int_equal(allow_n(rig.env.allow), 230);
+	add = ask_slow("cred.add", "{\"name\":\"app\"}");
+	rig_advance(700000);
+	rig_advance(60000);
+	open_gate();
+	json_decref(rig_answer(add));
+	assert_int_equal(allow_n(rig.env.allow), 0);
+	assert_null(strstr(rig.log, "actions.expired"));
+	v = history();
+	json_array_foreach(json_object_get(v, "rows"), i, row) of_it +=
+		strcmp(json_get_str(row, "method"), "allow.remove") == 0;
+	json_decref(v);
+	assert_int_equal(of_it, 2);
+	rig_restart();
+	assert_int_equal(allow_n(rig.env.allow), 0);
+}
+
 /* --- what is counted goes on ------------------------------------------------------------------ */
 
 static void put_others(struct buf *b, const char *word, const char *state)
@@ -329,6 +507,51 @@ static void test_a_plan_of_many(void **state)
 	buf_done(&text);
 }
 
+/* Larger than what is remembered, and with one object that is no edit: a base before it is too old.
+ */
+static void test_a_base_before_it(void **state)
+{
+	struct buf one = entries("allowlist", 0, 2 * MANY, "one");
+	struct buf two = entries("allowlist", 0, 2 * MANY, "two");
+	json_t *params;
+	(void)state;
+	import(&one);
+	params = import_params(buf_str(&two));
+	(void)json_object_set_new(params, "probation_s", json_integer(3600));
+	params = rig_answer(ask_long("config.import", params));
+	assert_non_null(params);
+	json_decref(params);
+	json_decref(rig_do("config.confirm", "{}"));
+	rig_refuse("allow.remove", "{\"network\":\"10.0.0.9\",\"base\":1}", ERR_INVALID,
+		   "too long ago");
+	json_decref(rig_do("allow.remove", "{\"network\":\"10.0.0.9\",\"base\":2}"));
+	rig_refuse("allow.remove", "{\"network\":\"10.0.0.9\",\"base\":1}", ERR_UNKNOWN, "");
+	rig_refuse("allow.remove", "{\"network\":\"10.0.0.8\",\"base\":1}", ERR_INVALID,
+		   "too long ago");
+	json_decref(rig_do("allow.remove", "{\"network\":\"10.0.0.8\",\"base\":2}"));
+	buf_done(&one);
+	buf_done(&two);
+}
+
+/* Who changed it last, although the journal has forgotten which objects those were. */
+static void test_by_whom(void **state)
+{
+	struct buf text = entries("allowlist", 0, MANY, "many");
+	(void)state;
+	json_decref(
+		rig_do("allow.add",
+		       "{\"network\":\"10.0.0.9\",\"note\":\"by hand\",\"probation_s\":10000}"));
+	json_decref(rig_do("config.confirm", "{}"));
+	rig_login("paul", 4243, ACCESS_ADMIN);
+	import(&text);
+	rig_refuse("action.undo", "{\"action\":\"a1\"}", ERR_CONFLICT,
+		   "10.0.0.9 was changed since: config.import configuration of a file by paul");
+	rig_advance(2 * RIG_UNDO_MS);
+	rig_refuse("action.undo", "{\"action\":\"a1\"}", ERR_CONFLICT,
+		   "10.0.0.9 was changed since: config.import configuration of a file by paul");
+	buf_done(&text);
+}
+
 /* A difference has the first rows and says how many there are; what was before comes back. */
 static void test_back_to_before(void **state)
 {
@@ -399,6 +622,35 @@ static void test_uploads_end(void **state)
 	json_decref(rig_do("config.load", "{\"text\":\"x\"}"));
 }
 
+/* What a plan was made of stays as it is until it is in force. */
+static void test_upload_of_a_plan(void **state)
+{
+	struct buf text = entries("allowlist", 0, 4 * MANY, "planned");
+	json_t *params = import_params(buf_str(&text)), *v;
+	char upload[16];
+	int add;
+	(void)state;
+	(void)snprintf(upload, sizeof(upload), "%s", json_get_str(params, "upload"));
+	assert_true(upload[0] == 'u');
+	(void)json_object_del(params, "reason");
+	v = rig_answer(ask_long(
+		"plan.make", json_pack("{s:s, s:o}", "method", "config.import", "params", params)));
+	assert_non_null(v);
+	AUTO_FREE char *commit =
+		xasprintf("{\"plan\":\"%s\",\"reason\":\"r\"}", json_get_str(v, "plan"));
+	AUTO_FREE char *more = xasprintf("{\"upload\":\"%s\",\"text\":\"#\"}", upload);
+	json_decref(v);
+	rig_refuse("config.load", more, ERR_STATE, "a plan was made of u");
+	add = ask_slow("cred.add", "{\"name\":\"app\"}");
+	rig_refuse("plan.commit", commit, ERR_CONFLICT, "try again");
+	open_gate();
+	json_decref(rig_answer(add));
+	json_decref(rig_do("plan.commit", commit));
+	assert_int_equal(noted("planned"), 4 * MANY);
+	rig_refuse("config.load", more, ERR_UNKNOWN, "there is no upload");
+	buf_done(&text);
+}
+
 /* --- the loop --------------------------------------------------------------------------------- */
 
 static int setup_real(void **state)
@@ -441,6 +693,14 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_an_export_is_of_one_version, setup_real,
 						rig_teardown),
 		cmocka_unit_test_setup_teardown(test_another_import, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_an_import_of_few, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_an_undo_and_an_import, rig_setup,
+						rig_teardown),
+		cmocka_unit_test_setup_teardown(test_others_than_edits, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_many_end_at_once, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_a_base_before_it, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_by_whom, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_upload_of_a_plan, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_counts_go_on, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_a_plan_of_many, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_back_to_before, rig_setup, rig_teardown),
