@@ -74,12 +74,12 @@ cli_verb_fn run_list, run_object, run_status, run_show, run_change, run_events, 
 #include "args/verbs.def"
 #undef VERB
 
+/* pieces.c: what of the parameters is too large for one request is brought before it. */
+int pieces_bring(struct cli *c, const struct method_def *m, json_t *params,
+		 struct err *err) MUST_CHECK;
 /* change.c: whether somebody is there to be asked, and what a change did, for people or scripts. */
 bool change_can_ask(const struct cli *c);
 /* A question on standard error; true: yes, or the number when one is to be typed (0: none). */
-/* What of the parameters is too large for one request is brought before it (pieces.c). */
-int pieces_bring(struct cli *c, const struct method_def *m, json_t *params,
-		 struct err *err) MUST_CHECK;
 bool change_ask(struct cli *c, const char *question, int64_t number);
 void change_print(struct cli *c, const struct args *a, const json_t *done);
 /* What may not have been meant; each on a line. */

@@ -69,16 +69,6 @@ json_t *audit_object_without(const json_t *o)
 	return shown;
 }
 
-json_t *audit_objects_without(const json_t *objects)
-{
-	json_t *list = json_array(), *o;
-	size_t i;
-
-	json_array_foreach(objects, i, o)(void)
-		json_array_append_new(list, audit_object_without(o));
-	return list;
-}
-
 /* --- refusals --------------------------------------------------------------------------------- */
 
 static void on_recorded(void *arg, const struct err *err)

@@ -24,9 +24,8 @@ struct refusals {
 void refusals_run(struct actions *a);
 /* An object without what is secret in it, to be read and not changed; owned. */
 json_t *audit_without(const char *const *secrets, const json_t *v);
-/* The same for {kind, id, before, after}, and for an array of them. */
+/* The same for {kind, id, before, after}. */
 json_t *audit_object_without(const json_t *o);
-json_t *audit_objects_without(const json_t *objects);
 /* What of an object of that kind is secret: names in a list ended by NULL, at any depth. NULL: all
  * of it, for the kind is not known. */
 const char *const *object_secrets(const char *kind);

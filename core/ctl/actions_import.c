@@ -17,7 +17,7 @@
 #include "ctl/handlers.h"
 #include "ctl/stream_env.h"
 
-#define LACKS_SHOWN 20
+#define TOLD_MAX 20	   /* of the same, one by one; of others how many there are */
 #define WARNED_ENTRIES 100 /* new ones are looked at more closely */
 #define REVOKED_SHOWN 300
 
@@ -104,12 +104,26 @@ void import_put(struct importing *im, enum config_kind k, const char *id, json_t
 	op_object(im->op, config_kind_object(k), id, before, after);
 }
 
-void import_lacks(struct importing *im, char *text)
+void import_tell(struct importing *im, enum import_told what, char *text)
 {
-	if (im->secrets++ < LACKS_SHOWN)
+	if (im->told[what]++ < TOLD_MAX)
 		rule_warn(im->op, text);
 	else
 		free(text);
+}
+
+void import_told(struct importing *im)
+{
+	static const char *const more[TOLD__COUNT] = {
+		[TOLD_LACKS] = "need a secret",
+		[TOLD_OVER] = "are left out because their time was over",
+		[TOLD_REVOKED] = "credentials are revoked on this relay, and stay so",
+	};
+
+	for (int what = 0; what < TOLD__COUNT; what++)
+		if (im->told[what] > TOLD_MAX)
+			rule_warn(im->op,
+				  xasprintf("%zu more %s", im->told[what] - TOLD_MAX, more[what]));
 }
 
 int import_pool_name(const struct importing *im, const json_t *object, const char *member,
@@ -246,8 +260,9 @@ static bool is_over(struct importing *im, const struct config_item *item, const 
 	if (expires_ms == 0 || expires_ms > im->now_ms)
 		return false;
 	fmt_time(expires_ms, at);
-	rule_warn(im->op, xasprintf("line %d: the time of %s was over at %s; it is left out",
-				    item->line, text, at));
+	import_tell(im, TOLD_OVER,
+		    xasprintf("line %d: the time of %s was over at %s; it is left out", item->line,
+			      text, at));
 	return true;
 }
 
@@ -323,12 +338,13 @@ static void put_states(const struct importing *im, const json_t *o, json_t *cred
 static void tell_of_cred(struct importing *im, const char *name, const json_t *cred)
 {
 	if (json_get_int(cred, "revoked_ms") != 0)
-		rule_warn(im->op, xasprintf("the credential %s is revoked on this relay, and stays "
-					    "so",
-					    name));
+		import_tell(im, TOLD_REVOKED,
+			    xasprintf("the credential %s is revoked on this relay, and stays so",
+				      name));
 	else if (json_array_size(json_object_get(cred, "secrets")) == 0)
-		import_lacks(im, xasprintf("needs a secret: credential %s (weir cred rotate %s)",
-					   name, name));
+		import_tell(im, TOLD_LACKS,
+			    xasprintf("needs a secret: credential %s (weir cred rotate %s)", name,
+				      name));
 }
 
 int import_creds_begin(struct importing *im, size_t i, struct err *err)
@@ -434,10 +450,11 @@ static int read_key(struct importing *im, const struct config_item *item, struct
 		return rc;
 	}
 	if (!keys_has_secret(im->env->keys, json_get_str(after, "secret")))
-		import_lacks(im, xasprintf("needs a secret: key %s (weir dkim add %s --selector %s "
-					   "--key-file FILE)",
-					   id, json_get_str(after, "domain"),
-					   json_get_str(after, "selector")));
+		import_tell(im, TOLD_LACKS,
+			    xasprintf("needs a secret: key %s (weir dkim add %s --selector %s "
+				      "--key-file FILE)",
+				      id, json_get_str(after, "domain"),
+				      json_get_str(after, "selector")));
 	import_put(im, CONFIG_KEY, id, before, after);
 	return 0;
 }

@@ -12,6 +12,13 @@
 struct import_pass;
 struct import_pairs; /* which route of the relay is which of the file */
 
+enum import_told {
+	TOLD_LACKS, /* a secret, and how to give it */
+	TOLD_OVER,
+	TOLD_REVOKED,
+	TOLD__COUNT
+};
+
 /* The relay's lists are looked at from slice to slice by their places in them: when somebody edits
  * them meanwhile, it is over. */
 struct importing {
@@ -32,7 +39,7 @@ struct importing {
 	json_t *domains;    /* of keys: how many */
 	struct buf revoked; /* names */
 	size_t creds_added;
-	size_t secrets; /* objects that lack one */
+	size_t told[TOLD__COUNT];
 	size_t added;
 	size_t changed;
 	size_t removed;
@@ -60,7 +67,9 @@ void import_put(struct importing *im, enum config_kind k, const char *id, json_t
 		json_t *after);
 int import_pool_name(const struct importing *im, const json_t *object, const char *member,
 		     struct err *err) MUST_CHECK;
-void import_lacks(struct importing *im, char *text_take); /* a secret, and how to give it */
+/* A warning of a kind of which there may be very many: the first ones are told. */
+void import_tell(struct importing *im, enum import_told what, char *text_take);
+void import_told(struct importing *im); /* and how many there are besides */
 
 import_one_fn import_pools_begin, import_pool_read, import_pool_overflow, import_pool_put,
 	import_pool_drop;

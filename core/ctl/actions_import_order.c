@@ -329,9 +329,10 @@ static void put_password(struct importing *im, json_t *after, const json_t *befo
 
 	(void)json_object_set_new(after, "password", json_string(password));
 	if (*user != '\0' && *password == '\0')
-		import_lacks(im, xasprintf("needs a secret: route %s (weir route set %s "
-					   "--password-file FILE)",
-					   json_get_str(after, "id"), json_get_str(after, "id")));
+		import_tell(im, TOLD_LACKS,
+			    xasprintf("needs a secret: route %s (weir route set %s "
+				      "--password-file FILE)",
+				      json_get_str(after, "id"), json_get_str(after, "id")));
 }
 
 static void put_content(json_t *after, const json_t *item)

@@ -13,7 +13,6 @@
 #include "ctl/actions_import.h"
 #include "ctl/handlers.h"
 
-#define LACKS_SHOWN 20
 #define READ_AT_ONCE 16
 #define DROPPED_AT_ONCE 64
 #define LOCK_KIND "all" /* two would both find theirs in force */
@@ -285,10 +284,9 @@ static enum slice step(void *arg)
 
 static void commit(struct op *op)
 {
-	const struct importing *im = op->more;
+	struct importing *im = op->more;
 
-	if (im->secrets > LACKS_SHOWN)
-		rule_warn(op, xasprintf("%zu more need a secret", im->secrets - LACKS_SHOWN));
+	import_told(im);
 	if (ctl_acting(op->call) == CTL_PLANNING)
 		plan_upload(op);
 	op_begin(op, true);

@@ -19,6 +19,7 @@
 #include "ctl/actions.h"
 #include "ctl/actions_audit.h"
 #include "ctl/actions_edit.h"
+#include "ctl/actions_store.h"
 #include "ctl/actions_suppress.h"
 #include "ctl/beside.h"
 #include "ctl/journal.h"
@@ -40,8 +41,6 @@
 
 /* --- changes under way (actions_op.c) --------------------------------------------------------- */
 
-struct op;
-typedef void op_fn(struct op *op);
 /* Whether the recipient (op->pass[op->at]) was touched. With op->stop it ends the pass there. */
 typedef bool op_touch_fn(struct op *op, struct rid rid);
 
@@ -290,7 +289,5 @@ struct actions {
 };
 /* Something new may be due: the timer is set for what comes first. */
 void actions_arm(struct actions *a);
-
-#include "ctl/actions_store.h"
 
 #endif

@@ -4,7 +4,12 @@
 #ifndef CTL_ACTIONS_STORE_H
 #define CTL_ACTIONS_STORE_H
 
-#include "ctl/actions_int.h"
+#include <stdbool.h>
+
+struct action;
+struct actions;
+struct op;
+typedef void op_fn(struct op *op);
 
 /* Stores the action (its set is op->set) and the objects; then `then` or, with op->err, `failed`.
  * (actions_store.c) */

@@ -533,6 +533,45 @@ static void test_a_base_before_it(void **state)
 	buf_done(&two);
 }
 
+/* Of warnings that may be as many as the objects the first are told. */
+static void test_warnings(void **state)
+{
+	struct buf text = BUF_INIT(PROTO_CONFIG_MAX);
+	const json_t *warnings;
+	json_t *v;
+	(void)state;
+	(void)buf_puts(&text, "format = 1\ncontains = \"allowlist, credentials\"\n");
+	for (unsigned k = 0; k < 100; k++)
+		(void)buf_printf(&text,
+				 "allow \"10.0.0.%u\" {\nexpires = \"2026-01-01T00:00:00Z\"\n}\n"
+				 "credential \"app%u\" {\n}\n",
+				 k, k);
+	v = rig_answer(ask_import(&text));
+	assert_non_null(v);
+	warnings = json_object_get(v, "warnings");
+	assert_int_equal(json_array_size(warnings), 2 * (20 + 1));
+	assert_string_equal(json_string_value(json_array_get(warnings, 40)),
+			    "80 more need a secret");
+	assert_string_equal(json_string_value(json_array_get(warnings, 41)),
+			    "80 more are left out because their time was over");
+	json_decref(v);
+	for (unsigned k = 0; k < 100; k++) {
+		AUTO_FREE char *revoke = xasprintf("{\"name\":\"app%u\",\"reason\":\"r\"}", k);
+		json_decref(rig_do("cred.revoke", revoke));
+	}
+	v = rig_answer(ask_import(&text));
+	assert_null(v); /* it would change nothing */
+	(void)buf_puts(&text, "allow \"192.0.2.1\" {\n}\n");
+	v = rig_answer(ask_import(&text));
+	assert_non_null(v);
+	warnings = json_object_get(v, "warnings");
+	assert_int_equal(json_array_size(warnings), 2 * (20 + 1));
+	assert_string_equal(json_string_value(json_array_get(warnings, 41)),
+			    "80 more credentials are revoked on this relay, and stay so");
+	json_decref(v);
+	buf_done(&text);
+}
+
 /* Who changed it last, although the journal has forgotten which objects those were. */
 static void test_by_whom(void **state)
 {
@@ -699,6 +738,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_others_than_edits, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_many_end_at_once, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_a_base_before_it, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_warnings, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_by_whom, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_upload_of_a_plan, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_counts_go_on, rig_setup, rig_teardown),
