@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -33,7 +34,7 @@ struct uses {
 	bool begun;		    /* a pass */
 	int64_t pass_ms;	    /* when it began */
 	char at[CRED_NAME_MAX + 1]; /* it is behind this credential */
-	unsigned under_way;	    /* transactions */
+	LIST_HEAD(, batch) under_way;
 };
 
 struct used {
@@ -43,6 +44,7 @@ struct used {
 
 /* A transaction, and whose counts it has. */
 struct batch {
+	LIST_ENTRY(batch) link; /* under way */
 	struct actions *a;
 	struct queue_batch *objects;
 	struct used *v;
@@ -94,7 +96,7 @@ static void on_stored(void *arg, const struct err *err)
 	struct uses *u = b->a->uses;
 	bool over = err != NULL || b->last;
 
-	u->under_way--;
+	LIST_REMOVE(b, link);
 	if (err != NULL) {
 		log_warn(NULL, "uses.store", F_STR("error", err->msg));
 		news_again(b->a->env, b);
@@ -134,7 +136,7 @@ static struct batch *gather(struct actions *a, size_t most)
 		u->begun = false;
 		return NULL;
 	}
-	if (b->last && u->under_way == 0)
+	if (b->last && LIST_EMPTY(&u->under_way))
 		put_object(b->objects, PASS, "",
 			   json_pack("{s:I}", "at_ms", (json_int_t)u->pass_ms));
 	return b;
@@ -145,7 +147,7 @@ static void batch_store(struct batch *b)
 	struct queue_batch *objects = b->objects;
 
 	b->objects = NULL;
-	b->a->uses->under_way++;
+	LIST_INSERT_HEAD(&b->a->uses->under_way, b, link);
 	queue_commit_batch(b->a->env->queue, NULL, objects, on_stored, b);
 }
 
@@ -279,10 +281,17 @@ void uses_start(struct actions *a)
 	loop_timer_set(a->uses->timer, USES_MS);
 }
 
+/* Behind queue_close(): what it has written then, nobody is told of. */
 void uses_close(struct actions *a)
 {
+	struct batch *b;
+
 	if (a->uses == NULL)
 		return;
+	while ((b = LIST_FIRST(&a->uses->under_way)) != NULL) {
+		LIST_REMOVE(b, link);
+		batch_free(b);
+	}
 	loop_timer_free(&a->uses->timer);
 	free(a->uses);
 	a->uses = NULL;
