@@ -48,7 +48,7 @@ def bare_relay(directory, world):
     r.start()
     yield r
     if r.process is not None and r.process.poll() is None:
-        assert r.stop() == 0, "the relay did not end cleanly"
+        assert r.stop() == 0, f"the relay did not end cleanly:\n{r.log.read_text(errors='replace')[-3000:]}"
     assert r.bad_log_lines() == []
     assert world.protocol_errors() == {}
 
