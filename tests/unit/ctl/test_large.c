@@ -116,12 +116,18 @@ static struct outcome_of edit_after(unsigned turns, const struct buf *text)
 	return o;
 }
 
+/* How many turns it takes is the machine's affair: each of the first ones, then further on. */
+#define TURNS 30
+#define TURNS_MOST 5000
+
 /* At every turn: before it, stale, to be tried again, or behind it. */
 static void test_an_edit_at_any_turn(void **state)
 {
 	unsigned both = 0, stale = 0, refused = 0;
 	(void)state;
-	for (unsigned turns = 0; turns < 30; turns++) {
+	for (unsigned turns = 0; turns < TURNS || both == 0 || stale == 0 || refused == 0;
+	     turns += turns < TURNS ? 1 : turns / 8) {
+		assert_true(turns < TURNS_MOST);
 		struct buf text =
 			entries("allowlist", 0, 2 * MANY, turns % 2 != 0 ? "odd" : "even");
 		struct outcome_of o = edit_after(turns, &text);
@@ -144,7 +150,6 @@ static void test_an_edit_at_any_turn(void **state)
 		buf_done(&text);
 		assert_int_equal(allow_n(rig.env.allow), 1);
 	}
-	assert_true(both > 0 && stale > 0 && refused > 0);
 	assert_null(strstr(rig.log, "actions.apply"));
 }
 
@@ -411,9 +416,9 @@ static void test_many_end_at_once(void **state)
 
 /* --- what is counted goes on ------------------------------------------------------------------ */
 
-static void put_others(struct buf *b, const char *word, const char *state)
+static void put_others(struct buf *b, unsigned n, const char *word, const char *state)
 {
-	for (unsigned i = 0; i < MANY / 4; i++)
+	for (unsigned i = 0; i < n; i++)
 		(void)buf_printf(b,
 				 "credential \"app%u\" {\nnote = \"%s\"\n}\n"
 				 "route {\nmatch = \"domain:d%u.example\"\nto = \"mx\"\nnote = "
@@ -427,7 +432,7 @@ static struct buf all_kinds(const char *word, const char *state)
 {
 	struct buf b = entries("allowlist, credentials, routes, keys", 0, MANY / 4, word);
 	const struct key_entry *e = keys_find(rig.env.keys, STR("shop.example/s1"));
-	put_others(&b, word, state);
+	put_others(&b, MANY / 4, word, state);
 	(void)buf_printf(&b, "key \"shop.example/s1\" {\nstate = \"%s\"\npublic = \"%s\"\n}\n",
 			 state, e->record);
 	return b;
@@ -702,24 +707,53 @@ static int setup_real(void **state)
 	return 0;
 }
 
+static void expect_short(const char *what)
+{
+	for (unsigned n = 0; n < 300; n++)
+		rig_real_turn();
+	if (rig.longest_us > TURN_MAX_US)
+		fail_msg("%s: a turn took %lld us", what, (long long)rig.longest_us);
+	rig.longest_us = 0;
+}
+
+static struct buf everything(const char *word, const char *state)
+{
+	struct buf b = entries("allowlist, credentials, routes, keys", 0, VERY_MANY, word);
+	put_others(&b, VERY_MANY / 4, word, state);
+	return b;
+}
+
 /* In time of the processor, with much room for others' caches: it was ten times as much, and more
  * with every object. */
 static void test_no_turn_is_long(void **state)
 {
-	struct buf one = entries("allowlist", 0, VERY_MANY, "one");
-	struct buf two = entries("allowlist", 0, VERY_MANY, "two");
+	struct buf one = everything("one", "active");
+	struct buf two = everything("two", "waiting");
+	json_t *params, *v;
 	(void)state;
+	for (unsigned i = 0; i < 100; i++) {
+		AUTO_FREE char *to = xasprintf("x@d%u.example", i);
+		(void)rig_accept("a@b.example", to);
+	}
 	rig.longest_us = 0;
 	import(&one);
+	expect_short("import");
+	params = import_params(buf_str(&two));
+	(void)json_object_del(params, "reason");
+	v = rig_answer(ask_long(
+		"plan.make", json_pack("{s:s, s:o}", "method", "config.import", "params", params)));
+	assert_non_null(v);
+	json_decref(v);
+	expect_short("plan");
 	import(&two);
+	expect_short("import again");
 	json_decref(rig_do("action.undo", "{}"));
-	json_decref(rig_do("config.diff", "{}"));
-	json_decref(rig_do("config.export", "{}"));
-	for (unsigned n = 0; n < 300; n++)
-		rig_real_turn();
+	expect_short("undo");
 	assert_int_equal(noted("one"), VERY_MANY);
-	if (rig.longest_us > TURN_MAX_US)
-		fail_msg("a turn took %lld us", (long long)rig.longest_us);
+	json_decref(rig_do("config.diff", "{}"));
+	expect_short("difference");
+	json_decref(rig_do("config.export", "{}"));
+	expect_short("export");
 	buf_done(&one);
 	buf_done(&two);
 }
