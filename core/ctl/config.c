@@ -10,8 +10,9 @@
 #include "ctl/actions_int.h"
 #include "ctl/change_text.h"
 
-#define PAGE 50
-#define AT_ONCE 16 /* changes of a step */
+#define PAGE 50			/* versions */
+#define BYTES ((size_t)1 << 20) /* that are taken of them in one go, or a single one */
+#define AT_ONCE 16		/* changes of a step */
 
 uint64_t config_generation(const struct ctl_env *env)
 {
@@ -213,24 +214,30 @@ static void on_versions(void *arg, const struct queue_version *rows, size_t n, b
 
 	if (err != NULL)
 		c->err = *err;
-	else if ((c->n += n) > CONFIG_VERSIONS_MAX)
+	else if (c->n + n > CONFIG_VERSIONS_MAX)
 		(void)err_set(&c->err, ERR_LIMIT,
 			      "more than %d versions lie between; ask for a shorter way",
 			      CONFIG_VERSIONS_MAX);
 	c->more = more;
 	c->at = NULL;
 	c->texts = xcalloc(n + 1, sizeof(char *));
-	for (size_t i = 0; c->err.code == 0 && i < n; i++) {
+	for (size_t i = 0, bytes = 0; c->err.code == 0 && i < n && bytes < BYTES; i++) {
+		bytes += strlen(rows[i].changes);
 		c->texts[c->texts_n++] = xstrdup(rows[i].changes);
 		c->above = rows[i].version;
 	}
+	if (c->texts_n < n) { /* the others are read again: from here on no more than that */
+		c->more = true;
+		c->page = c->texts_n;
+	}
+	c->n += c->texts_n;
 	slicer_run(&c->slicer, step_add, on_added);
 }
 
 static void read_on(struct config_collect *c)
 {
 	const struct queue_versions_query q = {
-		.above = c->above, .below = c->below, .ascending = true, .limit = PAGE
+		.above = c->above, .below = c->below, .ascending = true, .limit = c->page
 	};
 
 	queue_versions(c->env->queue, &q, on_versions, c);
@@ -239,6 +246,7 @@ static void read_on(struct config_collect *c)
 void config_collect(struct config_collect *c)
 {
 	c->diff = json_object();
+	c->page = PAGE;
 	slicer_init(&c->slicer, c->env->loop, "ctl.versions", c);
 	read_on(c);
 }

@@ -65,6 +65,7 @@ struct config_collect {
 	size_t rows_n; /* all that there are */
 	/* on its way */
 	size_t n;
+	size_t page; /* versions that are read at once */
 	struct slicer slicer;
 	char **texts; /* of the versions of a page, NULL: done with */
 	size_t texts_n;

@@ -20,14 +20,15 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/obj.h"
+#include "ctl/actions_int.h"
 #include "ctl/ask_providers.h"
 #include "ctl/decide.h"
-#include "ctl/slicer.h"
 #include "route/hop.h"
 
 #define REPLAY_MAGIC 0x57e3c02cu
 #define BUILD_ITEMS 50
 #define GROUP_ITEMS 64
+#define FREED 64 /* routes of a step */
 #define PAGE 200 /* rows that are decided in one go */
 #define WAY_MAX (ROUTE_HOP_MAX + 200)
 
@@ -77,6 +78,13 @@ bool replay_wanted(const json_t *objects)
 	return false;
 }
 
+static bool free_routes(void *thing)
+{
+	struct routes *routes = thing;
+
+	return routes_free_some(&routes, FREED);
+}
+
 void replay_free(struct replay **rp)
 {
 	struct replay *r = *rp;
@@ -86,9 +94,10 @@ void replay_free(struct replay **rp)
 		return;
 	slicer_done(&r->slicer);
 	ask_providers_free(&r->providers);
-	routes_free(&r->routes);
+	if (r->routes != NULL)
+		reap(r->env->actions->reaper, r->routes, free_routes);
 	streams_free(&r->streams);
-	json_decref(r->moves);
+	reap_json(r->env->actions->reaper, r->moves);
 	free(r->open);
 	r->magic = 0;
 	free(r);

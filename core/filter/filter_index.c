@@ -6,6 +6,7 @@
 #include "filter/filter_index.h"
 
 #include <bsd/sys/tree.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <sys/queue.h>
 
@@ -151,19 +152,28 @@ bool filter_index_drop(struct filter_index *ix, const struct filter_rule *rule)
 	return true;
 }
 
-void filter_index_free(struct filter_index **ip)
+bool filter_index_free_some(struct filter_index **ip, size_t most)
 {
-	if (ip == NULL || *ip == NULL)
-		return;
+	struct filter_index *ix = *ip;
+
 	for (int i = 0; i <= FILTER__COUNT; i++) {
 		struct entry *e;
-		while ((e = RB_ROOT(&(*ip)->trees[i])) != NULL) {
+		for (; most > 0 && (e = RB_ROOT(&ix->trees[i])) != NULL; most--) {
 			struct filter_rule rule = e->rule;
-			(void)filter_index_drop(*ip, &rule);
+			(void)filter_index_drop(ix, &rule);
 		}
 	}
-	free(*ip);
+	if (ix->n > 0)
+		return true;
+	free(ix);
 	*ip = NULL;
+	return false;
+}
+
+void filter_index_free(struct filter_index **ip)
+{
+	if (ip != NULL && *ip != NULL)
+		(void)filter_index_free_some(ip, SIZE_MAX);
 }
 
 size_t filter_index_n(const struct filter_index *ix)

@@ -28,6 +28,8 @@ struct filter_rule {
 
 struct filter_index *filter_index_new(void);
 void filter_index_free(struct filter_index **ip);
+/* Up to so many of its rules. False: that was all, and it is gone. */
+bool filter_index_free_some(struct filter_index **ip, size_t most);
 void filter_index_add(struct filter_index *ix, const struct filter_rule *rule); /* copied */
 /* The rule that was added with these values; false when there is none. */
 bool filter_index_drop(struct filter_index *ix, const struct filter_rule *rule);

@@ -425,8 +425,9 @@ bool routes_free_some(struct routes **rp, size_t most)
 {
 	struct routes *r = *rp;
 
-	if (r->index != NULL) /* nobody asks it any more */
-		filter_index_free(&r->index);
+	/* nobody asks it any more */
+	if (r->index != NULL && filter_index_free_some(&r->index, most))
+		return true;
 	for (; most > 0 && r->n > 0; most--)
 		route_free(&r->v[--r->n]);
 	if (r->n > 0)

@@ -643,6 +643,26 @@ static void test_on_probation(void **state)
 	buf_done(&text);
 }
 
+/* Larger versions than are read at once. */
+static void test_over_large_versions(void **state)
+{
+	static const char *const words[] = { "one", "two", "three", "four" };
+	const json_t *row;
+	json_t *v;
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		struct buf text = entries("allowlist", 0, 4 * MANY, words[i]);
+		import(&text);
+		buf_done(&text);
+	}
+	v = rig_do("config.diff", "{\"a\":1,\"b\":4}");
+	assert_int_equal(json_get_int(v, "total"), 4 * MANY);
+	row = json_array_get(json_object_get(v, "rows"), 0);
+	assert_string_equal(json_get_str(json_object_get(row, "before"), "note"), "one");
+	assert_string_equal(json_get_str(json_object_get(row, "after"), "note"), "four");
+	json_decref(v);
+}
+
 /* --- uploads ---------------------------------------------------------------------------------- */
 
 static void test_uploads_end(void **state)
@@ -779,6 +799,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_plan_of_many, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_back_to_before, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_on_probation, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_over_large_versions, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_uploads_end, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_no_turn_is_long, setup_real, rig_teardown),
 	};
