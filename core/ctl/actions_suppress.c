@@ -167,6 +167,7 @@ void ctl_suppress_remove(struct ctl_call *call)
 /* --- uploads ---------------------------------------------------------------------------------- */
 
 struct list_upload {
+	struct reaper *reaper; /* frees it */
 	char *scope;
 	struct suppress_csv csv;
 	struct suppress *staged; /* what would be new */
@@ -179,20 +180,30 @@ struct list_upload {
 	char *stranger;	  /* the first such stream */
 };
 
+static bool free_some(void *content)
+{
+	struct list_upload *u = content;
+
+	if (suppress_free_some(&u->staged))
+		return true;
+	free(u->stranger);
+	free(u->scope);
+	free(u);
+	return false;
+}
+
 static void content_free(void *content)
 {
 	struct list_upload *u = content;
 
-	free(u->stranger);
-	suppress_free(&u->staged);
-	free(u->scope);
-	free(u);
+	reap(u->reaper, u, free_some);
 }
 
 static const struct upload_kind of_list = { .by = "suppress.load", .free = content_free };
 
 static int begin_upload(const struct ctl_call *call, struct upload **ret, struct err *err)
 {
+	struct ctl_env *env = ctl_env(call);
 	const char *scope = ctl_str(call, "stream");
 	struct list_upload *u;
 	int rc;
@@ -202,6 +213,7 @@ static int begin_upload(const struct ctl_call *call, struct upload **ret, struct
 	if (!suppress_scope_valid(str_of(scope)))
 		return err_param(err, ERR_INVALID, "stream", "this is no stream's name");
 	u = xcalloc(1, sizeof(*u));
+	u->reaper = env->actions->reaper;
 	u->scope = xstrdup(scope);
 	u->csv = SUPPRESS_CSV_INIT;
 	u->staged = suppress_new();

@@ -14,6 +14,7 @@
 
 #define SHARED_MAX 4096
 #define SLOTS (2 * SHARED_MAX)
+#define FREE_SOME 256
 
 RB_HEAD(suppress_tree, suppress_entry);
 
@@ -162,6 +163,21 @@ void suppress_free(struct suppress **sp)
 	place_forget(s);
 	free(s->batches);
 	free(s);
+}
+
+bool suppress_free_some(struct suppress **sp)
+{
+	struct suppress *s = *sp;
+	struct suppress_entry *e;
+
+	for (int k = 0; k < FREE_SOME && (e = RB_ROOT(&s->tree)) != NULL; k++) {
+		RB_REMOVE(suppress_tree, &s->tree, e);
+		free(e);
+	}
+	if (!RB_EMPTY(&s->tree))
+		return true;
+	suppress_free(sp);
+	return false;
 }
 
 /* The text kept for all, or NULL when there is no room for it. */

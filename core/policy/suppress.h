@@ -69,6 +69,9 @@ struct suppress_entry {
 struct suppress;
 struct suppress *suppress_new(void);
 void suppress_free(struct suppress **sp);
+/* Some of a large one, which is used for nothing else any more. False: that was all, and it is
+ * gone. */
+bool suppress_free_some(struct suppress **sp);
 
 /* What an operator or a file calls an address or a domain ("x@y.example", "y.example",
  * "@y.example"), in its canonical spelling. ERR_INVALID. */
