@@ -186,7 +186,11 @@ class Relay:
     def __init__(self, directory, world, extra="", state=None):
         self.directory = directory
         self.socket = directory / "control.sock"
-        self.port = free_port()
+        # Held as long as this is: also while the relay is down, nobody else is given it.
+        self.reserved = socket.socket()
+        self.reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.reserved.bind(("127.0.0.1", 0))
+        self.port = self.reserved.getsockname()[1]
         self.state = state or directory / "state"
         self.state.mkdir(exist_ok=True)
         self.config = directory / "relayd.conf"
