@@ -48,7 +48,7 @@ static const struct kind {
 	  20,
 	  LETTER_RCPTS_MAX,
 	  BODY_ALTERNATIVE,
-	  { "This week in letters, no. %llu", "Autumn sale: 20 %% off until Sunday",
+	  { "This week in letters, no. %llu", "Autumn sale: a fifth off until Sunday",
 	    "=?utf-8?Q?Caf=C3=A9s_worth_the_walk?=", "Ten things we learned" } },
 	{ "invoices@shop.example",
 	  "Shop Billing",
