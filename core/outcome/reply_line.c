@@ -33,11 +33,49 @@ static struct str skip_spaces(struct str s)
 	return s;
 }
 
-/* "550, b'…')" behind a bracket, as Python's smtplib says it, or "421] …": a code by itself. */
-static bool code_alone(struct str s, char opener)
+/*
+ * The code in "(550, b'5.7.1 …')", as Python's smtplib says it, or in "[421] …", or 0; *ret_text is
+ * what stands behind it. A number in brackets that is neither ("smtpd[421]", "(500, 3)") is none.
+ */
+static int code_alone(struct str s, size_t opener, struct str *ret_text)
 {
-	return s.n > 4 && s.p[3] == (opener == '(' ? ',' : ']') &&
-	       (opener == '(' || opener == '[') && code_at(str_from(s.p, 3)) != 0;
+	struct str rest = skip(s, opener + 1);
+	bool word = opener > 0 && s.p[opener - 1] != ' ' && s.p[opener - 1] != '\n';
+
+	if (rest.n < 4 || code_at(str_from(rest.p, 3)) == 0)
+		return 0;
+	*ret_text = skip_spaces(skip(rest, 4));
+	if (s.p[opener] == '[')
+		return rest.p[3] == ']' && !word ? code_at(str_from(rest.p, 3)) : 0;
+	if (str_starts(*ret_text, STR("b'")) || str_starts(*ret_text, STR("b\"")))
+		*ret_text = skip(*ret_text, 1);
+	if (s.p[opener] != '(' || rest.p[3] != ',' ||
+	    !(str_starts(*ret_text, STR("'")) || str_starts(*ret_text, STR("\""))))
+		return 0;
+	*ret_text = skip(*ret_text, 1);
+	return code_at(str_from(rest.p, 3));
+}
+
+/*
+ * Whether a reply can begin behind this character. Behind a bracket a code is more often a number
+ * of something ("(512 KB max)"), unless its enhanced code follows; "<<< " is how sendmail quotes.
+ */
+static bool opens(struct str s, size_t i)
+{
+	switch (s.p[i]) {
+	case ':':
+	case ';':
+	case '\'':
+	case '"':
+		return true;
+	case '<':
+		return i >= 2 && s.p[i - 1] == '<' && s.p[i - 2] == '<';
+	case '(':
+	case '[':
+		return smtp_enhanced_length(skip(skip_spaces(skip(s, i + 1)), 4)) > 0;
+	default:
+		return false;
+	}
 }
 
 /*
@@ -51,24 +89,16 @@ static struct str find_reply(struct str s, int *ret_code)
 		return s;
 	for (size_t i = 0; i + 1 < s.n; i++) {
 		struct str rest;
-		if (strchr(":;([<\"'", s.p[i]) == NULL || s.p[i] == '\0')
-			continue;
+		*ret_code = code_alone(s, i, &rest);
+		if (*ret_code != 0)
+			return rest;
 		rest = skip_spaces(skip(s, i + 1));
-		if (code_alone(rest, s.p[i])) {
-			*ret_code = code_at(str_from(rest.p, 3));
-			rest = skip_spaces(skip(rest, 4));
-			rest = skip(rest,
-				    str_starts(rest, STR("b'")) || str_starts(rest, STR("b\""))
-					    ? 2
-					    : 0);
+		if (code_at(rest) == 0 || !opens(s, i))
+			continue;
+		if (rest.n > 3)
 			return rest;
-		}
-		if (code_at(rest) != 0 && rest.n > 3)
-			return rest;
-		if (code_at(rest) != 0) { /* "over your quota, SMTP code: 552" */
-			*ret_code = code_at(rest);
-			return s;
-		}
+		*ret_code = code_at(rest); /* "over your quota, SMTP code: 552" */
+		return s;
 	}
 	return s;
 }
