@@ -28,9 +28,9 @@ bool fmt_parse_age(struct str s, int64_t *ret_s);
 void fmt_size(uint64_t bytes, char ret[static FMT_SHORT_LEN]);
 /* "10M", "4K", "1.5G"; a bare number is bytes. */
 bool fmt_parse_size(struct str s, uint64_t *ret_bytes);
-/* "1 234 567" with a thin grouping that terminals keep: plain spaces. */
 /* A text for a manual: dashes stay dashes, a dot at its beginning is no command. */
 void fmt_put_roff(struct buf *out, const char *text);
+/* "1 234 567" with a thin grouping that terminals keep: plain spaces. */
 void fmt_count(uint64_t n, char ret[static FMT_TIME_LEN]);
 /* Four characters at most: "999", "12k", "1.2M". */
 void fmt_count_short(uint64_t n, char ret[static FMT_SHORT_LEN]);

@@ -141,15 +141,15 @@ size_t param_bytes(const struct param_def *p); /* of this one, when it is a text
 #define PROTO_REQUEST_ID_MAX 64
 #define PROTO_REASON_MAX 1000
 
+/* What an entry of the suppression list can be from, for two tables: policy/suppress.h. */
+#define SUPPRESS_SOURCES "hand|import|hard-bounce|bounce|complaint"
+
 /*
  * Checks params (an object, or NULL for none) against the table: unknown names, missing ones,
  * types, ranges, choices, a demanded reason. The message says what would be right and names the
  * parameter. A null value counts as absent. What T_FILTER, T_AUDIT_FILTER, T_TARGET, T_MSGID and
  * T_CURSOR say is only checked to be text: their grammars live above this layer.
  */
-/* What an entry of the suppression list can be from, for two tables: policy/suppress.h. */
-#define SUPPRESS_SOURCES "hand|import|hard-bounce|bounce|complaint"
-
 int method_check(const struct method_def *m, const json_t *params, struct err *err) MUST_CHECK;
 /* T_AGE in either of its forms; false when it is neither. */
 bool proto_age(const json_t *value, int64_t *ret_s);

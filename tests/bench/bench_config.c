@@ -1,12 +1,12 @@
 /*
  * bench_config - how long configuration as text holds the loop.
  *
- *	bench_config [KIB [KIND]]
+ *     bench_config [KIB [KIND]]
  *
  * Imports a text of that size (2950 KiB; allow, route, cred or key, else some of each) into an
- *empty relay, plans it before, exports it, imports another one and takes that back. Prints for each
- *the time to its answer and the longest turn of the loop meanwhile, in CPU time (several callbacks
- *may fall into one).
+ * empty relay, plans it before, exports it, imports another one and takes that back. Prints for
+ * each the time to its answer and the longest turn of the loop meanwhile, in CPU time (several
+ * callbacks may fall into one).
  */
 #include "unit/ctl/ops_rig.h"
 

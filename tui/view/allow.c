@@ -74,7 +74,6 @@ static void allow_action(struct view *v, enum action_id id)
 		(void)listing_action(&a->list, id);
 }
 
-/* Adding and removing is for admins, unlike the same keys elsewhere. */
 static const enum action_id actions[] = {
 	A_ADD, A_EDIT, A_DELETE, A_DESCRIBE, A_WIDE, A_COPY, A_SAVE, A_REFRESH, A_NONE,
 };

@@ -11,50 +11,30 @@
 #include "args/args.h"
 #include "base/mem.h"
 
-#define WORDS_MAX 24
-
-/* Words between spaces; those with spaces in them stand in single quotes. */
-static int split(char *line, char *words[static WORDS_MAX])
-{
-	int n = 0;
-	char *p = line;
-
-	while (*p != '\0' && n < WORDS_MAX) {
-		char end = *p == '\'' ? '\'' : ' ';
-
-		p += end == '\'';
-		words[n++] = p;
-		p += strcspn(p, end == ' ' ? " " : "'");
-		if (*p == '\'')
-			*p++ = '\0';
-		if (*p == ' ')
-			*p++ = '\0';
-	}
-	return n;
-}
-
 struct parsed {
 	struct args a;
 	struct err err;
 	int rc;
-	char *line;
-	char *words[WORDS_MAX];
+	struct buf text;
+	const char *words[ARGS_SPLIT_MAX];
 };
 
 static void parse(struct parsed *p, const char *line)
 {
-	int n;
+	bool quoted;
+	size_t n;
 
-	*p = (struct parsed){ .err = ERR_INIT };
-	p->line = xstrdup(line);
-	n = split(p->line, p->words);
-	p->rc = args_parse(n, (const char *const *)p->words, &p->a, &p->err);
+	*p = (struct parsed){ .err = ERR_INIT, .text = BUF_INIT(1000) };
+	n = args_split(str_of(line), &p->text, p->words, &quoted);
+	assert_false(quoted);
+	n -= *p->words[n - 1] == '\0'; /* the word that has not begun */
+	p->rc = args_parse((int)n, p->words, &p->a, &p->err);
 }
 
 static void done(struct parsed *p)
 {
 	args_done(&p->a);
-	free(p->line);
+	buf_done(&p->text);
 }
 
 static void test_good(void **state)
