@@ -389,6 +389,13 @@ static int take_where(struct args *a, struct err *err)
 	return rc;
 }
 
+static int refuse_pair(const struct args *a, struct err *err)
+{
+	if (a->own[OWN_PLAN] == NULL || a->own[OWN_YES] == NULL)
+		return 0;
+	return err_param(err, ERR_INVALID, "plan", "--plan only looks, --yes does it: one of them");
+}
+
 static int refuse_missing(const struct args *a, const struct param_def *p, struct err *err)
 {
 	char name[PROTO_OPTION_LEN];
@@ -436,9 +443,6 @@ static int check(struct args *a, struct err *err)
 	for (size_t i = 0; (p = method_param_at(a->m, i)) != NULL; i++)
 		if (p->required && json_object_get(a->params, p->name) == NULL)
 			return refuse_missing(a, p, err);
-	if (plan_only && a->own[OWN_YES] != NULL)
-		return err_param(err, ERR_INVALID, "plan",
-				 "--plan only looks, --yes does it: one of them");
 	if (!plan_only && (a->m->flags & MF_REASON) != 0 &&
 	    str_trim(str_of(reason != NULL ? json_string_value(reason) : "")).n == 0)
 		return err_param(err, ERR_REASON, "reason",
@@ -488,7 +492,10 @@ int args_read(int argc, const char *const *argv, struct args *ret, struct err *e
 		return rc;
 	ret->params = json_object();
 	rc = parse_words(ret, (struct words){ argc - rc, argv + rc }, err);
-	return rc < 0 || ret->own[OWN_HELP] != NULL ? rc : take_where(ret, err);
+	if (rc < 0 || ret->own[OWN_HELP] != NULL)
+		return rc;
+	rc = take_where(ret, err);
+	return rc < 0 ? rc : refuse_pair(ret, err);
 }
 
 int args_parse(int argc, const char *const *argv, struct args *ret, struct err *err)

@@ -419,6 +419,8 @@ static void test_yes_commits_the_plan(void **state)
 	assert_int_equal(fake_rpc_calls("plan.commit"), 0); /* why? */
 	assert_true(shows("Reason:"));
 	key(K_ESC);
+	refused("delete all --plan --yes --reason 'they asked'", "one of them");
+	assert_int_equal(fake_rpc_calls("plan.make"), 1);
 	command("delete all --yes --reason 'they asked'");
 	assert_string_equal(fake_rpc_params("plan.commit"),
 			    "{\"plan\":\"p9\",\"reason\":\"they asked\"}");
