@@ -1,8 +1,8 @@
 /*
- * Records stand in chunks, so that growing never moves them; free places are chained. A hash with
- * linear probing finds a rid's place. Deferred records are in a binary heap of places, ready ones
- * in a doubly linked list of their group. Every change of a record is: detach, change, settle; the
- * counters live in detach and settle and nowhere else.
+ * Records stand in chunks, so that growing never moves them; free places are chained. A hash finds
+ * a rid's place, a heap the one that is due first (sched_index.c). Ready records are in a doubly
+ * linked list of their group. Every change of a record is: detach, change, settle; the counters
+ * live in detach and settle and nowhere else.
  */
 #include "sched/sched_int.h"
 
@@ -35,144 +35,6 @@ static int dest_cmp(const struct dest *a, const struct dest *b)
 RB_GENERATE_INTERNAL(group_tree, group, node, group_cmp, static __attribute__((unused)))
 RB_GENERATE_INTERNAL(dest_tree, dest, node, dest_cmp, static __attribute__((unused)))
 #pragma GCC diagnostic pop
-
-static const char *const state_names[SCHED_STATE__COUNT] = {
-	[SCHED_READY] = "ready", [SCHED_DEFERRED] = "deferred", [SCHED_ACTIVE] = "active",
-	[SCHED_HELD] = "held",	 [SCHED_TRASH] = "trash",
-};
-
-const char *sched_state_name(enum sched_state st)
-{
-	ASSERT(st < SCHED_STATE__COUNT);
-	return state_names[st];
-}
-
-/* --- the hash of rids ------------------------------------------------------------------------- */
-
-static uint32_t hash_slot(const struct sched *s, uint64_t rid)
-{
-	uint64_t h = rid * UINT64_C(0x9e3779b97f4a7c15);
-	return (uint32_t)(h >> 32) & (s->hash_size - 1);
-}
-
-static void hash_put(struct sched *s, uint32_t i)
-{
-	uint32_t slot = hash_slot(s, sched_rec(s, i)->rid);
-	while (s->hash[slot] != SCHED_NONE)
-		slot = (slot + 1) & (s->hash_size - 1);
-	s->hash[slot] = i;
-}
-
-static void hash_grow(struct sched *s)
-{
-	s->hash_size = s->hash_size == 0 ? 1024 : s->hash_size * 2;
-	free(s->hash);
-	s->hash = xreallocarray(NULL, s->hash_size, sizeof(*s->hash));
-	memset(s->hash, 0xff, (size_t)s->hash_size * sizeof(*s->hash));
-	for (uint32_t i = 0; i < s->places; i++)
-		if (sched_rec(s, i)->place != P_FREE)
-			hash_put(s, i);
-}
-
-static uint32_t hash_find(const struct sched *s, uint64_t rid)
-{
-	if (s->hash_size == 0)
-		return SCHED_NONE;
-	for (uint32_t slot = hash_slot(s, rid);; slot = (slot + 1) & (s->hash_size - 1)) {
-		uint32_t i = s->hash[slot];
-		if (i == SCHED_NONE)
-			return SCHED_NONE;
-		if (sched_rec(s, i)->rid == rid)
-			return slot;
-	}
-}
-
-/* Linear probing without tombstones: what stands behind the hole moves up when it may. */
-static void hash_drop(struct sched *s, uint64_t rid)
-{
-	uint32_t hole = hash_find(s, rid);
-	ASSERT(hole != SCHED_NONE);
-	uint32_t mask = s->hash_size - 1;
-	for (uint32_t at = (hole + 1) & mask; s->hash[at] != SCHED_NONE; at = (at + 1) & mask) {
-		uint32_t home = hash_slot(s, sched_rec(s, s->hash[at])->rid);
-		if (((at - home) & mask) >= ((at - hole) & mask)) {
-			s->hash[hole] = s->hash[at];
-			hole = at;
-		}
-	}
-	s->hash[hole] = SCHED_NONE;
-}
-
-uint32_t sched_lookup(const struct sched *s, struct rid rid)
-{
-	uint32_t slot = hash_find(s, rid.v);
-	return slot == SCHED_NONE ? SCHED_NONE : s->hash[slot];
-}
-
-/* --- the heap of due times -------------------------------------------------------------------- */
-
-static void heap_set(struct sched *s, uint32_t at, uint32_t i)
-{
-	s->heap[at] = i;
-	sched_rec(s, i)->a = at;
-}
-
-static void heap_up(struct sched *s, uint32_t at, uint32_t i)
-{
-	int64_t due = sched_rec(s, i)->next_ms;
-	while (at > 0) {
-		uint32_t parent = (at - 1) / 2;
-		if (sched_rec(s, s->heap[parent])->next_ms <= due)
-			break;
-		heap_set(s, at, s->heap[parent]);
-		at = parent;
-	}
-	heap_set(s, at, i);
-}
-
-static void heap_down(struct sched *s, uint32_t at, uint32_t i)
-{
-	int64_t due = sched_rec(s, i)->next_ms;
-	for (;;) {
-		uint32_t child = at * 2 + 1;
-		if (child >= s->heap_n)
-			break;
-		if (child + 1 < s->heap_n && sched_rec(s, s->heap[child + 1])->next_ms <
-						     sched_rec(s, s->heap[child])->next_ms)
-			child++;
-		if (sched_rec(s, s->heap[child])->next_ms >= due)
-			break;
-		heap_set(s, at, s->heap[child]);
-		at = child;
-	}
-	heap_set(s, at, i);
-}
-
-static void heap_add(struct sched *s, uint32_t i)
-{
-	if (s->heap_n == s->heap_cap) {
-		s->heap_cap = s->heap_cap == 0 ? 256 : s->heap_cap * 2;
-		s->heap = xreallocarray(s->heap, s->heap_cap, sizeof(*s->heap));
-	}
-	heap_up(s, s->heap_n++, i);
-}
-
-static void heap_drop(struct sched *s, uint32_t i)
-{
-	uint32_t at = sched_rec(s, i)->a;
-	uint32_t last = s->heap[--s->heap_n];
-	if (last == i)
-		return;
-	if (at > 0 && sched_rec(s, s->heap[(at - 1) / 2])->next_ms > sched_rec(s, last)->next_ms)
-		heap_up(s, at, last);
-	else
-		heap_down(s, at, last);
-}
-
-uint32_t sched_due(const struct sched *s)
-{
-	return s->heap_n > 0 ? s->heap[0] : SCHED_NONE;
-}
 
 /* --- next hops and groups --------------------------------------------------------------------- */
 
@@ -306,7 +168,7 @@ void sched_detach(struct sched *s, uint32_t i)
 			g->lane->ready--;
 		}
 	} else if (r->place == P_DEFERRED) {
-		heap_drop(s, i);
+		sched_heap_drop(s, i);
 	} else if (r->place == P_ACTIVE && r->a != SCHED_NONE) {
 		sched_trans_leave(s, r->a);
 	}
@@ -350,7 +212,7 @@ void sched_place(struct sched *s, uint32_t i, enum place p)
 			ring_enter(s, g);
 		}
 	} else if (p == P_DEFERRED) {
-		heap_add(s, i);
+		sched_heap_add(s, i);
 		if (g->next_ms == 0 || r->next_ms < g->next_ms)
 			g->next_ms = r->next_ms;
 		if (r->a == 0)
@@ -390,7 +252,7 @@ void sched_forget(struct sched *s, uint32_t i)
 {
 	struct rec *r = sched_rec(s, i);
 	struct rid rid = { r->rid };
-	hash_drop(s, r->rid);
+	sched_hash_drop(s, r->rid);
 	struct group *g = s->groups[r->group];
 	r->place = P_FREE;
 	r->a = s->free_head;
@@ -412,7 +274,7 @@ void sched_forget(struct sched *s, uint32_t i)
 static uint32_t rec_new(struct sched *s, struct rid rid)
 {
 	if ((s->live + 1) * 2 > s->hash_size)
-		hash_grow(s);
+		sched_hash_grow(s);
 	uint32_t i = s->free_head;
 	if (i != SCHED_NONE) {
 		s->free_head = sched_rec(s, i)->a;
@@ -424,7 +286,7 @@ static uint32_t rec_new(struct sched *s, struct rid rid)
 		}
 	}
 	*sched_rec(s, i) = (struct rec){ .rid = rid.v, .a = SCHED_NONE, .place = P_ACTIVE };
-	hash_put(s, i);
+	sched_hash_put(s, i);
 	s->live++;
 	if (rid_n(rid) > s->n_max)
 		s->n_max = rid_n(rid);
@@ -703,176 +565,6 @@ bool sched_retry(struct sched *s, struct rid rid, int64_t *ret_was)
 		return false;
 	*ret_was = sched_rec(s, i)->next_ms;
 	return sched_set_next(s, rid, 0);
-}
-
-/* --- looking ---------------------------------------------------------------------------------- */
-
-void sched_fill_view(const struct sched *s, uint32_t i, struct sched_view *ret)
-{
-	const struct rec *r = sched_rec(s, i);
-	const struct group *g = s->groups[r->group];
-	const struct dest *d = g->dest;
-	*ret = (struct sched_view){ .rid = { r->rid },
-				    .domain = g->domain,
-				    .stream = g->stream,
-				    .group = r->group,
-				    .attempts = r->attempts,
-				    .code = r->code,
-				    .reply_class = r->reply_class,
-				    .next_ms = r->next_ms,
-				    .own_next_ms = r->next_ms,
-				    .expires_ms = r->expires_ms };
-	bool due = r->next_ms <= loop_wall_ms(s->loop);
-	if (r->place == P_TRASH) {
-		ret->state = SCHED_TRASH;
-	} else if (r->place == P_ACTIVE || r->place == P_FAILING) {
-		ret->state = SCHED_ACTIVE;
-	} else if (g->hold != 0 || r->hold != 0 || d->kind == DEST_HOLD) {
-		ret->state = SCHED_HELD;
-		ret->hold = g->hold != 0 ? g->hold : r->hold;
-	} else if (!due) {
-		ret->state = SCHED_DEFERRED;
-	} else if (d->is_waiting) {
-		ret->state = SCHED_DEFERRED;
-		ret->next_ms = d->backoff_until_ms;
-	} else {
-		ret->state = SCHED_READY;
-	}
-}
-
-bool sched_find(const struct sched *s, struct rid rid, struct sched_view *ret)
-{
-	uint32_t i = sched_lookup(s, rid);
-	if (i == SCHED_NONE)
-		return false;
-	sched_fill_view(s, i, ret);
-	return true;
-}
-
-uint32_t sched_places(const struct sched *s)
-{
-	return s->places;
-}
-
-bool sched_at(const struct sched *s, uint32_t place, struct sched_view *ret)
-{
-	if (place >= s->places || sched_rec(s, place)->place == P_FREE)
-		return false;
-	sched_fill_view(s, place, ret);
-	return true;
-}
-
-bool sched_peek(const struct sched *s, uint32_t place, struct sched_peek *ret)
-{
-	const struct rec *r;
-	if (place >= s->places)
-		return false;
-	r = sched_rec(s, place);
-	if (r->place == P_FREE)
-		return false;
-	*ret = (struct sched_peek){ .rid = { r->rid },
-				    .group = r->group,
-				    .next_ms = r->next_ms,
-				    .attempts = r->attempts,
-				    .trash = r->place == P_TRASH };
-	return true;
-}
-
-static void group_counts(const struct group *g, struct sched_counts *ret)
-{
-	memset(ret, 0, sizeof(*ret));
-	uint64_t idle_ready = g->count[P_READY], deferred = g->count[P_DEFERRED];
-	ret->state[SCHED_HELD] = g->count[P_HELD];
-	if (g->hold != 0 || g->dest->kind == DEST_HOLD) {
-		ret->state[SCHED_HELD] += idle_ready + deferred;
-	} else {
-		ret->state[g->dest->is_waiting ? SCHED_DEFERRED : SCHED_READY] += idle_ready;
-		ret->state[SCHED_DEFERRED] += deferred;
-	}
-	ret->state[SCHED_ACTIVE] = (uint64_t)g->count[P_ACTIVE] + g->count[P_FAILING];
-	ret->state[SCHED_TRASH] = g->count[P_TRASH];
-	for (int st = 0; st < SCHED_TRASH; st++)
-		ret->total += ret->state[st];
-}
-
-uint32_t sched_groups(const struct sched *s)
-{
-	return s->groups_n;
-}
-
-bool sched_group(const struct sched *s, uint32_t i, struct sched_group_view *ret)
-{
-	if (i >= s->groups_n)
-		return false;
-	const struct group *g = s->groups[i];
-	*ret = (struct sched_group_view){ .domain = g->domain,
-					  .stream = g->stream,
-					  .hold = g->hold,
-					  .next_hop = g->dest->key,
-					  .oldest_ms = g->oldest_ms,
-					  .next_ms = g->count[P_DEFERRED] > 0 ? g->next_ms : 0,
-					  .last_class = g->last_class,
-					  .last_reply = g->last_reply != NULL ? g->last_reply : "",
-					  .last_ms = g->last_ms,
-					  .trouble_since_ms = g->trouble_since_ms };
-	group_counts(g, &ret->counts);
-	if (ret->counts.state[SCHED_READY] + ret->counts.state[SCHED_DEFERRED] > 0)
-		ret->waiting_ms = (int64_t)g->waiting_s * 1000;
-	for (int k = 0; k < SCHED_AGES; k++)
-		ret->ages[k] = g->ages[k];
-	return ret->counts.total + ret->counts.state[SCHED_TRASH] > 0;
-}
-
-void sched_size(const struct sched *s, struct sched_size *ret)
-{
-	*ret = (struct sched_size){ .messages = s->messages,
-				    .recipients = s->live - s->trash,
-				    .trash = s->trash };
-}
-
-void sched_totals(const struct sched *s, struct sched_counts *ret, uint64_t *ret_messages,
-		  int64_t *ret_oldest_ms)
-{
-	memset(ret, 0, sizeof(*ret));
-	int64_t oldest = 0;
-	for (uint32_t k = 0; k < s->groups_n; k++) {
-		struct sched_counts c;
-		group_counts(s->groups[k], &c);
-		ret->total += c.total;
-		for (int st = 0; st < SCHED_STATE__COUNT; st++)
-			ret->state[st] += c.state[st];
-		if (c.total > 0 && s->groups[k]->oldest_ms != 0 &&
-		    (oldest == 0 || s->groups[k]->oldest_ms < oldest))
-			oldest = s->groups[k]->oldest_ms;
-	}
-	*ret_messages = s->messages;
-	*ret_oldest_ms = oldest;
-}
-
-bool sched_dest(const struct sched *s, const char *next_hop, struct sched_dest_view *ret)
-{
-	const struct dest *d = sched_dest_find(s, next_hop);
-	if (d == NULL)
-		return false;
-	*ret = (struct sched_dest_view){ .next_hop = d->key,
-					 .backoff_until_ms =
-						 d->is_waiting ? d->backoff_until_ms : 0,
-					 .slowed = d->is_waiting && d->slowed,
-					 .since_ms = d->since_ms,
-					 .reply = d->why != NULL ? d->why->reply : "",
-					 .why = d->why,
-					 .active = d->active };
-	return true;
-}
-
-bool sched_backs_off(const struct sched *s)
-{
-	return !TAILQ_EMPTY(&s->waiting);
-}
-
-uint64_t sched_generation(const struct sched *s)
-{
-	return s->generation;
 }
 
 /* --- life ------------------------------------------------------------------------------------- */

@@ -224,7 +224,15 @@ static inline struct rec *sched_rec(const struct sched *s, uint32_t i)
 	return &s->chunks[i >> SCHED_CHUNK_BITS][i & (SCHED_CHUNK - 1)];
 }
 
+/* sched_index.c: the hash of rids (grow: makes it and puts all in) and the heap of due times. */
+void sched_hash_grow(struct sched *s);
+void sched_hash_put(struct sched *s, uint32_t i);
+void sched_hash_drop(struct sched *s, uint64_t rid);
 uint32_t sched_lookup(const struct sched *s, struct rid rid); /* SCHED_NONE when there is none */
+void sched_heap_add(struct sched *s, uint32_t i);
+void sched_heap_drop(struct sched *s, uint32_t i);
+uint32_t sched_due(const struct sched *s); /* the record due first; SCHED_NONE */
+
 /* Takes a record off whatever list it is on. */
 void sched_detach(struct sched *s, uint32_t i);
 /* Puts a detached record where its facts say. */
@@ -239,7 +247,6 @@ struct dest *sched_dest_get(struct sched *s, const char *key);
 struct dest *sched_dest_find(const struct sched *s, const char *key);
 void sched_dest_dirty(struct sched *s, struct dest *d);
 void sched_fill_view(const struct sched *s, uint32_t i, struct sched_view *ret);
-uint32_t sched_due(const struct sched *s); /* the record due first; SCHED_NONE */
 /* NULL: the first one. */
 struct dest *sched_dest_next(struct sched *s, struct dest *d);
 void sched_arm(struct sched *s); /* the tick for what is due next */
