@@ -213,6 +213,64 @@ static void test_change_keeps_what_was_not_sent(void **state)
 	expect_planned("{\"name\":\"marketing\",\"reset\":[\"match\"]}");
 }
 
+static void change(void)
+{
+	for (int i = 0; i < 10 && !shows("[>Change<]"); i++)
+		key(K_TAB);
+	assert_true(shows("[>Change<]"));
+	key(K_ENTER);
+}
+
+static void enter_again(int calls)
+{
+	for (int i = 0; i < 40 && fake_rpc_calls("plan.make") == calls; i++)
+		key(K_ENTER);
+	assert_int_equal(fake_rpc_calls("plan.make"), calls + 1);
+}
+
+/* A form asks for no resets, nor for the version; what a line says of them is not lost in it. */
+static void test_a_form_keeps_what_it_has_no_field_for(void **state)
+{
+	(void)state;
+	key(K_ESC);
+	command("stream set news --reset retry,lifetime --rate 9");
+	expect_planned("{\"name\":\"news\",\"reset\":[\"retry\",\"lifetime\"],\"rate\":9}");
+	change();
+	enter_again(1);
+	expect_planned("{\"name\":\"news\",\"reset\":[\"retry\",\"lifetime\"],\"rate\":9}");
+	change(); /* and what is said after all takes its place */
+	go_down(5);
+	type("1m,5m");
+	enter_again(2);
+	expect_planned("{\"name\":\"news\",\"retry\":\"1m,5m\",\"reset\":[\"lifetime\"],"
+		       "\"rate\":9}");
+	key(K_ESC);
+	command("stream set --reset retry --base 7");
+	type("news");
+	enter_again(3);
+	expect_planned("{\"name\":\"news\",\"reset\":[\"retry\"],\"base\":7}");
+	key(K_ESC);
+}
+
+/* What was emptied and stands there again is not reset. */
+static void test_a_reset_can_be_taken_back(void **state)
+{
+	(void)state;
+	key('E');
+	go_down(1);
+	key(K_CTRL | 'u');
+	enter_all();
+	expect_planned("{\"name\":\"marketing\",\"reset\":[\"match\"]}");
+	change();
+	go_down(1);
+	type("from:a*");
+	go_down(3);
+	key(K_BACKSPACE);
+	type("6");
+	enter_again(1);
+	expect_planned("{\"name\":\"marketing\",\"priority\":6}");
+}
+
 /* --- notices --- */
 
 static void commit(void)
@@ -447,6 +505,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_lists_keep_their_commas, setup_streams,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_change_keeps_what_was_not_sent, setup_streams,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_a_form_keeps_what_it_has_no_field_for,
+						setup_streams, teardown),
+		cmocka_unit_test_setup_teardown(test_a_reset_can_be_taken_back, setup_streams,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_long_texts_are_not_cut, setup_streams,
 						teardown),

@@ -224,6 +224,38 @@ static void trim_strings(json_t *params, const struct param_def *p)
 	}
 }
 
+/* What is said of a field takes the place of its reset, which another form may have left. */
+static void drop_reset(json_t *params, const char *name)
+{
+	json_t *list = json_object_get(params, "reset");
+	size_t i = 0;
+
+	while (i < json_array_size(list)) {
+		if (strcmp(json_string_value(json_array_get(list, i)), name) == 0)
+			(void)json_array_remove(list, i);
+		else
+			i++;
+	}
+	if (list != NULL && json_array_size(list) == 0)
+		(void)json_object_del(params, "reset");
+}
+
+/* What was said of what is no field goes on as it is. */
+static json_t *begin_params(const struct act *a)
+{
+	json_t *params = json_object();
+	const char *name;
+	json_t *v;
+
+	json_object_foreach(a->params, name, v)
+	{
+		const struct param_def *p = method_param(&method_defs[a->method], name);
+		if (p == NULL || !is_field(p))
+			(void)json_object_set_new(params, name, json_deep_copy(v));
+	}
+	return params;
+}
+
 /* Nothing stands where something stood: it is to go. */
 static int put_emptied(const struct method_def *m, json_t *params, const struct param_def *p,
 		       const json_t *given, struct err *err)
@@ -314,31 +346,39 @@ int act_complete(const struct method_def *m, json_t *params, struct err *err)
 	return result;
 }
 
+/* What stands in its field, as it goes into params. */
+static int put_field(const struct act *a, json_t *params, const struct param_def *p,
+		     struct str text, struct err *err)
+{
+	const json_t *given = json_object_get(a->given, p->name);
+	bool same;
+	int result = touched(a, p, text, &same, err);
+
+	if (result < 0)
+		return result;
+	if (text.n > 0 || given != NULL)
+		drop_reset(params, p->name);
+	if (same)
+		return 0;
+	if (text.n == 0)
+		return put_emptied(&method_defs[a->method], params, p, given, err);
+	result = put_typed(params, p, text, err);
+	trim_strings(params, p);
+	return result;
+}
+
 static int on_form(void *arg, const struct form *form, struct err *err)
 {
 	struct act *a = OBJ(act, ACT_MAGIC, arg);
 	const struct method_def *m = &method_defs[a->method];
-	json_t *params = json_object();
+	json_t *params = begin_params(a);
 	int result = 0;
 
 	for (int i = 0; result >= 0 && a->fields[i].name != NULL; i++) {
 		const struct param_def *p = method_param(m, a->fields[i].name);
-		struct str text = form_value(form, p->name);
 
-		bool same;
-
-		result = touched(a, p, text, &same, err);
-		if (same || result < 0)
-			continue;
-		if (text.n == 0) {
-			result = put_emptied(m, params, p, json_object_get(a->given, p->name), err);
-			continue;
-		}
-		result = put_typed(params, p, text, err);
-		trim_strings(params, p);
+		result = put_field(a, params, p, form_value(form, p->name), err);
 	}
-	if (json_object_get(a->params, "base") != NULL)
-		(void)json_object_set(params, "base", json_object_get(a->params, "base"));
 	if (result >= 0)
 		result = act_complete(m, params, err);
 	if (result >= 0)
