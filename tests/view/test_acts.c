@@ -376,6 +376,12 @@ static void test_answers(void **state)
 	frame();
 	assert_true(shows("~ pool bulk: warmup none -> 50,100"));
 	key(K_ESC);
+	fake_rpc_answer("config.diff", "{'rows':[{'op':'-','kind':'suppress','id':'a@b.example',"
+				       "'text':'by hand'}],'total':120001,'next':null}");
+	assert_int_equal(act_command(app.acts, STR("config diff 3 5"), &err), 0);
+	frame();
+	assert_true(shows("- suppress a@b.example: by hand") && shows("and 120 000 more"));
+	key(K_ESC);
 	assert_int_equal(act_command(app.acts, STR("route test"), &err), 0);
 	frame();
 	type("anna@a.example");

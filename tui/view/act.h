@@ -39,9 +39,10 @@ void acts_unlinked(struct acts *a);
 bool act_in_shell_only(const struct method_def *m);
 /* Takes an action back, after asking; the reason may be NULL. */
 void act_undo(struct acts *a, const char *action, const char *what, const char *reason);
-/* Rows of entity "change", a line each. (act_edit.c) */
+/* Rows of entity "change", a line each, and how many more when they are the first of n.
+ * (act_edit.c) */
 struct text;
-void act_put_changes(struct text *t, const json_t *changes);
+void act_put_changes(struct text *t, const json_t *changes, int64_t n);
 /* Those of a plan or a version, and that there are more when it has only the first ones. */
 void act_put_changes_of(struct text *t, const json_t *row);
 /* Answers in a window: the one thing that binds the target now. */

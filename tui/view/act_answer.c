@@ -142,14 +142,15 @@ static void put_fields(struct text *t, const char *entity, const json_t *row, co
 	json_decref(rest);
 }
 
-static void put_rows(struct text *t, const struct method_def *m, const json_t *rows,
+static void put_rows(struct text *t, const struct method_def *m, const json_t *answer,
 		     const struct shell *s)
 {
+	const json_t *rows = json_object_get(answer, "rows");
 	const json_t *one;
 	size_t i;
 
 	if (strcmp(m->entity, "change") == 0) {
-		act_put_changes(t, rows);
+		act_put_changes(t, rows, ji(answer, "total"));
 		return;
 	}
 	json_array_foreach(rows, i, one)
@@ -163,15 +164,13 @@ static void put_rows(struct text *t, const struct method_def *m, const json_t *r
 static void put_answer(struct text *t, const struct method_def *m, const json_t *answer,
 		       const struct shell *s)
 {
-	const json_t *rows = json_object_get(answer, "rows");
-
 	text_clear(t);
 	if (js_has(answer, "steps"))
 		act_put_trial(t, answer);
-	else if ((m->flags & MF_LIST) == 0 || !json_is_array(rows))
+	else if ((m->flags & MF_LIST) == 0 || !json_is_array(json_object_get(answer, "rows")))
 		put_fields(t, m->entity, answer, s);
 	else
-		put_rows(t, m, rows, s);
+		put_rows(t, m, answer, s);
 	if (json_is_string(json_object_get(answer, "next")))
 		text_add(t, ROLE_DIM, STR("and more; limit says how many are shown"));
 	if (t->n_lines == 0)

@@ -67,8 +67,10 @@ static void put_others(struct text *t, const json_t *others)
 	}
 }
 
-void act_put_changes(struct text *t, const json_t *changes)
+void act_put_changes(struct text *t, const json_t *changes, int64_t n)
 {
+	int64_t shown = (int64_t)json_array_size(changes);
+	char more[FMT_TIME_LEN];
 	const json_t *one;
 	size_t i;
 
@@ -81,17 +83,18 @@ void act_put_changes(struct text *t, const json_t *changes)
 				 js(one, "text"));
 		text_add(t, role, buf_str(&line));
 	}
+	if (n > shown) {
+		fmt_count((uint64_t)(n - shown), more);
+		text_addf(t, ROLE_TEXT, "and %s more", more);
+	}
 }
 
 void act_put_changes_of(struct text *t, const json_t *row)
 {
 	const json_t *changes = json_object_get(row, "changes");
-	int64_t shown = (int64_t)json_array_size(changes);
 
-	act_put_changes(t, changes);
-	if (ji(row, "changes_n") > shown)
-		text_addf(t, ROLE_TEXT, "and %lld more", (long long)(ji(row, "changes_n") - shown));
-	else if (json_is_true(json_object_get(row, "changes_cut")))
+	act_put_changes(t, changes, ji(row, "changes_n"));
+	if (json_is_true(json_object_get(row, "changes_cut")))
 		text_add(t, ROLE_TEXT, STR("and very many more"));
 }
 

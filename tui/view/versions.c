@@ -39,10 +39,7 @@ static void put_since(struct listing *l, const json_t *answer, struct text *t)
 	(void)l;
 	if (json_array_size(rows) == 0)
 		text_add(t, ROLE_TEXT, STR("nothing"));
-	act_put_changes(t, rows);
-	if (ji(answer, "total") > (int64_t)json_array_size(rows))
-		text_addf(t, ROLE_TEXT, "and %lld more",
-			  (long long)(ji(answer, "total") - (int64_t)json_array_size(rows)));
+	act_put_changes(t, rows, ji(answer, "total"));
 }
 
 static void versions_enter(struct listing *l, const json_t *row)
