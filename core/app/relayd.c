@@ -627,6 +627,7 @@ void relayd_free(struct relayd **rp)
 	wire_parts_free(&r->trouble);
 	/* no reader works on anybody's filter any more, and no answer comes */
 	queue_close(&r->env.queue);
+	suppression_close(r);
 	bounces_end(r);
 	sinks_end(r);
 	views_close(&r->env);
@@ -647,7 +648,6 @@ void relayd_free(struct relayd **rp)
 	guard_free(&r->env.guard);
 	keys_free(&r->env.keys);
 	suppress_free(&r->env.suppress);
-	limiter_free(&r->suppression.told);
 	unread_free(&r->env.unread);
 	classify_free(&r->env.rules);
 	for (int k = 0; k < ACCESS__COUNT; k++) {

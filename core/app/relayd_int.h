@@ -42,6 +42,9 @@ struct relayd {
 		struct limiter *told;	 /* of refusals */
 		bool moved;		 /* there were events since it was stored how far it is */
 		struct loop_timer *tend; /* stores counters, drops what ended */
+		LIST_HEAD(, suppression_put) puts; /* on their way to the store */
+		size_t refused_n;		   /* of them, which wait for another try */
+		struct loop_timer *again;
 	} suppression;
 	struct bounces {
 		char domain[ADDRESS_DOMAIN_MAX + 1]; /* "": there is no bounce address */
@@ -90,6 +93,7 @@ int suppression_open(struct relayd *r, struct err *err) MUST_CHECK; /* the polic
 int suppression_test(const struct conf *conf, struct err *err) MUST_CHECK;
 void suppression_start(struct relayd *r);
 void suppression_end(struct relayd *r);
+void suppression_close(struct relayd *r); /* when the queue is closed */
 /* False refuses the recipient. stream NULL: it is not known yet. */
 bool wire_suppressed(struct relayd *r, const struct smtpin_envelope *e, struct str rcpt,
 		     const struct mailstream *stream, struct smtp_answer *ret_refusal);

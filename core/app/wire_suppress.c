@@ -22,6 +22,8 @@
 #define TEND_MS 20000	 /* a pass over the list begins so often */
 #define TEND_SLICE_MS 20 /* between its slices */
 #define TEND_SLICE 2000	 /* entries of one */
+#define AGAIN_MS 5000	 /* until what the store refused is put again */
+#define AGAIN_MAX 1000	 /* so many of them; what is beyond is only logged */
 
 /* --- the policy ------------------------------------------------------------------------------- */
 
@@ -167,10 +169,42 @@ static void on_put(void *arg, const struct err *err)
 		log_error(NULL, "suppress.store", F_STR("error", err->msg));
 }
 
-static void store(struct relayd *r, const struct suppress_entry *e)
-{
+/* An entry on its way to the store. The full disk is the queue's to wait for: what comes back was
+ * refused, by something damaged, and what is stored next says that its event was seen. So it is put
+ * again, as it is then, until it is stored. */
+struct suppression_put {
+	LIST_ENTRY(suppression_put) link;
+	struct relayd *relayd;
+	bool refused;
 	char id[SUPPRESS_ID_MAX + 1];
-	const struct queue_suppress row = { .id = id,
+};
+
+static void put_done(struct suppression_put *p)
+{
+	LIST_REMOVE(p, link);
+	p->relayd->suppression.refused_n -= p->refused;
+	free(p);
+}
+
+static void on_stored(void *arg, const struct err *err)
+{
+	struct suppression_put *p = arg;
+	struct suppression *s = &p->relayd->suppression;
+
+	on_put(NULL, err);
+	if (err == NULL || s->refused_n >= AGAIN_MAX) {
+		put_done(p);
+		return;
+	}
+	p->refused = true;
+	s->refused_n++;
+	if (!loop_timer_pending(s->again))
+		loop_timer_set(s->again, AGAIN_MS);
+}
+
+static void store(struct suppression_put *p, const struct suppress_entry *e)
+{
+	const struct queue_suppress row = { .id = p->id,
 					    .source = suppress_source_name(e->source),
 					    .reason = e->reason,
 					    .by = e->by,
@@ -182,8 +216,28 @@ static void store(struct relayd *r, const struct suppress_entry *e)
 					    .watch = e->watch,
 					    .tell = e->watch == 0 };
 
-	suppress_id(e->address, e->scope, id);
-	queue_suppress_put(r->env.queue, &row, 1, on_put, NULL);
+	queue_suppress_put(p->relayd->env.queue, &row, 1, on_stored, p);
+}
+
+static void on_again(void *arg)
+{
+	struct relayd *r = OBJ(relayd, RELAYD_MAGIC, arg);
+	struct suppression_put *next;
+
+	for (struct suppression_put *p = LIST_FIRST(&r->suppression.puts); p != NULL; p = next) {
+		const struct suppress_entry *e;
+		next = LIST_NEXT(p, link);
+		if (!p->refused)
+			continue;
+		e = suppress_by_id(r->env.suppress, str_of(p->id));
+		if (e == NULL) { /* taken off the list meanwhile */
+			put_done(p);
+			continue;
+		}
+		p->refused = false;
+		r->suppression.refused_n--;
+		store(p, e);
+	}
 }
 
 static int64_t end_of(const struct relayd *r, int64_t now)
@@ -193,6 +247,7 @@ static int64_t end_of(const struct relayd *r, int64_t now)
 
 static void put(struct relayd *r, const struct suppress_entry *e)
 {
+	struct suppression_put *p;
 	struct err err = ERR_INIT;
 
 	if (suppress_put(r->env.suppress, e, &err) < 0) {
@@ -200,7 +255,11 @@ static void put(struct relayd *r, const struct suppress_entry *e)
 			log_warn(e->address, "suppress.full", F_STR("error", err.msg));
 		return;
 	}
-	store(r, e);
+	p = xcalloc(1, sizeof(*p));
+	p->relayd = r;
+	suppress_id(e->address, e->scope, p->id);
+	LIST_INSERT_HEAD(&r->suppression.puts, p, link);
+	store(p, e);
 	if (e->watch != 0)
 		return;
 	r->env.suppress_generation++;
@@ -363,6 +422,7 @@ static void on_tend(void *arg)
 
 void suppression_start(struct relayd *r)
 {
+	r->suppression.again = loop_timer_new(r->env.loop, "relayd.suppress-again", on_again, r);
 	catch_up(r);
 	r->suppression.tend = loop_timer_new(r->env.loop, "relayd.suppress", on_tend, r);
 	loop_timer_set(r->suppression.tend, TEND_MS);
@@ -373,9 +433,21 @@ void suppression_end(struct relayd *r)
 {
 	if (r->suppression.tend == NULL)
 		return;
+	on_again(r);
+	loop_timer_free(&r->suppression.again);
 	loop_timer_free(&r->suppression.tend);
 	while (!tend(r)) /* the rest of the pass that is under way */
 		;
 	while (!tend(r))
 		;
+}
+
+/* Behind the queue's end: no answer comes any more. */
+void suppression_close(struct relayd *r)
+{
+	struct suppression_put *p;
+
+	while ((p = LIST_FIRST(&r->suppression.puts)) != NULL)
+		put_done(p);
+	limiter_free(&r->suppression.told);
 }

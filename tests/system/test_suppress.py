@@ -1,9 +1,11 @@
 """The suppression list: at RCPT, for what is queued, by bounces, as files, taken back, after restarts."""
 
+import contextlib
 import csv
 import io
 import json
 import socket
+import sqlite3
 import subprocess
 import time
 import urllib.request
@@ -236,6 +238,32 @@ def test_bounces_suppress(relay_with, world):
     wait_until(lambda: {r["address"] for r in listed(relay)} == {"gone@fast.example", "idle@isp.example"})
     assert listed(relay, "--watched") == [] and rcpt(relay, "idle@isp.example")[0] == 550
     assert hits(relay, "gone") == [1], "counters outlive a restart"
+
+
+def test_what_the_store_refused_is_stored_later(relay_with, world):
+    """The next event's entry says how far all is seen: a restart does not look at the refused one's any more."""
+    relay = relay_with('suppression {\n at-once = {"bad-mailbox"}\n}\n')
+    relay.expected += [r"suppress[.]store", r"queue[.](commit|write)"]
+    world.do('set fast.example reply at=rcpt text="550 5.1.1 No such user here"')
+
+    def bounce(to):
+        relay.send(to)
+        wait_until(lambda: [r for r in listed(relay) if r["address"] == to])
+
+    with contextlib.closing(sqlite3.connect(relay.state / "queue.db", isolation_level=None)) as db:
+        stored = lambda: {r[0] for r in db.execute("SELECT id FROM suppress")}
+        db.execute("CREATE TRIGGER damaged BEFORE INSERT ON suppress WHEN new.id LIKE 'lost%' "
+                   "BEGIN SELECT raise(ABORT, 'damaged'); END")
+        bounce("lost@fast.example")
+        wait_until(lambda: "suppress.store" in relay.log.read_text())
+        bounce("gone@fast.example")
+        wait_until(lambda: "gone@fast.example" in stored())
+        assert "lost@fast.example" not in stored()
+        db.execute("DROP TRIGGER damaged")
+        wait_until(lambda: "lost@fast.example" in stored())
+    relay.kill()
+    relay.start()
+    assert {r["address"] for r in listed(relay)} == {"gone@fast.example", "lost@fast.example"}
 
 
 def test_wrong_class_is_refused(directory, world):
