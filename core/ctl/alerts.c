@@ -21,6 +21,7 @@
 #define AGEING_MS DAY_MS
 #define TARGET_MAX 300
 #define TEXT_MAX 500
+#define NAMED_MAX 3 /* of what one row tells */
 
 enum alert_kind {
 #define ALERT(id, ...) A_##id,
@@ -117,12 +118,13 @@ static void put(struct making *m, const struct alert *a, const char *fmt, ...) P
 
 static void put(struct making *m, const struct alert *a, const char *fmt, ...)
 {
-	int64_t since_ms = a->since_ms != 0 ? a->since_ms : first_seen(m, a);
 	char text[TEXT_MAX];
+	int64_t since_ms;
 	va_list ap;
 
 	if (json_array_size(m->rows) >= ALERTS_MAX)
 		return;
+	since_ms = a->since_ms != 0 ? a->since_ms : first_seen(m, a);
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
@@ -286,18 +288,36 @@ static void put_pools(struct making *m)
 	}
 }
 
-/* Mail of its domain leaves unsigned, or with one signature less. */
+/* Mail of their domains leaves unsigned, or with one signature less. One row tells of them all: an
+ * import from another relay brings all of its keys empty. */
 static void put_keys(struct making *m)
 {
-	for (size_t i = 0; keys_empty_n(m->env->keys) > 0 && i < keys_n(m->env->keys); i++) {
+	struct alert x = OF_RELAY(A_KEY);
+	char names[TEXT_MAX] = "";
+	size_t n = keys_mute_n(m->env->keys), named = 0;
+
+	for (size_t i = 0; named < n && named < NAMED_MAX && i < keys_n(m->env->keys); i++) {
 		const struct key_entry *e = keys_at(m->env->keys, i);
-		struct alert x = OF_RELAY(A_KEY);
 
 		if (e->state != KEY_ACTIVE || e->key != NULL)
 			continue;
-		x.target = e->id;
+		(void)snprintf(names + strlen(names), sizeof(names) - strlen(names), "%s%s",
+			       named > 0 ? ", " : "", e->id);
+		named++;
+	}
+	if (n == 1) {
+		x.target = names;
 		put(m, &x, "the key %s is active and signs nothing: its private part is not here",
-		    e->id);
+		    names);
+	} else if (n > named) {
+		put(m, &x,
+		    "%zu keys are active and sign nothing: their private parts are not here: %s "
+		    "and %zu more",
+		    n, names, n - named);
+	} else if (n > 1) {
+		put(m, &x,
+		    "%zu keys are active and sign nothing: their private parts are not here: %s", n,
+		    names);
 	}
 }
 

@@ -7,7 +7,7 @@
  *          has no beginning of its own (a pool that reached its cap) it is remembered when it was
  *          seen first, for as long as it is seen.
  * Context: loop thread. Cheap: it goes through pools and credentials, not through the queue.
- * Limits:  ALERTS_MAX rows; ALERTS_DESTINATIONS of them name destinations.
+ * Limits:  ALERTS_MAX rows; ALERTS_DESTINATIONS of them name destinations. All empty keys are one.
  */
 #ifndef CTL_ALERTS_H
 #define CTL_ALERTS_H

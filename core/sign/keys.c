@@ -81,6 +81,7 @@ struct keys {
 	size_t n;
 	size_t cap;
 	size_t empty_n; /* without their private part */
+	size_t mute_n;	/* of them, active */
 	struct secret_parts *secrets;
 	bool beside; /* the private parts are another list's */
 };
@@ -486,6 +487,15 @@ static int fill(struct keys *k, const json_t *o, struct key_entry *e, struct err
 	return 0;
 }
 
+static void count(struct keys *k, const struct key_entry *e, int by)
+{
+	if (e->key != NULL)
+		return;
+	k->empty_n += (size_t)by;
+	if (e->state == KEY_ACTIVE)
+		k->mute_n += (size_t)by;
+}
+
 int keys_put(struct keys *k, const char *json, int64_t now_ms, struct err *err)
 {
 	struct key_entry *e = NULL;
@@ -507,8 +517,8 @@ int keys_put(struct keys *k, const char *json, int64_t now_ms, struct err *err)
 		e->signed_n = k->v[at]->signed_n;
 		e->failed_n = k->v[at]->failed_n;
 		e->last_ms = k->v[at]->last_ms;
-		k->empty_n -= k->v[at]->key == NULL;
-		k->empty_n += e->key == NULL;
+		count(k, k->v[at], -1);
+		count(k, e, 1);
 		let_go(k, k->v[at], now_ms);
 		entry_free(k->v[at]);
 		k->v[at] = e;
@@ -526,7 +536,7 @@ int keys_put(struct keys *k, const char *json, int64_t now_ms, struct err *err)
 	memmove(k->v + at + 1, k->v + at, (k->n - at) * sizeof(struct key_entry *));
 	k->v[at] = e;
 	k->n++;
-	k->empty_n += e->key == NULL;
+	count(k, e, 1);
 	return 0;
 }
 
@@ -562,7 +572,7 @@ bool keys_drop(struct keys *k, struct str id, int64_t now_ms)
 	at = place(k, e->domain, e->selector);
 	memmove(k->v + at, k->v + at + 1, (k->n - at - 1) * sizeof(struct key_entry *));
 	k->n--;
-	k->empty_n -= e->key == NULL;
+	count(k, e, -1);
 	let_go(k, e, now_ms);
 	entry_free(e);
 	return true;
@@ -576,10 +586,12 @@ void keys_swap(struct keys *k, struct keys *beside)
 	k->n = beside->n;
 	k->cap = beside->cap;
 	k->empty_n = beside->empty_n;
+	k->mute_n = beside->mute_n;
 	beside->v = was.v;
 	beside->n = was.n;
 	beside->cap = was.cap;
 	beside->empty_n = was.empty_n;
+	beside->mute_n = was.mute_n;
 	for (size_t i = 0; i < beside->n; i++) {
 		const struct key_entry *e = beside->v[i];
 		struct key_entry *now =
@@ -616,6 +628,11 @@ size_t keys_n(const struct keys *k)
 size_t keys_empty_n(const struct keys *k)
 {
 	return k->empty_n;
+}
+
+size_t keys_mute_n(const struct keys *k)
+{
+	return k->mute_n;
 }
 
 const struct key_entry *keys_at(const struct keys *k, size_t i)

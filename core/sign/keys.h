@@ -103,6 +103,7 @@ const struct key_entry *keys_find(const struct keys *k, struct str id);
 size_t keys_n(const struct keys *k);
 const struct key_entry *keys_at(const struct keys *k, size_t i);
 size_t keys_empty_n(const struct keys *k); /* whose private part is not here */
+size_t keys_mute_n(const struct keys *k);  /* of them, those that are to sign */
 /* How many keys a domain has, and the place of the first for keys_at(). */
 size_t keys_of(const struct keys *k, struct str domain, size_t *ret_first);
 /* A private part that was orphaned before that time, or NULL. */

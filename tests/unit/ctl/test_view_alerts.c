@@ -1,6 +1,7 @@
 /* What is the matter, as clients read it. */
 #include "view_rig.h"
 
+#include "ctl/alerts.h"
 #include "lib/cred_made.h"
 
 /* ---- alerts ---- */
@@ -98,9 +99,9 @@ static void test_alerts(void **state)
 	json_decref(v);
 }
 
-static void put_key(const char *state)
+static void put_key_of(const char *domain, const char *state)
 {
-	AUTO_FREE char *id = xasprintf("shop.example/%s", state);
+	AUTO_FREE char *id = xasprintf("%s/%s", domain, state);
 	AUTO_FREE char *json = NULL;
 	json_t *o = NULL;
 
@@ -109,6 +110,11 @@ static void put_key(const char *state)
 	json = json_dumps(o, 0);
 	json_decref(o);
 	assert_int_equal(keys_put(rig.env.keys, json, NOW, NULL), 0);
+}
+
+static void put_key(const char *state)
+{
+	put_key_of("shop.example", state);
 }
 
 /* A key that should sign and cannot; one that is not to sign is nobody's trouble. */
@@ -128,6 +134,38 @@ static void test_alert_of_keys(void **state)
 	json_decref(v);
 	assert_true(keys_drop(rig.env.keys, STR("shop.example/active"), NOW));
 	json_decref(alerts(""));
+}
+
+/* All keys of an import come without their private parts: one row counts them, and what else is the
+ * matter keeps its place. */
+static void test_alert_of_many_keys(void **state)
+{
+	AUTO_FREE char *ends =
+		xasprintf("\"expires_ms\":%lld,",
+			  (long long)loop_wall_ms(rig.env.loop) + INT64_C(5) * 86400000);
+	json_t *v;
+
+	(void)state;
+	cred_made(rig.env.creds, "shop", ends, "s1=one");
+	put_key_of("d000.example", "active");
+	put_key_of("d001.example", "active");
+	put_key_of("d001.example", "retired");
+	v = alerts("key-empty credential-ends");
+	assert_string_equal(text_of(alert(v, "key-empty"), "text"),
+			    "2 keys are active and sign nothing: their private parts are not here: "
+			    "d000.example/active, d001.example/active");
+	json_decref(v);
+	for (unsigned i = 2; i < ALERTS_MAX + 50; i++) {
+		AUTO_FREE char *domain = xasprintf("d%03u.example", i);
+		put_key_of(domain, "active");
+	}
+	v = alerts("key-empty credential-ends");
+	assert_string_equal(text_of(alert(v, "key-empty"), "text"),
+			    "150 keys are active and sign nothing: their private parts are not "
+			    "here: d000.example/active, d001.example/active, d002.example/active "
+			    "and 147 more");
+	assert_string_equal(text_of(alert(v, "key-empty"), "command"), "weir dkim list");
+	json_decref(v);
 }
 
 static void test_alert_of_sources(void **state)
@@ -208,6 +246,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_alerts),
 		TEST(test_alert_of_keys),
+		TEST(test_alert_of_many_keys),
 		TEST(test_alert_of_sources),
 		TEST(test_alert_of_secrets),
 		TEST(test_alert_of_what_waits),

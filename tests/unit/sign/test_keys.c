@@ -142,9 +142,11 @@ static void test_completed(void **state)
 	assert_int_equal(keys_put(k, json, 100, NULL), 0);
 	assert_null(keys_at(k, 0)->key);
 	assert_int_equal(keys_empty_n(k), 1);
+	assert_int_equal(keys_mute_n(k), 1);
 	assert_int_equal(keys_put_secret(k, secret, text, 200, NULL), 0);
 	assert_int_equal(keys_put(k, json, 200, NULL), 0);
 	assert_int_equal(keys_empty_n(k), 0);
+	assert_int_equal(keys_mute_n(k), 0);
 	assert_non_null(keys_at(k, 0)->key);
 	assert_null(keys_orphan(k, INT64_MAX));
 	assert_int_equal(keys_orphan_ms(k), 0);
