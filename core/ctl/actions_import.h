@@ -27,6 +27,8 @@ struct importing {
 	int64_t now_ms;
 	bool began;
 	struct buf text;
+	char upload[UPLOAD_ID_LEN]; /* that it came from */
+	bool froze;		    /* which this plan, still being made, did */
 	struct config_reading *reading;
 	struct config_file file;
 	const struct import_pass *pass;

@@ -83,8 +83,9 @@ void ctl_config_load(struct ctl_call *call)
 	ctl_reply(call, answer);
 }
 
-/* All of it, from the upload and the call. A plan leaves the upload to its commit. */
-static int gather(const struct ctl_call *call, struct buf *ret, struct err *err)
+/* All of it, from the upload and the call. A plan leaves the upload, as it is from here on, to its
+ * commit. */
+static int gather(const struct ctl_call *call, struct importing *im, struct err *err)
 {
 	const struct ctl_env *env = ctl_env(call);
 	struct upload *u = NULL;
@@ -95,10 +96,13 @@ static int gather(const struct ctl_call *call, struct buf *ret, struct err *err)
 	if (rc < 0)
 		return rc;
 	if (u != NULL) {
-		(void)buf_put_str(ret, buf_str(u->content));
+		(void)buf_put_str(&im->text, buf_str(u->content));
 		upload_keep(env->actions, u);
+		(void)snprintf(im->upload, sizeof(im->upload), "%s", u->id);
+		im->froze = ctl_acting(call) == CTL_PLANNING && !u->planned;
+		u->planned = u->planned || im->froze;
 	}
-	return buf_puts(ret, ctl_str(call, "text")) ? 0 : refuse_size(err);
+	return buf_puts(&im->text, ctl_str(call, "text")) ? 0 : refuse_size(err);
 }
 
 static struct upload *upload_of(const struct op *op)
@@ -110,15 +114,18 @@ static struct upload *upload_of(const struct op *op)
 	return u;
 }
 
-/* There for as long as the plan, and what it was planned with. */
-static void plan_upload(const struct op *op)
+/* There for as long as the plan; without one it is free again. */
+static void leave_upload(const struct importing *im)
 {
-	struct upload *u = upload_of(op);
+	const struct op *op = im->op;
+	struct upload *u = upload_at(op->a, im->upload);
 
 	if (u == NULL)
 		return;
-	upload_keep(op->a, u);
-	u->planned = true;
+	if (op_planned(op) && u->expires_ms < op->plan->expires_ms)
+		u->expires_ms = op->plan->expires_ms;
+	if (!op_planned(op) && im->froze)
+		u->planned = false;
 }
 
 static void in_force(struct op *op)
@@ -287,8 +294,6 @@ static void commit(struct op *op)
 	struct importing *im = op->more;
 
 	import_told(im);
-	if (ctl_acting(op->call) == CTL_PLANNING)
-		plan_upload(op);
 	op_begin(op, true);
 	if (op->result == NULL)
 		op->result = json_object();
@@ -328,6 +333,7 @@ static void importing_free(void *more)
 {
 	struct importing *im = more;
 
+	leave_upload(im);
 	if (im->reading != NULL)
 		config_file_end(&im->reading, &im->file);
 	if (im->pools != im->env->pools)
@@ -373,7 +379,7 @@ void ctl_config_import(struct ctl_call *call)
 	op->more_free = importing_free;
 	rc = lock(op, &err);
 	if (rc >= 0)
-		rc = gather(call, &im->text, &err);
+		rc = gather(call, im, &err);
 	if (rc < 0) {
 		op_fail(op, &err);
 		return;

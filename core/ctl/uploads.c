@@ -49,6 +49,16 @@ int upload_new(const struct ctl_call *call, const struct upload_kind *kind, void
 	return 0;
 }
 
+struct upload *upload_at(const struct actions *a, const char *id)
+{
+	struct upload *u;
+
+	LIST_FOREACH (u, &a->uploads.list, link)
+		if (strcmp(u->id, id) == 0)
+			return u;
+	return NULL;
+}
+
 void upload_keep(struct actions *a, struct upload *u)
 {
 	u->expires_ms = loop_wall_ms(a->env->loop) + UPLOAD_S * 1000;

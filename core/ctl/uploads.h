@@ -16,6 +16,7 @@
 
 #define UPLOADS_MAX 8
 #define UPLOAD_S 600
+#define UPLOAD_ID_LEN 16
 
 struct upload_kind {
 	const char *by; /* the method that makes one */
@@ -24,12 +25,12 @@ struct upload_kind {
 
 struct upload {
 	LIST_ENTRY(upload) link;
-	char id[16];
+	char id[UPLOAD_ID_LEN];
 	const struct upload_kind *kind;
 	uid_t uid;
 	uint64_t conn;
 	int64_t expires_ms;
-	bool planned; /* a plan was made of it: nothing may be added */
+	bool planned; /* a plan is made of it, or was: nothing may be added */
 	void *content;
 };
 LIST_HEAD(upload_list, upload);
@@ -45,6 +46,8 @@ int upload_find(const struct ctl_call *call, const struct upload_kind *kind, str
 /* Takes the content, if it can be made: ERR_LIMIT. */
 int upload_new(const struct ctl_call *call, const struct upload_kind *kind, void *content_take,
 	       struct upload **ret, struct err *err) MUST_CHECK;
+/* Of this id; NULL: it is gone. */
+struct upload *upload_at(const struct actions *a, const char *id);
 /* Its time begins anew. */
 void upload_keep(struct actions *a, struct upload *u);
 /* The content, owned; the upload is gone. */

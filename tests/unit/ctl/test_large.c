@@ -6,6 +6,8 @@
 
 #include <pthread.h>
 
+#include "ctl/ask_providers.h"
+
 #define PIECE ((size_t)96 << 10)
 #define MANY 1200	/* objects: some ten slices under a clock that stands still */
 #define VERY_MANY 12000 /* for the processor's clock */
@@ -715,6 +717,83 @@ static void test_upload_of_a_plan(void **state)
 	buf_done(&text);
 }
 
+static int ask_plan(json_t *params)
+{
+	return ask_long("plan.make",
+			json_pack("{s:s, s:O}", "method", "config.import", "params", params));
+}
+
+/* Nor does it grow while the plan is being made; it may when there is no plan in the end. */
+static void test_upload_while_it_is_planned(void **state)
+{
+	struct buf text = entries("allowlist", 0, 4 * MANY, "planned");
+	json_t *params = import_params(buf_str(&text)), *v;
+	AUTO_FREE char *more = xasprintf("{\"upload\":\"%s\",\"text\":\"# more\\n\"}",
+					 json_get_str(params, "upload"));
+	int id, load;
+	(void)state;
+	(void)json_object_del(params, "reason");
+	id = ask_plan(params);
+	load = rig_ask("config.load", more); /* stands behind it, before its first slice */
+	assert_null(rig_answer(load));
+	assert_int_equal(rig.err.code, ERR_STATE);
+	v = rig_answer(id);
+	assert_non_null(v);
+	AUTO_FREE char *commit =
+		xasprintf("{\"plan\":\"%s\",\"reason\":\"r\"}", json_get_str(v, "plan"));
+	json_decref(v);
+	json_decref(rig_do("plan.commit", commit));
+	assert_int_equal(noted("planned"), 4 * MANY);
+	json_decref(params);
+	buf_done(&text);
+}
+
+static void test_upload_without_a_plan(void **state)
+{
+	struct buf text = entries("allowlist", 0, 4 * MANY, "planned");
+	json_t *params = import_params(buf_str(&text));
+	AUTO_FREE char *more = xasprintf("{\"upload\":\"%s\",\"text\":\"# more\\n\"}",
+					 json_get_str(params, "upload"));
+	(void)state;
+	(void)json_object_del(params, "reason");
+	for (unsigned i = 0; i < ACTIONS_PLANS; i++)
+		json_decref(rig_do("plan.make", "{\"method\":\"allow.add\",\"params\":"
+						"{\"network\":\"192.0.2.1\"}}"));
+	assert_null(rig_answer(ask_plan(params)));
+	assert_int_equal(rig.err.code, ERR_LIMIT);
+	json_decref(rig_do("config.load", more));
+	json_decref(params);
+	buf_done(&text);
+}
+
+/* It is there for as long as the plan, however long that was being made. */
+static void test_upload_lasts(void **state)
+{
+	struct buf text = entries("routes, allowlist", 0, 4 * MANY, "planned");
+	json_t *params, *v;
+	int id;
+	(void)state;
+	(void)rig_accept("eva@shop.example", "anna@a.example");
+	(void)buf_puts(&text, "route {\nmatch = \"provider:google.com\"\nto = \"mx\"\n}\n");
+	params = import_params(buf_str(&text));
+	(void)json_object_del(params, "reason");
+	id = ask_plan(params);
+	for (unsigned n = 0; rig.asked == 0; n++)
+		rig_turn(n);
+	rig_advance(ASK_PROVIDERS_MS); /* DNS is silent */
+	v = rig_answer(id);
+	assert_non_null(v);
+	AUTO_FREE char *commit =
+		xasprintf("{\"plan\":\"%s\",\"reason\":\"r\"}", json_get_str(v, "plan"));
+	json_decref(v);
+	rig_advance((ACTIONS_PLAN_S - 2) * 1000);
+	json_decref(rig_do("config.load", "{\"text\":\"x\"}")); /* what is over goes */
+	json_decref(rig_do("plan.commit", commit));
+	assert_int_equal(noted("planned"), 4 * MANY);
+	json_decref(params);
+	buf_done(&text);
+}
+
 /* --- the loop --------------------------------------------------------------------------------- */
 
 static int setup_real(void **state)
@@ -810,6 +889,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_warnings, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_by_whom, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_upload_of_a_plan, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_upload_while_it_is_planned, rig_setup,
+						rig_teardown),
+		cmocka_unit_test_setup_teardown(test_upload_without_a_plan, rig_setup,
+						rig_teardown),
+		cmocka_unit_test_setup_teardown(test_upload_lasts, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_counts_go_on, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_a_plan_of_many, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_back_to_before, rig_setup, rig_teardown),
