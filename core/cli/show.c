@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "cli/cli_int.h"
 #include "cli/columns.h"
+#include "proto/ways.h"
 
 #define REPLY_INDENT 4
 
@@ -136,30 +137,28 @@ void show_put_attempts(const struct out *o, struct buf *b, const json_t *attempt
 	}
 }
 
-#define WAYS_SHOWN 5
+static void put_title(const struct out *o, struct buf *b, const char *title)
+{
+	out_style(o, b, OUT_DIM, true);
+	(void)buf_printf(b, "%-12s", title);
+	out_style(o, b, OUT_DIM, false);
+}
 
 /* "goes by     smarthost:127.0.0.1:2526", each once. */
-static void put_way(const struct out *o, struct buf *b, const char *field, const json_t *recipients)
+static void put_ways(const struct out *o, struct buf *b, const json_t *recipients)
 {
-	const char *shown[WAYS_SHOWN];
-	const json_t *r;
-	size_t i, n = 0;
+	struct ways ways;
 
-	json_array_foreach(recipients, i, r)
-	{
-		const char *way = json_get_str(r, field);
-		bool again = *way == '\0';
-
-		for (size_t k = 0; k < n; k++)
-			again = again || strcmp(shown[k], way) == 0;
-		if (again || n == WAYS_SHOWN)
-			continue;
-		out_style(o, b, OUT_DIM, true);
-		(void)buf_printf(b, "%-12s", n == 0 ? field_find("message", field)->title : "");
-		out_style(o, b, OUT_DIM, false);
-		out_clean(o, b, str_of(way));
-		(void)buf_putc(b, '\n');
-		shown[n++] = way;
+	for (size_t i = 0; ways_at(recipients, i, &ways); i++) {
+		for (size_t k = 0; k < ways.n; k++) {
+			put_title(o, b, k == 0 ? ways.title : "");
+			out_clean(o, b, str_of(ways.texts[k]));
+			(void)buf_putc(b, '\n');
+		}
+		if (ways.more > 0) {
+			put_title(o, b, "");
+			(void)buf_printf(b, "and %zu more\n", ways.more);
+		}
 	}
 }
 
@@ -169,9 +168,7 @@ static void put_detail(const struct out *o, struct buf *b, const json_t *detail)
 	const json_t *attempts = json_object_get(detail, "attempts");
 
 	columns_put_fields(o, b, "detail", NULL, detail);
-	put_way(o, b, "next_hop", recipients);
-	put_way(o, b, "pool", recipients);
-	put_way(o, b, "sources", recipients);
+	put_ways(o, b, recipients);
 	put_heading(o, b, "Recipients", json_array_size(recipients),
 		    json_get_int(detail, "recipients_n"));
 	put_table(o, b, "message", " id from size age_s ", recipients);

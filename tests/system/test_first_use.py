@@ -196,3 +196,13 @@ def test_show_says_where_a_message_goes(relay, world):
     hop = f"smarthost:127.0.0.1:{world.smtp_port}"
     assert relay.weir("show", id)["recipients"][0]["next_hop"] == hop
     assert f"goes by     {hop}" in text(relay, "show", id)
+
+
+def test_show_says_how_many_ways_it_does_not_show(relay, world):
+    relay.weir("hold", "all", "--reason", "r")
+    to = [f"a@d{i}.bulk.example" for i in range(7)]
+    relay.send(*to)
+    for one in to:
+        relay.wait_state(one, "held")
+    shown = text(relay, "show", relay.weir("messages")[0]["id"])
+    assert shown.count("mx:") == 5 and "            and 2 more\n" in shown

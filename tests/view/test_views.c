@@ -463,6 +463,24 @@ static void test_body_is_decoded(void **state)
 	assert_true(shows("hello"));
 }
 
+/* Where its recipients go stands there once for all, and that there is more than is shown. */
+static void test_ways_of_a_message(void **state)
+{
+	(void)state;
+	fake_rpc_answer(
+		"message.get",
+		"{'id':'0N4XK2M8QF','recipients':[{'to':'a@a','next_hop':'mx:a','pool':'p'},"
+		"{'to':'b@a','next_hop':'mx:a','pool':'p'},{'to':'b@b','next_hop':'mx:b'},"
+		"{'to':'c@c','next_hop':'mx:c'},{'to':'d@d','next_hop':'mx:d'},"
+		"{'to':'e@e','next_hop':'mx:e'},{'to':'f@f','next_hop':'mx:f'},"
+		"{'to':'f@f','next_hop':'mx:f'},{'to':'g@g','next_hop':'mx:g'},"
+		"{'to':'h@h','next_hop':null}],'attempts':[]}");
+	(void)shell_open(app.shell, "message", "0N4XK2M8QF");
+	frame();
+	assert_true(shows("goes by       mx:a") && shows("mx:e") && shows("and 2 more"));
+	assert_false(shows("mx:f") || shows("and 1 more") || shows("and 0 more"));
+}
+
 static void test_others_with_the_same_cause(void **state)
 {
 	(void)state;
@@ -580,6 +598,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_alerts_lead_to_screens, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_overview_says_all_it_knows, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_body_is_decoded, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_ways_of_a_message, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_others_with_the_same_cause, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_save_writes_all_rows, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_why, setup, teardown),

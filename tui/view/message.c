@@ -15,6 +15,7 @@
 #include "base/utf8.h"
 #include "loop/loop.h"
 #include "model/mime.h"
+#include "proto/ways.h"
 #include "shell/shell.h"
 #include "view/act.h"
 #include "view/cells.h"
@@ -24,7 +25,7 @@
 #define CONTENT_MAX (4u << 20)
 #define PIECE 65536
 #define REFRESH_MS 1000
-#define WAYS_SHOWN 5
+#define LABEL_COLS 14
 
 enum pane {
 	PANE_ENVELOPE,
@@ -62,25 +63,20 @@ static struct app *app_of(const struct message *m)
 }
 
 /* Where its recipients go and how, each once. */
-static void put_way(const struct message *m, const char *field, struct text *t)
+static void put_ways(const struct message *m, struct text *t)
 {
-	json_t *rows = json_object_get(m->detail, "recipients");
-	const char *shown[WAYS_SHOWN];
-	const json_t *row;
-	size_t i, n = 0;
+	const json_t *rows = json_object_get(m->detail, "recipients");
+	struct ways ways;
 
-	json_array_foreach(rows, i, row)
-	{
-		const char *way = js(row, field);
-		bool again = *way == '\0';
+	for (size_t i = 0; ways_at(rows, i, &ways); i++) {
+		AUTO_BUF more = BUF_INIT(64);
 
-		for (size_t k = 0; k < n; k++)
-			again = again || strcmp(shown[k], way) == 0;
-		if (again || n == WAYS_SHOWN)
-			continue;
-		text_add_field(t, 14, n == 0 ? field_find("message", field)->title : "", ROLE_TEXT,
-			       str_of(way));
-		shown[n++] = way;
+		for (size_t k = 0; k < ways.n; k++)
+			text_add_field(t, LABEL_COLS, k == 0 ? ways.title : "", ROLE_TEXT,
+				       str_of(ways.texts[k]));
+		(void)buf_printf(&more, "and %zu more", ways.more);
+		if (ways.more > 0)
+			text_add_field(t, LABEL_COLS, "", ROLE_TEXT, buf_str(&more));
 	}
 }
 
@@ -224,9 +220,7 @@ static void put_detail(struct message *m)
 		text_add(t, ROLE_PENDING, STR("asking the relay"));
 	} else {
 		cell_describe(t, "detail", m->detail, shell_wall_ms(s), shell_ascii(s));
-		put_way(m, "next_hop", t);
-		put_way(m, "pool", t);
-		put_way(m, "sources", t);
+		put_ways(m, t);
 		text_add(t, ROLE_TEXT, STR(""));
 		put_recipients(m, t);
 	}
