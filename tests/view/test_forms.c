@@ -454,6 +454,8 @@ static void test_lines_are_completed(void **state)
 	(void)state;
 	offers("allow a", "Let a network relay", "Remove");
 	offers("weir allow a", "Let a network relay", "");
+	offers("flus", "Try deferred mail of a target now", "");
+	offers("flush --", "The target as a filter", "");
 	offers("hold --", "Release by itself after this time", "JSON document");
 	offers("hold --wh", "The target as a filter", "");
 	offers("hold domain:a --k", "Let the messages' lifetime run on", "");

@@ -70,7 +70,13 @@ bool act_in_shell_only(const struct method_def *m)
 
 static int in_shell(const struct method_def *m, const char *what, struct err *err)
 {
-	return err_set(err, ERR_INVALID, "%s: in a shell, weir %s", what, m->cli);
+	return err_set(err, ERR_INVALID, "%s: in a shell, weir %s%s", what, m->cli,
+		       act_in_shell_only(m) ? " FILE" : "");
+}
+
+static int refuse_file(const struct method_def *m, struct err *err)
+{
+	return in_shell(m, "a file is read by the command line only", err);
 }
 
 /* Of the command line's own options those that mean something here. */
@@ -94,7 +100,7 @@ static int check_shell(const struct args *a, struct err *err)
 	}
 	for (size_t i = 0; (p = method_param_at(a->m, i)) != NULL; i++)
 		if (p->type == T_FILE && js_has(a->params, p->name))
-			return in_shell(a->m, "a file is read by the command line only", err);
+			return refuse_file(a->m, err);
 	return 0;
 }
 
@@ -103,9 +109,7 @@ static int may(const struct acts *acts, const struct method_def *m, struct err *
 	bool changes = (m->flags & MF_MUTATES) != 0;
 
 	if (act_in_shell_only(m))
-		return err_set(err, ERR_INVALID,
-			       "a file is read by the command line only: in a shell, weir %s FILE",
-			       m->cli);
+		return refuse_file(m, err);
 	if (changes && acts->app->readonly)
 		return err_set(err, ERR_DENIED, "the console was started with --readonly");
 	if ((int)shell_status(acts->app->shell)->perm < (int)m->role - (int)ACCESS_VIEWER)
@@ -227,14 +231,19 @@ int act_command(struct acts *acts, struct str line, struct err *err)
 
 /* --- what a half-written line could become ---------------------------------------------------- */
 
+static void offer_verb(const struct method_def *m, const char *verb, struct str typed,
+		       struct prompt_candidates *to)
+{
+	if (verb != NULL && !act_in_shell_only(m) && str_starts(str_of(verb), typed))
+		prompt_offer(to, str_of(verb), m->summary);
+}
+
 static void offer_verbs(struct str typed, struct prompt_candidates *to)
 {
-	for (int i = 0; i < M__COUNT; i++) {
-		const struct method_def *m = &method_defs[i];
-
-		if (m->cli != NULL && !act_in_shell_only(m) && str_starts(str_of(m->cli), typed))
-			prompt_offer(to, str_of(m->cli), m->summary);
-	}
+	for (int i = 0; i < M__COUNT; i++)
+		offer_verb(&method_defs[i], method_defs[i].cli, typed, to);
+	for (int i = 0; i < M__COUNT; i++)
+		offer_verb(&method_defs[i], method_defs[i].alias, typed, to);
 }
 
 static size_t skip_blanks(struct str s, size_t at)
