@@ -158,10 +158,33 @@ static void test_failed_sync_of_a_report(void **state)
 	assert_int_equal(d.code, ERR_EXISTS);
 }
 
+/* Of two reports in one batch the second one was "told before" by the first one's row, which goes.
+ */
+static void test_failed_sync_of_two_reports(void **state)
+{
+	struct rig_letter told = { .tells = { 8193 }, .tells_until_ms = INT64_MAX };
+	struct rig_done d[3];
+	(void)state;
+	gate_set("/seg/", true, 0);
+	(void)rig_post(&(struct rig_letter){ .from = "a@b" }, &d[0]);
+	while (gate_met() == 0)
+		rig_pause(1);
+	(void)rig_post(&told, &d[1]);
+	(void)rig_post(&told, &d[2]);
+	gate_set("/seg/", false, EIO);
+	for (size_t k = 0; k < ARRAY_LEN(d); k++) {
+		rig_done_wait(&d[k]);
+		assert_int_equal(d[k].code, ERR_IO);
+	}
+	gate_set(NULL, false, 0);
+	(void)rig_accept(&told);
+}
+
 int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = { T(test_answer_waits_for_both), T(test_natural_batches),
-					    T(test_failed_sync), T(test_failed_sync_of_a_report) };
+					    T(test_failed_sync), T(test_failed_sync_of_a_report),
+					    T(test_failed_sync_of_two_reports) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
