@@ -107,6 +107,7 @@ TEST_LIB_OBJ = $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/lib/*.c))
 
 # Functions that a test stands in front of.
 WRAP_test_actions_fault = queue_commit_batch queue_accept queue_message_read
+WRAP_test_parts = queue_commit sched_groups
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_LIB_OBJ) $(LIB)
 	@echo "  LD $@"
 	@$(CC) $(LDFLAGS) $(WRAP_$(@F):%=-Wl,--wrap=%) -o $@ $^ $(LDLIBS) -lcmocka -lvterm -lutil

@@ -25,17 +25,30 @@ struct wire_parts {
 	wire_part_fn *text;
 	wire_part_load_fn *load;
 	struct loop_timer *timer;
-	bool more;		  /* something changed since the pass began */
-	uint32_t part;		  /* the next one */
-	uint32_t end;		  /* behind the last one that is stored */
-	uint64_t hash[PARTS_MAX]; /* of what is stored; 0: there is none */
+	bool more;     /* something changed since the pass began */
+	uint32_t part; /* the next one */
+	uint32_t end;  /* behind the last one that is stored */
+	struct part {
+		struct wire_parts *of;
+		uint64_t hash; /* of what is stored, or on its way; 0: there is none */
+		bool refused;  /* by the store: that is not there */
+	} parts[PARTS_MAX];
 };
 
+/* What was refused is written in a later pass, whether it changes again or not. */
 static void on_kept(void *arg, const struct err *err)
 {
-	(void)arg;
-	if (err != NULL && log_limited("relayd.parts"))
+	struct part *x = arg;
+	struct wire_parts *p = x->of;
+
+	if (err == NULL)
+		return;
+	if (log_limited("relayd.parts"))
 		log_warn(NULL, "relayd.parts", F_STR("error", err->msg));
+	x->refused = true;
+	p->more = true;
+	if (!loop_timer_pending(p->timer))
+		loop_timer_set(p->timer, PAUSE_MS);
 }
 
 static bool is_last(const struct wire_parts *p, uint32_t part)
@@ -48,17 +61,19 @@ static void keep(struct wire_parts *p, uint32_t part)
 {
 	AUTO_FREE char *text = p->text(p->relayd, part * PART, (part + 1) * PART);
 	uint64_t hash = text != NULL ? str_hash(str_of(text)) : 0;
+	struct part *x = &p->parts[part];
 	char id[16];
 
-	if (hash == p->hash[part])
+	if (hash == x->hash && !x->refused)
 		return;
-	p->hash[part] = hash;
+	x->hash = hash;
+	x->refused = false;
 	if (hash != 0 && part >= p->end)
 		p->end = part + 1;
 	(void)snprintf(id, sizeof(id), "%u", (unsigned)part);
 	queue_commit(p->relayd->env.queue, NULL,
 		     &(struct queue_object){ .kind = p->kind, .id = id, .json = text }, 1, on_kept,
-		     NULL);
+		     x);
 }
 
 static void on_turn(void *arg)
@@ -66,8 +81,12 @@ static void on_turn(void *arg)
 	struct wire_parts *p = arg;
 	bool several = p->part > 0;
 
-	if (p->relayd->ending || p->relayd->env.disk_full)
+	if (p->relayd->ending)
 		return;
+	if (p->relayd->env.disk_full) {
+		loop_timer_set(p->timer, PAUSE_MS);
+		return;
+	}
 	if (p->part == 0)
 		p->more = false;
 	keep(p, p->part++);
@@ -100,6 +119,8 @@ struct wire_parts *wire_parts_new(struct relayd *r, const char *kind, wire_part_
 	struct wire_parts *p = xcalloc(1, sizeof(*p));
 
 	*p = (struct wire_parts){ .relayd = r, .kind = kind, .text = text };
+	for (uint32_t part = 0; part < PARTS_MAX; part++)
+		p->parts[part].of = p;
 	p->timer = loop_timer_new(r->env.loop, kind, on_turn, p);
 	return p;
 }
@@ -112,7 +133,7 @@ static void load_part(void *arg, const struct queue_object *o)
 
 	if (!str_u64(str_of(o->id), PARTS_MAX - 1, &part))
 		return;
-	p->hash[part] = str_hash(str_of(o->json));
+	p->parts[part].hash = str_hash(str_of(o->json));
 	if (part >= p->end)
 		p->end = (uint32_t)part + 1;
 	if (json_read(o->json, &v, NULL) < 0)
