@@ -171,11 +171,12 @@ static void on_put(void *arg, const struct err *err)
 
 /* An entry on its way to the store. The full disk is the queue's to wait for: what comes back was
  * refused, by something damaged, and what is stored next says that its event was seen. So it is put
- * again, as it is then, until it is stored. */
+ * again until it is stored. */
 struct suppression_put {
 	LIST_ENTRY(suppression_put) link;
 	struct relayd *relayd;
 	bool refused;
+	int64_t created_ms; /* of the entry: another one is stored by who made it */
 	char id[SUPPRESS_ID_MAX + 1];
 };
 
@@ -230,7 +231,7 @@ static void on_again(void *arg)
 		if (!p->refused)
 			continue;
 		e = suppress_by_id(r->env.suppress, str_of(p->id));
-		if (e == NULL) { /* taken off the list meanwhile */
+		if (e == NULL || e->created_ms != p->created_ms) {
 			put_done(p);
 			continue;
 		}
@@ -257,6 +258,7 @@ static void put(struct relayd *r, const struct suppress_entry *e)
 	}
 	p = xcalloc(1, sizeof(*p));
 	p->relayd = r;
+	p->created_ms = e->created_ms;
 	suppress_id(e->address, e->scope, p->id);
 	LIST_INSERT_HEAD(&r->suppression.puts, p, link);
 	store(p, e);
