@@ -117,6 +117,20 @@ static void on_collected(void *arg, const struct err *err)
 	slicer_run(&op->slicer, step_back, on_rolled);
 }
 
+/* Others' edits that are on their way to the disk come first: they are a part of what is gone back
+ * from. */
+static enum slice step_begin(void *arg)
+{
+	return edits_under_way(arg) ? SLICE_WAIT : SLICE_END;
+}
+
+static void on_begin(void *arg)
+{
+	struct op *op = OBJ(op, OP_MAGIC, arg);
+	edit_looks(op);
+	config_collect(op->more);
+}
+
 static int check_version(const struct ctl_env *env, uint64_t version, struct err *err)
 {
 	if (version < env->actions->version)
@@ -179,5 +193,5 @@ void ctl_config_rollback(struct ctl_call *call)
 	};
 	op->more = c;
 	op->more_free = collect_free;
-	config_collect(c);
+	slicer_run(&op->slicer, step_begin, on_begin);
 }

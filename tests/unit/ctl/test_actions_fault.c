@@ -1,7 +1,7 @@
 /*
  * The store refuses: a change that was not stored was not made, and a report that could not be
- * stored is made later. The linker puts these in front of the queue's functions (--wrap, see the
- * Makefile).
+ * stored is made later. Or it takes its time. The linker puts these in front of the queue's
+ * functions (--wrap, see the Makefile).
  */
 #include "ops_rig.h"
 
@@ -10,6 +10,9 @@ static struct {
 	unsigned accepts;
 	unsigned reads;
 	uint64_t refused;
+	bool hold; /* the next commit: that it is done is told by let_go() */
+	queue_done_fn *held;
+	void *held_arg;
 } fault;
 
 struct refusal {
@@ -49,6 +52,20 @@ static void free_taken(const struct queue_action *a)
 	free((void *)(uintptr_t)a->edited);
 }
 
+static void on_held(void *arg, const struct err *err)
+{
+	const struct refusal *r = arg;
+	assert_null(err);
+	fault.held = r->done;
+	fault.held_arg = r->arg;
+	free(arg);
+}
+
+static void let_go(void)
+{
+	fault.held(fault.held_arg, NULL);
+}
+
 void __real_queue_commit_batch(struct queue *q, const struct queue_action *a,
 			       struct queue_batch *batch, queue_done_fn *done, void *arg);
 void __wrap_queue_commit_batch(struct queue *q, const struct queue_action *a,
@@ -56,6 +73,13 @@ void __wrap_queue_commit_batch(struct queue *q, const struct queue_action *a,
 void __wrap_queue_commit_batch(struct queue *q, const struct queue_action *a,
 			       struct queue_batch *batch, queue_done_fn *done, void *arg)
 {
+	if (fault.hold) {
+		struct refusal *r = xcalloc(1, sizeof(*r));
+		*r = (struct refusal){ .done = done, .arg = arg };
+		fault.hold = false;
+		__real_queue_commit_batch(q, a, batch, on_held, r);
+		return;
+	}
 	if (fault.commits == 0) {
 		__real_queue_commit_batch(q, a, batch, done, arg);
 		return;
@@ -265,6 +289,30 @@ static void test_refused_rollback(void **state)
 	assert_int_equal(fault.refused, 1);
 }
 
+/* An edit that is being stored when an earlier version is to come back is a part of what is gone
+ * back from. */
+static void test_rollback_behind_an_edit(void **state)
+{
+	int add, back;
+	(void)state;
+	json_decref(rig_do("allow.add", "{\"network\":\"10.0.0.1\"}"));
+	json_decref(rig_do("allow.add", "{\"network\":\"10.0.0.2\"}"));
+	fault.hold = true;
+	add = rig_ask("allow.add", "{\"network\":\"10.0.0.3\"}");
+	for (unsigned n = 0; fault.held == NULL; n++)
+		rig_turn(n);
+	back = rig_ask("config.rollback", "{\"version\":1,\"reason\":\"r\"}");
+	for (unsigned n = 0; n < 100 && allow_n(rig.env.allow) == 2; n++)
+		rig_turn(n);
+	let_go();
+	json_decref(rig_answer(add));
+	json_decref(rig_answer(back));
+	assert_int_equal(allow_n(rig.env.allow), 1);
+	assert_string_equal(allow_at(rig.env.allow, 0)->text, "10.0.0.1");
+	rig_restart();
+	assert_int_equal(allow_n(rig.env.allow), 1);
+}
+
 /* --- what is counted -------------------------------------------------------------------------- */
 
 #define COUNTED 300 /* credentials: two transactions */
@@ -387,10 +435,11 @@ int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, rig_teardown)
 	static const struct CMUnitTest tests[] = {
-		T(test_refused_changes),  T(test_refused_commit_keeps_the_plan),
-		T(test_refused_many),	  T(test_refused_expiry),
-		T(test_refused_rollback), T(test_report_is_not_lost),
-		T(test_many_reports),	  T(test_refused_counts),
+		T(test_refused_changes),    T(test_refused_commit_keeps_the_plan),
+		T(test_refused_many),	    T(test_refused_expiry),
+		T(test_refused_rollback),   T(test_rollback_behind_an_edit),
+		T(test_report_is_not_lost), T(test_many_reports),
+		T(test_refused_counts),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
