@@ -137,7 +137,8 @@ struct op {
 	} secrets[OP_SECRETS_MAX];
 	size_t secrets_n;
 	bool leave;		/* what others changed since, stays */
-	json_t *left;		/* and that is what did: array of {kind, id, why} */
+	json_t *left;		/* and that is what did, the first: array of {kind, id, why} */
+	size_t left_n;		/* of all */
 	struct action *of;	/* that is taken back, or brought to its end: busy */
 	struct action *storing; /* a retry whose times are written */
 	void *more;		/* of one file */

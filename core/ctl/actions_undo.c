@@ -14,7 +14,8 @@
 #include "ctl/actions_rules.h"
 #include "ctl/handlers.h"
 
-#define AT_ONCE 16 /* objects of a step */
+#define AT_ONCE 16   /* objects of a step */
+#define LEFT_TOLD 20 /* one by one; of others how many there are */
 
 /* --- which one -------------------------------------------------------------------------------- */
 
@@ -162,6 +163,8 @@ static bool leave(struct op *op, const char *kind, const char *id)
 	struct err err = ERR_INIT;
 	if (!op->leave)
 		return false;
+	if (op->left_n++ >= LEFT_TOLD)
+		return true;
 	(void)refuse_changed(op, kind, id, &err);
 	if (op->left == NULL)
 		op->left = json_array();
@@ -169,6 +172,11 @@ static bool leave(struct op *op, const char *kind, const char *id)
 							"why", json_text(str_of(err.msg))));
 	rule_warn(op, xasprintf("%s; it stays as it is", err.msg));
 	return true;
+}
+
+static size_t left_more(const struct op *op)
+{
+	return op->left_n - json_array_size(op->left);
 }
 
 static int undo_object(struct op *op, const json_t *o, struct err *err)
@@ -248,6 +256,8 @@ static void log_left(const struct op *op)
 	json_array_foreach(op->left, i, o)
 		log_warn(op->plan->text, "undo.left", F_STR("kind", json_get_str(o, "kind")),
 			 F_STR("id", json_get_str(o, "id")), F_STR("why", json_get_str(o, "why")));
+	if (left_more(op) > 0)
+		log_warn(op->plan->text, "undo.left", F_U64("more", left_more(op)));
 }
 
 static void undo_effect(struct op *op)
@@ -302,6 +312,9 @@ static void on_objects(void *arg)
 		op_fail(op, &err);
 		return;
 	}
+	if (left_more(op) > 0)
+		rule_warn(op, xasprintf("%zu more were changed since; they stay as they are",
+					left_more(op)));
 	undo_commit(op, (size_t)json_get_int(x->result, "recipients"),
 		    (uint64_t)json_get_int(x->result, "messages"), op->refused);
 }

@@ -301,6 +301,42 @@ static void test_left(void **state)
 	assert_int_equal(pools_n(rig.env.pools), 0);
 }
 
+static void revoke_some(unsigned from, unsigned n)
+{
+	for (unsigned i = from; i < from + n; i++) {
+		AUTO_FREE char *params = xasprintf("{\"name\":\"app%u\",\"reason\":\"r\"}", i);
+		json_decref(rig_do("cred.revoke", params));
+	}
+}
+
+/* Of many the first are told, one by one. */
+static void test_many_left(void **state)
+{
+	AUTO_BUF text = BUF_INIT(TEXT_MAX);
+	const json_t *warnings;
+	unsigned logged = 0;
+	json_t *v;
+	(void)state;
+	(void)buf_puts(&text, POOL("x"));
+	put_many(&text, "credential", "app", 200, "");
+	import("pools,credentials", buf_cstr(&text), "{\"probation_s\":3600}");
+	revoke_some(100, 60);
+	rig.log[0] = '\0';
+	v = rig_do("config.rollback", ROLLBACK);
+	warnings = json_object_get(v, "warnings");
+	assert_int_equal(json_array_size(warnings), 20 + 1);
+	assert_non_null(strstr(json_string_value(json_array_get(warnings, 19)),
+			       "cred app119 was changed since: cred.revoke"));
+	assert_string_equal(json_string_value(json_array_get(warnings, 20)),
+			    "40 more were changed since; they stay as they are");
+	json_decref(v);
+	for (const char *at = rig.log; (at = strstr(at, "undo.left")) != NULL; at++)
+		logged++;
+	assert_int_equal(logged, 20 + 1);
+	assert_non_null(strstr(rig.log, "more=40"));
+	assert_int_equal(creds_n(rig.env.creds), 60);
+}
+
 /* --- private keys ----------------------------------------------------------------------------- */
 
 #define WITH_PEM                                                                                   \
@@ -394,6 +430,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_providers_are_asked_in_time, rig_setup,
 						rig_teardown),
 		cmocka_unit_test_setup_teardown(test_left, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_many_left, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_a_key_on_probation, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_a_key_after_probation, rig_setup,
 						rig_teardown),
